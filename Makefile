@@ -1,0 +1,46 @@
+# Everything here needs Python >= 3.11, pip and make; the rest goes into .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DATA   ?=
+EPOCHS ?=
+
+.NOTPARALLEL:
+.PHONY: help demo test check bench clean
+
+help:
+	@echo "make demo [DATA=folder] [EPOCHS=n]  train a network on handwritten digits"
+	@echo "make test                           run the tests"
+	@echo "make check                          format, lint, types and the import contract"
+	@echo "make bench                          time the compiled programs beside PyTorch (installs it)"
+	@echo "make clean                          remove what these commands made"
+
+demo: $(VENV)/.core
+	$(BIN)/sigmagraph demo $(if $(DATA),--data "$(DATA)") $(if $(EPOCHS),--epochs $(EPOCHS))
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist runs dump .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for each set of dependencies: set-up runs once, and again when pyproject.toml changes.
+$(VENV)/.core:  EXTRA :=
+$(VENV)/.dev:   EXTRA := [dev]
+$(VENV)/.bench: EXTRA := [bench]
+$(VENV)/.core $(VENV)/.dev $(VENV)/.bench: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sigmagraph needs Python 3.11 or newer")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".$(EXTRA)"
+	@touch $@

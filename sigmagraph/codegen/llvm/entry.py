@@ -1,0 +1,163 @@
+"""Writes the module of a program: its kernels, its constants and the one entry point that runs them in order.
+
+The entry point is ``i32 NAME(arena, params, dims, inputs, outputs, pool)``: the arena's address, tables of addresses,
+the table of dims, and a pool or null. A pool is a struct whose first field is the address of
+``void run(pool, function, context, iterations, grain, scratch, stride)``, which calls
+``function(context, low, high, scratch of the thread)`` until all iterations are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sigmagraph.codegen.llvm.cost import cost
+from sigmagraph.codegen.llvm.emit import KernelCode, Phase, emit_callee, emit_kernel
+from sigmagraph.codegen.llvm.function import Function
+from sigmagraph.codegen.llvm.types import Register
+from sigmagraph.dims import Size
+from sigmagraph.dtypes import I64
+from sigmagraph.ir.kernel.kernel import For, Kernel, LoopKind
+from sigmagraph.ir.plan import Copy, Launch, Place, Plan, align
+
+_TABLES = ("arena", "params", "dims", "inputs", "outputs", "pool")
+PARALLEL_COST = 60_000  # rough instructions below which waking a thread costs more than it saves
+
+
+def kernel_codes(kernels: Sequence[Kernel], declarations: dict[str, str]) -> tuple[dict[str, KernelCode], list[str]]:
+    """The code of every kernel by name, and the texts of the callees that they share."""
+    codes = {k.name: emit_kernel(k, declarations) for k in kernels}
+    callees = {c.name: c for k in kernels for c in k.callees}
+    return codes, [emit_callee(c, declarations) for c in callees.values()]
+
+
+def scratch_bytes(codes: Mapping[str, KernelCode]) -> list[Size]:
+    """Scratch memory that each phase asks for."""
+    return [phase.scratch for code in codes.values() for phase in code.phases]
+
+
+def emit_module(
+    plan: Plan,
+    kernels: Mapping[str, Kernel],
+    codes: Mapping[str, KernelCode],
+    callees: Sequence[str],
+    constants: Sequence[bytes],
+    declarations: dict[str, str],
+    attributes: str,
+) -> str:
+    """The module as text."""
+    entry = _Entry(plan, kernels, codes, declarations).text()
+    data = [
+        f'@constant{n} = internal constant [{len(b)} x i8] c"{_escaped(b)}", align 64' for n, b in enumerate(constants)
+    ]
+    return "\n".join(
+        [
+            *(declarations[name] for name in sorted(declarations)),
+            *data,
+            *callees,
+            *(code.text.replace("define void", "define internal void") for code in codes.values()),
+            entry,
+            f"attributes #0 = {{ {attributes} }}",
+            "",
+        ]
+    )
+
+
+def _escaped(data: bytes) -> str:
+    return "".join(chr(b) if 32 <= b < 127 and b not in (34, 92) else f"\\{b:02X}" for b in data)
+
+
+class _Entry:
+    def __init__(
+        self, plan: Plan, kernels: Mapping[str, Kernel], codes: Mapping[str, KernelCode], declarations: dict[str, str]
+    ) -> None:
+        self.plan = plan
+        self.kernels = kernels
+        self.codes = codes
+        self.function = Function(declarations)
+        self.pointers: dict[Place, str] = {}
+
+    def text(self) -> str:
+        f = self.function
+        for number, dim in enumerate(self.plan.dims):
+            slot = f.pure(f"getelementptr i64, ptr %dims, i64 {number}")
+            f.bind(dim, Register(f.define(f"load i64, ptr {slot}", "dim"), I64))
+        offsets = self.plan.offsets()
+        self.offsets = offsets
+        self.scratch = self._at_arena(offsets[-1])
+        words = max((len(s.places) + len(s.dims) for s in self.plan.steps if isinstance(s, Launch)), default=0)
+        self.context = f.define(f"alloca [{max(1, words)} x i64], align 64", "context")
+        for step in self.plan.steps:
+            if isinstance(step, Launch):
+                self._launch(step)
+            else:
+                self._copy(step)
+        f.line("ret i32 0")
+        head = f"define i32 @{self.plan.name}({', '.join(f'ptr %{name}' for name in _TABLES)}) #0 {{"
+        return "\n".join([head, "entry:", *f.leave().lines, "}"])
+
+    def _at_arena(self, offset: Size) -> str:
+        f = self.function
+        return f.pure(f"getelementptr i8, ptr %arena, {f.size(offset)}")
+
+    def _pointer(self, place: Place) -> str:
+        f = self.function
+        if place.space == "slot":
+            return self._at_arena(self.offsets[place.index])
+        if place.space == "constant":
+            return f"@constant{place.index}"
+        if place not in self.pointers:
+            slot = f.pure(f"getelementptr ptr, ptr %{place.space}s, i64 {place.index}")
+            self.pointers[place] = f.define(f"load ptr, ptr {slot}", place.space)
+        return self.pointers[place]
+
+    def _copy(self, step: Copy) -> None:
+        f = self.function
+        f.declarations["llvm.memmove.p0.p0.i64"] = "declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)"
+        target, source = self._pointer(step.target), self._pointer(step.source)
+        f.line(f"call void @llvm.memmove.p0.p0.i64(ptr {target}, ptr {source}, {f.size(step.bytes)}, i1 false)")
+
+    def _launch(self, step: Launch) -> None:
+        f = self.function
+        for number, place in enumerate(step.places):
+            self._word(number, f"ptr {self._pointer(place)}")
+        for number, dim in enumerate(step.dims, len(step.places)):
+            self._word(number, str(f.lookup(dim)))
+        kernel = self.kernels[step.kernel]
+        loops = [s for s in kernel.body if isinstance(s, For) and s.kind is LoopKind.PARALLEL]
+        for phase in self.codes[step.kernel].phases:
+            self._phase(phase, loops)
+
+    def _word(self, number: int, value: str) -> None:
+        f = self.function
+        slot = f.pure(f"getelementptr i64, ptr {self.context}, i64 {number}")
+        f.line(f"store {value}, ptr {slot}")
+
+    def _phase(self, phase: Phase, loops: list[For]) -> None:
+        f = self.function
+        count = f.size(phase.extent)
+        serial = f"call void @{phase.symbol}(ptr {self.context}, i64 0, {count}, ptr {self.scratch})"
+        if not phase.parallel:
+            f.line(serial)
+            return
+        each = cost(loops.pop(0).body)
+        work = f.size(each * phase.extent)
+        stride = f.size(align(self.plan.scratch))
+        number = f.fresh("")[1:]
+        pooled = f.pure("icmp ne ptr %pool, null")
+        enough = f.pure(f"icmp sgt {work}, {PARALLEL_COST}")
+        several = f.pure(f"icmp sgt {count}, 1")
+        both = f.pure(f"and i1 {pooled}, {enough}")
+        test = f.pure(f"and i1 {both}, {several}")
+        f.line(f"br i1 {test}, label %pool{number}, label %alone{number}")
+        f.label(f"pool{number}")
+        # Not through `pure`: the pool may only be read where it is not null.
+        f.line(f"%run{number} = load ptr, ptr %pool")
+        f.line(
+            f"call void %run{number}(ptr %pool, ptr @{phase.symbol}, ptr {self.context}, {count}, i64 1, "
+            f"ptr {self.scratch}, {stride})"
+        )
+        f.line(f"br label %done{number}")
+        f.label(f"alone{number}")
+        f.line(serial)
+        f.line(f"br label %done{number}")
+        f.label(f"done{number}")

@@ -1,0 +1,46 @@
+"""What a schedule needs to know about a processor: vector width, register tile, whether it has fused multiply-add."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sigmagraph.dtypes import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A processor, as schedules see it.
+
+    Attributes:
+        vector_bytes: width of a vector register.
+        tile_rows, tile_vectors: register tile of the contraction micro-kernel: so many rows of so many vectors of
+            accumulators, chosen so that they, a row of the right operand and a broadcast fit the register file.
+        fma: whether multiply-add is one instruction.
+    """
+
+    vector_bytes: int
+    tile_rows: int
+    tile_vectors: int
+    fma: bool
+
+    def lanes(self, dtype: DType) -> int:
+        """Elements of a type in a vector register; narrow types count as 4 bytes, because they meet wider ones."""
+        return self.vector_bytes // max(4, dtype.itemsize)
+
+
+AVX512 = Machine(64, 14, 2, True)
+AVX2 = Machine(32, 6, 2, True)
+NEON = Machine(16, 8, 3, True)
+BASELINE = Machine(16, 6, 2, False)
+
+
+def machine_of(triple: str, features: str) -> Machine:
+    """The machine behind an LLVM target triple and feature string."""
+    enabled = set(features.split(","))
+    if triple.startswith(("aarch64", "arm64")):
+        return NEON
+    if "+avx512f" in enabled:
+        return AVX512
+    if "+avx2" in enabled and "+fma" in enabled:
+        return AVX2
+    return BASELINE

@@ -1,0 +1,229 @@
+"""Pieces that the templates build kernels from: flat buffers, instantiated bodies, vector loops with a tail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sigmagraph.dims import Dim, Facts, Size, coefficient, names, product, substitute
+from sigmagraph.dtypes import F32, DType
+from sigmagraph.ir.kernel.compute import Axis, Compute, Reduction
+from sigmagraph.ir.kernel.expr import Apply, Const, Expr, Index, Load, Var, apply, rebuild, walk
+from sigmagraph.ir.kernel.expr import replace as replace_in
+from sigmagraph.ir.kernel.kernel import Block, Buffer, For, Let, LoopKind, Store
+
+Body = Callable[[Size, str], Block]
+
+
+def iteration_facts(compute: Compute) -> Facts:
+    """What is known about the axes of a compute."""
+    axes = [*compute.axes, *(compute.reduction.axes if compute.reduction else ())]
+    return Facts({a.var: (0, a.extent - 1) for a in axes})
+
+
+def flatten(compute: Compute) -> Compute:
+    """The same compute on one-dimensional buffers: index arithmetic of reshapes cancels in the flat index."""
+    facts = iteration_facts(compute)
+    shapes = {b.name: b.shape for b in compute.params}
+
+    def flat(buffer: str, index: Sequence[Size]) -> tuple[Size]:
+        shape = shapes[buffer]
+        out: Size = 0
+        for axis, i in enumerate(index):
+            out = out + i * product(shape[axis + 1 :])
+        return (facts.simplify(out),)
+
+    def visit(expr: Expr) -> Expr:
+        if isinstance(expr, Load):
+            guard = tuple(g for g in map(facts.simplify, expr.guard) if not facts.nonnegative(g))
+            return Load(expr.buffer, flat(expr.buffer, expr.index), expr.dtype, guard)
+        return rebuild(expr, visit)
+
+    def lets(items: Sequence[Let]) -> tuple[Let, ...]:
+        return tuple(Let(item.name, visit(item.value)) for item in items)
+
+    reduction = compute.reduction
+    if reduction is not None:
+        reduction = replace(reduction, lets=lets(reduction.lets), value=visit(reduction.value))
+    return replace(
+        compute,
+        params=tuple(replace(b, shape=(b.size,)) for b in compute.params),
+        reduction=reduction,
+        lets=lets(compute.lets),
+        stores=tuple(Store(s.buffer, flat(s.buffer, s.index), visit(s.value), s.guard) for s in compute.stores),
+    )
+
+
+def indices_of(compute: Compute) -> list[Size]:
+    """Every index expression of a compute: of loads, guards, stores and index values."""
+    return [i for s in compute.stores for i in s.index] + [i for e in _expressions(compute) for i in indices_in(e)]
+
+
+def indices_in(expr: Expr) -> list[Size]:
+    """Every index expression of an expression."""
+    out: list[Size] = []
+    for inner in walk(expr):
+        if isinstance(inner, Load):
+            out.extend((*inner.index, *inner.guard))
+        elif isinstance(inner, Index):
+            out.append(inner.value)
+    return out
+
+
+def _expressions(compute: Compute) -> list[Expr]:
+    out = [item.value for item in compute.lets] + [s.value for s in compute.stores]
+    if compute.reduction is not None:
+        out += [item.value for item in compute.reduction.lets] + [compute.reduction.value]
+    return out
+
+
+def slope(size: Size, var: str) -> Size | None:
+    """By how much an index grows with a variable; None when it is not linear in it."""
+    split = coefficient(size, var)
+    return None if split is None else split[0]
+
+
+def merge_axes(compute: Compute) -> Compute:
+    """Merge neighbouring axes, of the output or of the reduction, that every index of a flat compute treats as one."""
+    axes, gone = _merged(compute.axes, indices_of(compute))
+    compute = _substituted(replace(compute, axes=axes), gone)
+    if compute.reduction is not None:
+        axes, gone = _merged(compute.reduction.axes, indices_of(compute))
+        compute = replace(compute, reduction=replace(compute.reduction, axes=axes))
+        compute = _substituted(compute, gone)
+    return compute
+
+
+def _merged(axes: Sequence[Axis], indices: Sequence[Size]) -> tuple[tuple[Axis, ...], dict[str, Size]]:
+    """The axes that are left, and zeros for those that are merged into their inner neighbour."""
+    left = list(axes)
+    gone: dict[str, Size] = {}
+    for at in range(len(left) - 2, -1, -1):
+        outer, inner = left[at], left[at + 1]
+        if all(_mergeable(i, outer, inner) for i in indices):
+            left[at : at + 2] = [Axis(inner.var, outer.extent * inner.extent)]
+            gone[outer.var] = 0
+    return tuple(left), gone
+
+
+def _mergeable(index: Size, outer: Axis, inner: Axis) -> bool:
+    a, b = slope(index, outer.var), slope(index, inner.var)
+    return a is not None and b is not None and a == b * inner.extent
+
+
+def _substituted(compute: Compute, indices: Mapping[str, Size]) -> Compute:
+    if not indices:
+        return compute
+
+    def lets(items: Sequence[Let]) -> tuple[Let, ...]:
+        return tuple(Let(item.name, replace_in(item.value, indices)) for item in items)
+
+    reduction = compute.reduction
+    if reduction is not None:
+        reduction = replace(reduction, lets=lets(reduction.lets), value=replace_in(reduction.value, indices))
+    stores = tuple(
+        Store(s.buffer, tuple(substitute(i, indices) for i in s.index), replace_in(s.value, indices), s.guard)
+        for s in compute.stores
+    )
+    return replace(compute, reduction=reduction, lets=lets(compute.lets), stores=stores)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Lets and values with their axes replaced and their names made unique by a tag."""
+
+    lets: Block
+    variables: Mapping[str, Expr]
+    indices: Mapping[str, Size]
+
+    def value(self, expr: Expr) -> Expr:
+        """An expression that reads the lets."""
+        return replace_in(expr, self.indices, self.variables)
+
+    def store(self, store: Store) -> Store:
+        """A store of such an expression."""
+        return Store(
+            store.buffer,
+            tuple(substitute(i, self.indices) for i in store.index),
+            self.value(store.value),
+            tuple(substitute(g, self.indices) for g in store.guard),
+        )
+
+
+def instantiate(
+    lets: Sequence[Let], indices: Mapping[str, Size], tag: str, variables: Mapping[str, Expr] | None = None
+) -> Instance:
+    """Copy lets to an index: ``indices`` replaces axes, ``variables`` replaces lets from outside."""
+    indices = dict(indices)
+    known: dict[str, Expr] = dict(variables or {})
+    out: list[Let] = []
+    for item in lets:
+        value = replace_in(item.value, indices, known)
+        name = item.name + tag
+        known[item.name] = Var(name, value.dtype)
+        indices[item.name] = Dim(name)
+        out.append(Let(name, value))
+    return Instance(tuple(out), known, indices)
+
+
+def vector_loop(var: str, extent: Size, lanes: int, body: Body) -> Block:
+    """A loop over ``extent`` in vectors of ``lanes``, and a scalar loop over the rest.
+
+    ``body(index, tag)`` makes the statements at an index; the tag keeps the names of the two copies apart.
+    """
+    if lanes == 1 or (isinstance(extent, int) and extent < lanes):
+        return (For(var, extent, LoopKind.SERIAL, body(Dim(var), "")),)
+    whole = extent // lanes
+    vector = For(f"{var}v", lanes, LoopKind.VECTORIZED, body(lanes * Dim(f"{var}o") + Dim(f"{var}v"), ""))
+    out: list[For] = [For(f"{var}o", whole, LoopKind.SERIAL, (vector,))]
+    rest = extent - lanes * whole
+    if rest != 0:
+        out.append(For(f"{var}t", rest, LoopKind.SERIAL, body(lanes * whole + Dim(f"{var}t"), ".t")))
+    return tuple(out)
+
+
+def element_type(compute: Compute) -> DType:
+    """The widest element type that a compute loads or stores; decides how many lanes its vectors have."""
+    widest = max((b.dtype for b in compute.params), key=lambda d: (d.itemsize, str(d)), default=F32)
+    return widest if widest.itemsize >= 4 else F32
+
+
+def nest(axes: Sequence[Axis], body: Block, outermost: LoopKind) -> Block:
+    """Loops over axes around a body; the outermost loop has its own kind."""
+    for number, axis in reversed(list(enumerate(axes))):
+        body = (For(axis.var, axis.extent, LoopKind.SERIAL if number else outermost, body),)
+    return body
+
+
+def initial(op: str, dtype: DType) -> Const:
+    """The value that changes nothing when combined by a scalar op."""
+    if op in ("add", "mul"):
+        one = op == "mul"
+        return Const(float(one) if dtype.is_float else int(one), dtype)
+    if dtype.is_float:
+        return Const(float("-inf") if op == "max" else float("inf"), dtype)
+    low, high = (0, 2**dtype.bits - 1) if str(dtype) == "u8" else (-(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1) - 1)
+    return Const(low if op == "max" else high, dtype)
+
+
+def combine(op: str, a: Expr, b: Expr) -> Apply:
+    """Two partial results as one."""
+    return apply(op, a, b)
+
+
+def uses(size: Size, variables: Sequence[str]) -> bool:
+    """Whether an index expression speaks of one of the variables."""
+    return not set(names(size)).isdisjoint(variables)
+
+
+def accumulator(name: str, dtype: DType, count: int) -> Buffer:
+    """A small local array for partial results."""
+    from sigmagraph.ir.kernel.kernel import Role, Space
+
+    return Buffer(name, dtype, (count,), Role.TEMP, Space.LOCAL)
+
+
+__all__ = [
+    "Body", "Instance", "Reduction", "accumulator", "combine", "element_type", "flatten", "indices_in", "indices_of",
+    "initial", "instantiate", "iteration_facts", "merge_axes", "nest", "slope", "uses", "vector_loop",
+]  # fmt: skip

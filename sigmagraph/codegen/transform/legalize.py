@@ -1,0 +1,25 @@
+"""Brings a scheduled kernel into the form that emitters take: nothing unrolled, primitive scalar ops, plain indices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sigmagraph.codegen.transform.expand import expand
+from sigmagraph.codegen.transform.simplify import simplify
+from sigmagraph.codegen.transform.unroll import unroll
+from sigmagraph.ir.kernel.kernel import Kernel, KernelStage
+
+
+def legalize(kernels: Sequence[Kernel]) -> tuple[Kernel, ...]:
+    """Legal kernels of the same meaning; a callee that several of them share is made legal once."""
+    known: dict[Kernel, Kernel] = {}
+
+    def legal(kernel: Kernel) -> Kernel:
+        if kernel not in known:
+            callees = tuple(legal(c) for c in kernel.callees)
+            body = expand(unroll(simplify(kernel)))
+            known[kernel] = replace(body, stage=KernelStage.LEGAL, callees=callees)
+        return known[kernel]
+
+    return tuple(legal(k) for k in kernels)

@@ -1,0 +1,584 @@
+"""Symbolic sizes and index expressions: normalised integer polynomials, and proofs about their sign.
+
+A :class:`Dim` is a polynomial with integer coefficients over *atoms*: names (symbolic dims, loop variables), floor
+divisions, minima and maxima. Equal expressions have equal terms, so ``==`` decides equality of normal forms. Shapes,
+loop extents, buffer indices, arena offsets and guards are all written in it; a constant is always a plain ``int``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, Union
+
+from sigmagraph.errors import DimError
+
+Size: TypeAlias = Union[int, "Dim"]
+_Monomial: TypeAlias = "tuple[Atom, ...]"
+
+_NAME = re.compile(r"%?[A-Za-z_][A-Za-z0-9_.]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Func:
+    """An atom that is not a name: ``//`` (two arguments), ``min`` or ``max`` (two or more)."""
+
+    kind: str
+    args: tuple[Size, ...]
+    # Expressions are sorted by the text of their atoms and looked up by hash all the time: both are kept.
+    _text: str = field(init=False, repr=False, compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_text", self._write())
+        object.__setattr__(self, "_hash", hash((self.kind, self.args)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __str__(self) -> str:
+        return self._text
+
+    def _write(self) -> str:
+        if self.kind == "//":
+            a, b = (f"({x})" if isinstance(x, Dim) and not x.is_atom else str(x) for x in self.args)
+            return f"({a}//{b})"
+        return f"{self.kind}({', '.join(str(a) for a in self.args)})"
+
+
+Atom: TypeAlias = str | Func
+
+
+def _atom_key(atom: Atom) -> tuple[bool, str]:
+    return (True, atom._text) if isinstance(atom, Func) else (False, atom)
+
+
+def _monomial_key(monomial: _Monomial) -> tuple[int, tuple[tuple[bool, str], ...]]:
+    return (-len(monomial), tuple([_atom_key(a) for a in monomial]))
+
+
+class Dim:
+    """A symbolic size, or an integer expression of symbolic sizes.
+
+    ``Dim("batch")`` is the size called ``batch``; ``+ - * // %`` with ints and other dims give expressions (or an
+    ``int`` when nothing symbolic is left). Sizes are at least 0 at run time.
+
+    Raises:
+        DimError: the name is no identifier.
+    """
+
+    __slots__ = ("_hash", "_terms")
+    _terms: tuple[tuple[_Monomial, int], ...]
+    _hash: int
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str) or not _NAME.match(name):
+            raise DimError("the name of a dim is not an identifier", expected="letters, digits, _", got=repr(name))
+        self._terms = (((name,), 1),)
+        self._hash = hash(self._terms)
+
+    @property
+    def terms(self) -> tuple[tuple[_Monomial, int], ...]:
+        """(monomial, coefficient) pairs, highest degree first; the monomial ``()`` is the constant."""
+        return self._terms
+
+    @property
+    def is_atom(self) -> bool:
+        return len(self._terms) == 1 and len(self._terms[0][0]) == 1 and self._terms[0][1] == 1
+
+    @property
+    def is_name(self) -> bool:
+        return self.is_atom and isinstance(self._terms[0][0][0], str)
+
+    def __reduce__(self) -> tuple[Callable[..., Size], tuple[object, ...]]:
+        return (_restore, (self._terms,))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dim) and self._hash == other._hash and self._terms == other._terms
+
+    def __add__(self, other: Size) -> Size:
+        return _sum(self, other, 1)
+
+    def __radd__(self, other: int) -> Size:
+        return _sum(self, other, 1)
+
+    def __sub__(self, other: Size) -> Size:
+        return _sum(self, other, -1)
+
+    def __rsub__(self, other: int) -> Size:
+        return _sum(-1 * self, other, 1)
+
+    def __neg__(self) -> Size:
+        return -1 * self
+
+    def __mul__(self, other: Size) -> Size:
+        if isinstance(other, int):
+            if other == 1:
+                return self
+            return _make({m: c * other for m, c in self._terms})
+        if not isinstance(other, Dim):
+            return NotImplemented
+        out: dict[_Monomial, int] = {}
+        for m1, c1 in self._terms:
+            for m2, c2 in other._terms:
+                m = tuple(sorted(m1 + m2, key=_atom_key)) if m1 and m2 else m1 + m2
+                out[m] = out.get(m, 0) + c1 * c2
+        return _make(out)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Size) -> Size:
+        return floordiv(self, other)
+
+    def __rfloordiv__(self, other: int) -> Size:
+        return floordiv(other, self)
+
+    def __mod__(self, other: Size) -> Size:
+        return self - floordiv(self, other) * other
+
+    def __rmod__(self, other: int) -> Size:
+        return other - floordiv(other, self) * self
+
+    def __str__(self) -> str:
+        out = ""
+        for monomial, coefficient in self._terms:
+            body = "*".join(str(a) for a in monomial)
+            if not body:
+                text = str(abs(coefficient))
+            elif abs(coefficient) == 1:
+                text = body
+            else:
+                text = f"{abs(coefficient)}*{body}"
+            out += ("-" if coefficient < 0 else "+" if out else "") + text
+        return out
+
+    __repr__ = __str__
+
+
+def _sum(a: Dim, b: Size, sign: int) -> Size:
+    out = dict(a._terms)
+    if isinstance(b, Dim):
+        for m, c in b._terms:
+            out[m] = out.get(m, 0) + sign * c
+    elif isinstance(b, int):
+        out[()] = out.get((), 0) + sign * b
+    else:
+        return NotImplemented
+    return _make(out)
+
+
+def _make(terms: Mapping[_Monomial, int]) -> Size:
+    kept = [(m, c) for m, c in terms.items() if c]
+    if not kept:
+        return 0
+    if len(kept) == 1:
+        if not kept[0][0]:
+            return kept[0][1]
+    else:
+        kept.sort(key=lambda mc: _monomial_key(mc[0]))
+    dim = object.__new__(Dim)
+    dim._terms = tuple(kept)
+    dim._hash = hash(dim._terms)
+    return dim
+
+
+def _restore(terms: tuple[tuple[_Monomial, int], ...]) -> Size:
+    return _make(dict(terms))
+
+
+def _of_atom(atom: Atom) -> Dim:
+    dim = _make({(atom,): 1})
+    assert isinstance(dim, Dim)
+    return dim
+
+
+def floordiv(a: Size, b: Size) -> Size:
+    """``a // b`` rounded down, for b > 0."""
+    if isinstance(b, int):
+        if b <= 0:
+            raise DimError("a size is divided by something that is not positive", expected="at least 1", got=b)
+        if isinstance(a, int):
+            return a // b
+        return _div_const(a, b)
+    if isinstance(a, int) and a in (0, -1):
+        return a  # b is at least 1 wherever the quotient is read
+    quotient, rest = _divide(a, b)
+    if isinstance(rest, int) and rest in (0, -1):
+        return quotient + rest
+    return quotient + _of_atom(Func("//", (rest, b)))
+
+
+def _div_const(a: Dim, b: int) -> Size:
+    if b == 1:
+        return a
+    whole = {m: c // b for m, c in a._terms if m and c % b == 0}
+    rest = {m: c for m, c in a._terms if m and c % b}
+    constant = dict(a._terms).get((), 0)
+    whole[()] = constant // b
+    constant %= b
+    if not rest:
+        return _make(whole)
+    divisor = math.gcd(b, *rest.values())
+    if divisor > 1:
+        rest = {m: c // divisor for m, c in rest.items()}
+        constant, b = constant // divisor, b // divisor
+        if b == 1:
+            return _make(whole) + _make(rest) + constant
+    rest[()] = constant
+    inner = _make(rest)
+    if constant == 0 and isinstance(inner, Dim) and inner.is_atom:
+        atom = inner._terms[0][0][0]
+        if isinstance(atom, Func) and atom.kind == "//" and isinstance(atom.args[1], int):
+            return _make(whole) + floordiv(atom.args[0], atom.args[1] * b)
+    return _make(whole) + _of_atom(Func("//", (inner, b)))
+
+
+def _divide(a: Size, b: Dim) -> tuple[Size, Size]:
+    """Polynomial division by the leading term of b: (quotient, rest) with a == quotient * b + rest."""
+    quotient: Size = 0
+    rest: Size = 0
+    lead_monomial, lead = b._terms[0]
+    while isinstance(a, Dim):
+        monomial, coefficient = a._terms[0]
+        left = _cancel(monomial, lead_monomial) if coefficient % lead == 0 else None
+        if left is None:
+            term = _make({monomial: coefficient})
+            rest, a = rest + term, a - term
+        else:
+            term = _make({left: coefficient // lead})
+            quotient, a = quotient + term, a - term * b
+    return quotient, rest + a
+
+
+def _cancel(monomial: _Monomial, divisor: _Monomial) -> _Monomial | None:
+    left = list(monomial)
+    for atom in divisor:
+        if atom not in left:
+            return None
+        left.remove(atom)
+    return tuple(left)
+
+
+def divide_exact(a: Size, b: Size) -> Size | None:
+    """The expression q with ``q * b == a`` for all values, or None when there is no such polynomial."""
+    if isinstance(b, int):
+        if b == 0:
+            return None
+        if isinstance(a, int):
+            return a // b if a % b == 0 else None
+        return _make({m: c // b for m, c in a._terms}) if all(c % b == 0 for _, c in a._terms) else None
+    quotient, rest = _divide(a, b)
+    return quotient if rest == 0 else None
+
+
+def ceildiv(a: Size, b: Size) -> Size:
+    """``a / b`` rounded up, for b > 0."""
+    return floordiv(a + b - 1, b)
+
+
+def minimum(*args: Size) -> Size:
+    """The smallest of the arguments."""
+    return _extreme("min", args)
+
+
+def maximum(*args: Size) -> Size:
+    """The largest of the arguments."""
+    return _extreme("max", args)
+
+
+def _extreme(kind: str, args: Sequence[Size]) -> Size:
+    flat: list[Size] = []
+    for arg in args:
+        atom = arg._terms[0][0][0] if isinstance(arg, Dim) and arg.is_atom else None
+        flat.extend(atom.args if isinstance(atom, Func) and atom.kind == kind else (arg,))
+    kept: list[Size] = []
+    for arg in flat:
+        for i, other in enumerate(kept):
+            difference = arg - other
+            if isinstance(difference, int):  # comparable: keep the better one
+                if (difference < 0) == (kind == "min"):
+                    kept[i] = arg
+                break
+        else:
+            kept.append(arg)
+    if len(kept) == 1:
+        return kept[0]
+    kept.sort(key=str)
+    return _of_atom(Func(kind, tuple(kept)))
+
+
+def product(sizes: Iterable[Size]) -> Size:
+    """The product of sizes; 1 for none."""
+    out: Size = 1
+    for size in sizes:
+        out = out * size
+    return out
+
+
+def names(size: Size) -> tuple[str, ...]:
+    """The names in an expression, each once, sorted."""
+    found: set[str] = set()
+    _collect(size, found)
+    return tuple(sorted(found))
+
+
+def _collect(size: Size, found: set[str]) -> None:
+    if isinstance(size, Dim):
+        for monomial, _ in size._terms:
+            for atom in monomial:
+                if isinstance(atom, str):
+                    found.add(atom)
+                else:
+                    for arg in atom.args:
+                        _collect(arg, found)
+
+
+def evaluate(size: Size, values: Mapping[str, int]) -> int:
+    """The number that an expression stands for.
+
+    Raises:
+        DimError: a name has no value.
+    """
+    if isinstance(size, int):
+        return size
+    total = 0
+    for monomial, coefficient in size._terms:
+        for atom in monomial:
+            if isinstance(atom, str):
+                if atom not in values:
+                    raise DimError(f"the dim '{atom}' has no value", expected="a value for each dim", got=dict(values))
+                coefficient *= values[atom]
+            else:
+                coefficient *= _apply(atom.kind, [evaluate(a, values) for a in atom.args])
+        total += coefficient
+    return total
+
+
+def _apply(kind: str, args: Sequence[int]) -> int:
+    if kind == "//":
+        return args[0] // args[1]
+    return min(args) if kind == "min" else max(args)
+
+
+def substitute(size: Size, values: Mapping[str, Size]) -> Size:
+    """The expression with names replaced, normalised again."""
+    if isinstance(size, int) or not values:
+        return size
+    out: Size = 0
+    changed = False
+    for monomial, coefficient in size._terms:
+        term: Size = coefficient
+        for atom in monomial:
+            new = _substitute_atom(atom, values)
+            changed = changed or new is not atom
+            term = term * (_of_atom(new) if isinstance(new, (str, Func)) else new)
+        out = out + term
+    return out if changed else size
+
+
+def _substitute_atom(atom: Atom, values: Mapping[str, Size]) -> Atom | Size:
+    if isinstance(atom, str):
+        return values.get(atom, atom)
+    args = [substitute(a, values) for a in atom.args]
+    if all(new is old for new, old in zip(args, atom.args, strict=True)):
+        return atom
+    return func(atom.kind, args)
+
+
+def func(kind: str, args: Sequence[Size]) -> Size:
+    """An expression from the name and the arguments of a :class:`Func`."""
+    if kind == "//":
+        return floordiv(args[0], args[1])
+    return _extreme(kind, args)
+
+
+def coefficient(size: Size, name: str) -> tuple[Size, Size] | None:
+    """(c, rest) with ``size == c * name + rest`` and neither containing the name; None when it is not linear in it."""
+    if isinstance(size, int):
+        return 0, size
+    slope: dict[_Monomial, int] = {}
+    rest: dict[_Monomial, int] = {}
+    for monomial, c in size._terms:
+        count = monomial.count(name)
+        others = tuple(a for a in monomial if a != name)
+        if count > 1 or any(isinstance(a, Func) and name in names(_of_atom(a)) for a in others):
+            return None
+        (slope if count else rest)[others] = c
+    return _make(slope), _make(rest)
+
+
+class Facts:
+    """What is known about names, and whether an expression can be shown to be at least zero.
+
+    Args:
+        ranges: for each name its least and greatest value (None: unbounded above), outer names first; a bound may
+            speak of names that stand before it. Names without an entry are sizes: at least 1.
+        assume: expressions known to be at least zero.
+
+    A proof that is found is right; one that is not found says nothing.
+    """
+
+    def __init__(
+        self, ranges: Mapping[str, tuple[Size, Size | None]] | None = None, assume: Sequence[Size] = ()
+    ) -> None:
+        self._ranges = dict(ranges or {})
+        self._order = {name: i for i, name in enumerate(self._ranges)}
+        self._assume = tuple(a for a in map(_tightened, assume) if isinstance(a, Dim))
+        self._known: dict[tuple[Size, int], bool] = {}
+
+    def extend(self, ranges: Mapping[str, tuple[Size, Size | None]], assume: Sequence[Size] = ()) -> Facts:
+        """These facts and some more; later names are eliminated first."""
+        return Facts({**self._ranges, **ranges}, (*self._assume, *assume))
+
+    def nonnegative(self, size: Size) -> bool:
+        """Whether ``size >= 0`` can be shown."""
+        return self._prove(size, 2)
+
+    def less(self, a: Size, b: Size) -> bool:
+        """Whether ``a < b`` can be shown."""
+        return self.nonnegative(b - a - 1)
+
+    def simplify(self, size: Size) -> Size:
+        """The expression without the floor divisions, minima and maxima that the facts decide."""
+        if isinstance(size, int):
+            return size
+        out: Size = 0
+        for monomial, c in size._terms:
+            term: Size = c
+            for atom in monomial:
+                term = term * (_of_atom(atom) if isinstance(atom, str) else self._simplify_atom(atom))
+            out = out + term
+        return out
+
+    def _simplify_atom(self, atom: Func) -> Size:
+        args = [self.simplify(a) for a in atom.args]
+        if atom.kind == "//":
+            a, b = args
+            whole: Size = 0
+            if isinstance(b, int) and isinstance(a, Dim):
+                whole = _make({m: c // b for m, c in a._terms if c % b == 0})
+                a = a - whole * b
+            if self.nonnegative(a) and self.less(a, b):
+                return whole
+            return whole + floordiv(a, b)
+        sign = 1 if atom.kind == "min" else -1
+        best = args[0]
+        for other in args[1:]:
+            if self.nonnegative(sign * (other - best)):
+                continue
+            best = other if self.nonnegative(sign * (best - other)) else func(atom.kind, (best, other))
+        return best
+
+    def _prove(self, p: Size, depth: int) -> bool:
+        p = _tightened(p)
+        if isinstance(p, int):
+            return p >= 0
+        key = (p, depth)
+        if key not in self._known:
+            self._known[key] = False  # a proof may not rest on itself
+            self._known[key] = self._search(p, depth)
+        return self._known[key]
+
+    def _search(self, p: Dim, depth: int) -> bool:
+        if self._eliminate(p, depth):
+            return True
+        if depth > 0:
+            return any(self._prove(p - factor * a, depth - 1) for a in self._assume for factor in self._multiples(p, a))
+        return False
+
+    def _multiples(self, p: Dim, assumed: Size) -> list[Size]:
+        """Factors, at least 0, with which an assumption cancels one of the atoms of ``p``."""
+        out: list[Size] = []
+        for atom in _atoms(assumed):
+            ours, theirs = _by_atom(p, atom), _by_atom(assumed, atom)
+            factor = divide_exact(ours[0], theirs[0])
+            if factor is not None and factor != 0 and factor not in out and self._prove(factor, 0):
+                out.append(factor)
+        return out
+
+    def _eliminate(self, p: Dim, depth: int) -> bool:
+        extreme = _find_func(p, ("min", "max"))
+        if extreme is not None:
+            return self._split_extreme(p, extreme, depth)
+        ranked = [n for n in names(p) if n in self._order]
+        for name in sorted(ranked, key=lambda n: -self._order[n]):
+            split = coefficient(p, name)
+            if split is not None:
+                low, high = self._ranges[name]
+                slope, rest = split
+                if self._prove(slope, depth):
+                    return self._prove(rest + slope * low, depth)
+                if high is not None and self._prove(-1 * slope, depth):
+                    return self._prove(rest + slope * high, depth)
+                return False
+        division = _find_func(p, ("//",))
+        if division is not None:
+            return self._relax_division(p, division, depth)
+        powers = dict.fromkeys(a for m, _ in p._terms for a in m if isinstance(a, Func) or a in self._order)
+        if powers:
+            return all(c >= 0 for _, c in p._terms) and all(self._prove(_of_atom(a), depth) for a in powers)
+        shifted = substitute(p, {n: Dim(n) + 1 for n in names(p)})
+        return shifted >= 0 if isinstance(shifted, int) else all(c >= 0 for _, c in shifted.terms)
+
+    def _split_extreme(self, p: Dim, atom: Func, depth: int) -> bool:
+        slope, rest = _by_atom(p, atom)
+        cases = [rest + slope * arg for arg in atom.args]
+        # The worse side for the sign of the slope: any argument bounds it; the other side must hold for all arguments.
+        favourable = -1 * slope if atom.kind == "min" else slope
+        if any(self._prove(case, depth) for case in cases) and self._prove(favourable, depth):
+            return True
+        return all(self._prove(case, depth) for case in cases)
+
+    def _relax_division(self, p: Dim, atom: Func, depth: int) -> bool:
+        """Replace b * (a // b) by its real bounds; an integer greater than -1 is at least 0."""
+        a, b = atom.args
+        slope, rest = _by_atom(p, atom)
+        if self._prove(-1 * slope, depth):
+            relaxed = rest * b + slope * a
+        elif self._prove(slope, depth):
+            if self._prove(a, depth) and self._prove(rest, depth):  # the quotient is not negative either
+                return True
+            relaxed = rest * b + slope * (a - b + 1)
+        else:
+            return False
+        return self._prove(relaxed + b - 1, depth)
+
+
+def _tightened(p: Size) -> Size:
+    """An expression that is at least 0 exactly where ``p`` is: common factors go, and with them a part of the constant."""
+    if isinstance(p, int):
+        return p
+    divisor = math.gcd(*(c for m, c in p._terms if m))
+    return p if divisor == 1 else _make({m: c // divisor for m, c in p._terms})
+
+
+def _find_func(p: Dim, kinds: tuple[str, ...]) -> Func | None:
+    for monomial, _ in p._terms:
+        for atom in monomial:
+            if isinstance(atom, Func) and atom.kind in kinds and all(m.count(atom) < 2 for m, _ in p._terms):
+                return atom
+    return None
+
+
+def _atoms(size: Size) -> list[Atom]:
+    """The atoms that stand directly in an expression, each once."""
+    return list(dict.fromkeys(a for m, _ in size.terms for a in m)) if isinstance(size, Dim) else []
+
+
+def _by_atom(p: Size, atom: Atom) -> tuple[Size, Size]:
+    """(c, rest) with ``p == c * atom + rest``, as far as the atom stands in terms by itself."""
+    if isinstance(p, int):
+        return 0, p
+    slope: dict[_Monomial, int] = {}
+    rest: dict[_Monomial, int] = {}
+    for monomial, c in p._terms:
+        if atom in monomial:
+            slope[tuple(a for a in monomial if a != atom)] = c
+        else:
+            rest[monomial] = c
+    return _make(slope), _make(rest)

@@ -1,0 +1,68 @@
+"""Appends nodes to a graph: fills in attributes, infers types, records where the node comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sigmagraph.dtypes import DType
+from sigmagraph.errors import GraphError, SigmaError
+from sigmagraph.ir.graph.attrs import Array
+from sigmagraph.ir.graph.graph import Graph, Node
+from sigmagraph.ir.graph.opdef import OpDef
+from sigmagraph.ir.graph.types import TensorType
+from sigmagraph.ir.graph.value import Value
+from sigmagraph.location import UNKNOWN, Location
+
+
+class Builder:
+    """Appends nodes to ``graph`` with ops of ``registry``, all at one ``location``."""
+
+    def __init__(self, graph: Graph, registry: Mapping[str, OpDef], location: Location = UNKNOWN) -> None:
+        self.graph = graph
+        self.registry = registry
+        self.location = location
+
+    def node(self, op: str | OpDef, *inputs: Value, name: str = "", **attrs: Any) -> Node:
+        """Append a node.
+
+        Raises:
+            SigmaError: the op is unknown, or operands or attributes do not fit; the error says where.
+        """
+        record = self._op(op)
+        types = [self.graph.type(v) for v in inputs]
+        try:
+            canonical = record.canonical_attrs(attrs)
+            results, _ = record.inference(types, canonical)
+        except SigmaError as error:
+            operands = ", ".join(map(str, types))
+            error.at(node=f"{record.name}({operands})", location=self.location or None)
+            raise
+        return self.graph.add(record, inputs, canonical, results, name, self.location)
+
+    def emit(self, op: str | OpDef, *inputs: Value, **attrs: Any) -> Value:
+        """Append a node with one result and return the result."""
+        node = self.node(op, *inputs, **attrs)
+        if len(node.types) != 1:
+            raise GraphError(f"'{node.op.name}' has {len(node.types)} results; use Builder.node")
+        return Value(node.id)
+
+    def constant(self, value: Any, dtype: DType) -> Value:
+        """A constant of a number or an array."""
+        return self.emit("constant", value=Array.of(value, dtype))
+
+    def full(self, value: float, type: TensorType) -> Value:
+        """A constant number, broadcast to a type."""
+        scalar = self.constant(value, type.dtype)
+        return self.emit("broadcast", scalar, shape=type.shape) if type.shape else scalar
+
+    def type(self, value: Value) -> TensorType:
+        """The type of a value."""
+        return self.graph.type(value)
+
+    def _op(self, op: str | OpDef) -> OpDef:
+        if isinstance(op, OpDef):
+            return op
+        if op not in self.registry:
+            raise GraphError(f"there is no op called '{op}'", location=self.location or None)
+        return self.registry[op]

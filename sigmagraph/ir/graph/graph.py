@@ -1,0 +1,375 @@
+"""The graph IR: nodes in one NetworkX DiGraph, with inputs, parameters and outputs.
+
+The DiGraph is the only store: the payload of a node is its :class:`Node`, an edge u->v stands where v reads u, and
+operands (their order, their multiplicity) are read from the payload. Graphs are pure: an output may say that it is the
+new value of a parameter, nothing is changed in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import networkx as nx
+
+from sigmagraph.errors import GraphError
+from sigmagraph.ir.graph.attrs import Attrs, AttrSpec
+from sigmagraph.ir.graph.opdef import Inference, NotDifferentiable, OpDef, OpKind, Trait
+from sigmagraph.ir.graph.types import TensorType
+from sigmagraph.ir.graph.value import Value
+from sigmagraph.location import UNKNOWN, Location
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An op applied to values.
+
+    Attributes:
+        id: number, unique in its graph; ids only grow.
+        op: the op's record.
+        inputs: operands.
+        attrs: attributes.
+        types: result types.
+        name: hint for readers; the port's name for inputs and parameters.
+        location: where it comes from.
+    """
+
+    id: int
+    op: OpDef
+    inputs: tuple[Value, ...]
+    attrs: Attrs
+    types: tuple[TensorType, ...]
+    name: str = ""
+    location: Location = UNKNOWN
+
+    @property
+    def outputs(self) -> tuple[Value, ...]:
+        return tuple(Value(self.id, i) for i in range(len(self.types)))
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A result of the graph; ``updates`` names the parameter whose new value it is."""
+
+    name: str
+    value: Value
+    updates: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Nodes that become one kernel, in topological order; filled in by the fuse pass."""
+
+    name: str
+    nodes: tuple[int, ...]
+
+
+class Stage(Enum):
+    """How far a graph has come."""
+
+    CAPTURED = "captured"
+    PRIMITIVE = "primitive"
+    FUSED = "fused"
+
+
+def _port_type(context: Inference) -> tuple[TensorType, ...]:
+    return (TensorType(context.attrs["dtype"], context.attrs["shape"]),)
+
+
+def _port(name: str, trait: Trait, doc: str) -> OpDef:
+    return OpDef(
+        name=name,
+        doc=doc,
+        kind=OpKind.SOURCE,
+        arity=0,
+        attrs=(AttrSpec("dtype", "dtype"), AttrSpec("shape", "shape")),
+        infer=_port_type,
+        reference=lambda *_: (),
+        vjp=NotDifferentiable("it has no operands"),
+        traits=frozenset({trait}),
+    )
+
+
+INPUT = _port("input", Trait.INPUT, "A value handed in at every call.")
+PARAMETER = _port("param", Trait.PARAMETER, "A value that lives in the program's state.")
+
+
+class Graph:
+    """A static program over tensors.
+
+    Mutators: :meth:`add_input`, :meth:`add_param`, :meth:`add`, :meth:`add_output`, :meth:`set_inputs`,
+    :meth:`replace_uses`, :meth:`erase`, :meth:`set_groups`. Passes call them on their own copy only.
+    """
+
+    def __init__(self, name: str = "main", stage: Stage = Stage.CAPTURED) -> None:
+        self.name = name
+        self.stage = stage
+        self.inputs: tuple[Value, ...] = ()
+        self.params: tuple[Value, ...] = ()
+        self.outputs: tuple[Output, ...] = ()
+        self.groups: tuple[Group, ...] = ()
+        self._nx: nx.DiGraph[int] = nx.DiGraph()
+        self._next = 0
+        self._order: tuple[Node, ...] | None = None
+
+    # ---- reading
+
+    def __len__(self) -> int:
+        return len(self._nx)
+
+    def __contains__(self, node: int) -> bool:
+        return node in self._nx
+
+    @property
+    def digraph(self) -> nx.DiGraph[int]:
+        """The store itself, for NetworkX algorithms; it must not be changed."""
+        return self._nx
+
+    def node(self, value: Value | int) -> Node:
+        """The node with an id, or the node that a value comes from.
+
+        Raises:
+            GraphError: the graph has no such node.
+        """
+        key = value if isinstance(value, int) else value.node
+        try:
+            return self._nx.nodes[key]["node"]  # type: ignore[no-any-return]
+        except KeyError:
+            raise GraphError(f"the graph '{self.name}' has no node %{key}") from None
+
+    def type(self, value: Value) -> TensorType:
+        """The type of a value."""
+        return self.node(value).types[value.index]
+
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes, operands first; among those that could come next, the one with the least id."""
+        if self._order is None:
+            ids = list(self._nx)
+            if all(p < n for n in ids for p in self._nx.pred[n]):
+                ids.sort()  # ids already are a topological order
+            else:
+                ids = list(nx.lexicographical_topological_sort(self._nx))
+            self._order = tuple(self._nx.nodes[i]["node"] for i in ids)
+        return self._order
+
+    def users(self, node: int) -> tuple[Node, ...]:
+        """The nodes that read a node, by id."""
+        return tuple(self._nx.nodes[i]["node"] for i in sorted(self._nx.succ[node]))
+
+    def uses(self, value: Value) -> int:
+        """How often a value is read by nodes and outputs."""
+        count = sum(node.inputs.count(value) for node in self.users(value.node))
+        return count + sum(o.value == value for o in self.outputs)
+
+    def port(self, name: str) -> Node:
+        """The input or parameter of that name.
+
+        Raises:
+            GraphError: there is none.
+        """
+        for value in (*self.inputs, *self.params):
+            if self.node(value).name == name:
+                return self.node(value)
+        raise GraphError(f"the graph '{self.name}' has no input or parameter '{name}'")
+
+    def __str__(self) -> str:
+        from sigmagraph.ir.graph.printer import print_graph
+
+        return print_graph(self)
+
+    # ---- changing
+
+    def add(
+        self,
+        op: OpDef,
+        inputs: Iterable[Value],
+        attrs: Attrs,
+        types: Iterable[TensorType],
+        name: str = "",
+        location: Location = UNKNOWN,
+    ) -> Node:
+        """Append a node as given; the builder infers types, this does not.
+
+        Raises:
+            GraphError: an operand is not in the graph.
+        """
+        node = Node(self._next, op, tuple(inputs), attrs, tuple(types), name, location)
+        for value in node.inputs:
+            self._check(value)
+        self._nx.add_node(node.id, node=node)
+        self._nx.add_edges_from((v.node, node.id) for v in node.inputs)
+        self._next += 1
+        self._order = None
+        return node
+
+    def add_input(self, name: str, type: TensorType, location: Location = UNKNOWN) -> Value:
+        """Append an input to the signature.
+
+        Raises:
+            GraphError: the name is taken.
+        """
+        value = self._add_port(INPUT, name, type, location)
+        self.inputs += (value,)
+        return value
+
+    def add_param(self, name: str, type: TensorType, location: Location = UNKNOWN) -> Value:
+        """Append a parameter to the signature.
+
+        Raises:
+            GraphError: the name is taken.
+        """
+        value = self._add_port(PARAMETER, name, type, location)
+        self.params += (value,)
+        return value
+
+    def _add_port(self, op: OpDef, name: str, type: TensorType, location: Location) -> Value:
+        if any(self.node(v).name == name for v in (*self.inputs, *self.params)):
+            raise GraphError(f"the name '{name}' is taken by another input or parameter", location=location)
+        attrs = Attrs({"dtype": type.dtype, "shape": type.shape})
+        return Value(self.add(op, (), attrs, (type,), name, location).id)
+
+    def add_output(self, name: str, value: Value, updates: str | None = None) -> None:
+        """Append a result.
+
+        Raises:
+            GraphError: the name is taken, or the value is not in the graph.
+        """
+        self._check(value)
+        if any(o.name == name for o in self.outputs):
+            raise GraphError(f"two outputs are called '{name}'")
+        self.outputs += (Output(name, value, updates),)
+
+    def set_inputs(self, node: int, inputs: Iterable[Value]) -> Node:
+        """Give a node other operands of the same types."""
+        new = replace(self.node(node), inputs=tuple(inputs))
+        for value in new.inputs:
+            self._check(value)
+        self._nx.remove_edges_from([(p, node) for p in self._nx.pred[node]])
+        self._nx.add_edges_from((v.node, node) for v in new.inputs)
+        self._nx.nodes[node]["node"] = new
+        self._order = None
+        return new
+
+    def replace_uses(self, old: Value, new: Value) -> None:
+        """Let every reader of ``old``, outputs too, read ``new``."""
+        for user in self.users(old.node):
+            if old in user.inputs:
+                self.set_inputs(user.id, (new if v == old else v for v in user.inputs))
+        self.outputs = tuple(replace(o, value=new) if o.value == old else o for o in self.outputs)
+
+    def erase(self, node: int) -> None:
+        """Remove a node that nobody reads.
+
+        Raises:
+            GraphError: somebody reads it.
+        """
+        if self._nx.succ[node] or any(o.value.node == node for o in self.outputs):
+            raise GraphError(f"node %{node} is erased while something reads it")
+        self._nx.remove_node(node)
+        self.inputs = tuple(v for v in self.inputs if v.node != node)
+        self.params = tuple(v for v in self.params if v.node != node)
+        self._order = None
+
+    def set_groups(self, groups: Iterable[Group]) -> None:
+        """Say which nodes become one kernel."""
+        self.groups = tuple(groups)
+
+    def copy(self) -> Graph:
+        """An independent graph with the same nodes (which are immutable and shared)."""
+        out = Graph(self.name, self.stage)
+        out.inputs, out.params, out.outputs, out.groups = self.inputs, self.params, self.outputs, self.groups
+        out._nx = self._nx.copy()
+        out._next = self._next
+        out._order = self._order
+        return out
+
+    def absorb(self, other: Graph) -> int:
+        """Take over all nodes of another graph; their ids grow by the number that is returned.
+
+        Raises:
+            GraphError: both have an input or parameter of the same name.
+        """
+        shift = self._next
+        taken = {self.node(v).name: self.node(v) for v in (*self.inputs, *self.params)}
+        for value in (*other.inputs, *other.params):
+            new = other.node(value)
+            if new.name in taken:
+                raise GraphError(
+                    f"two different inputs or parameters are called '{new.name}'",
+                    expected="each name once in a graph",
+                    got=f"{taken[new.name].location} and {new.location}",
+                    location=new.location,
+                )
+
+        def moved(value: Value) -> Value:
+            return Value(value.node + shift, value.index)
+
+        for node in other.nodes():
+            copy = replace(node, id=node.id + shift, inputs=tuple(map(moved, node.inputs)))
+            self._nx.add_node(copy.id, node=copy)
+            self._nx.add_edges_from((v.node, copy.id) for v in copy.inputs)
+        self.inputs += tuple(map(moved, other.inputs))
+        self.params += tuple(map(moved, other.params))
+        self._next += other._next
+        self._order = None
+        return shift
+
+    def _check(self, value: Value) -> None:
+        if value.node not in self._nx or not 0 <= value.index < len(self.node(value).types):
+            raise GraphError(f"the graph '{self.name}' has no value {value}")
+
+
+def extract(
+    graph: Graph, inputs: Iterable[Value], outputs: Iterable[Output], name: str
+) -> tuple[Graph, Mapping[Value, Value]]:
+    """A new graph of just what some outputs need, and the map from old to new values.
+
+    The given inputs come first, in their order, whether they are read or not; parameters follow in the order of their
+    ids.
+
+    Raises:
+        GraphError: an output needs an input that is not among those given.
+    """
+    inputs, outputs = tuple(inputs), tuple(outputs)
+    needed: set[int] = {v.node for v in inputs}
+    needed.update(graph.port(o.updates).id for o in outputs if o.updates is not None)
+    stack = [o.value.node for o in outputs]
+    while stack:
+        node = stack.pop()
+        if node not in needed:
+            needed.add(node)
+            stack.extend(v.node for v in graph.node(node).inputs)
+    out = Graph(name, graph.stage)
+    mapping: dict[Value, Value] = {}
+    for value in inputs:
+        node_ = graph.node(value)
+        if Trait.INPUT not in node_.op.traits:
+            raise GraphError(
+                f"{value} is not an input", expected="a placeholder", got=node_.op.name, location=node_.location
+            )
+        mapping[value] = out.add_input(node_.name, node_.types[0], node_.location)
+    for node_ in graph.nodes():
+        if node_.id not in needed or node_.outputs[0] in mapping:
+            continue
+        if Trait.INPUT in node_.op.traits:
+            raise GraphError(
+                f"the placeholder '{node_.name}' is needed but is not among the inputs",
+                expected=", ".join(graph.node(v).name for v in inputs) + f", {node_.name}",
+                location=node_.location,
+            )
+        if Trait.PARAMETER in node_.op.traits:
+            mapping[node_.outputs[0]] = out.add_param(node_.name, node_.types[0], node_.location)
+            continue
+        new = out.add(
+            node_.op, (mapping[v] for v in node_.inputs), node_.attrs, node_.types, node_.name, node_.location
+        )
+        mapping.update(zip(node_.outputs, new.outputs, strict=True))
+    for output in outputs:
+        out.add_output(output.name, mapping[output.value], output.updates)
+    return out, mapping
+
+
+def iter_updates(graph: Graph) -> Iterator[Output]:
+    """The outputs that are new values of parameters."""
+    return (o for o in graph.outputs if o.updates is not None)

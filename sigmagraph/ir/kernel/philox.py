@@ -1,0 +1,46 @@
+"""Counter-based random numbers: Philox 4x32-10 in NumPy, the reference for every backend.
+
+J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+NDArray: TypeAlias = "np.ndarray[Any, Any]"
+
+ROUNDS = 10
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+
+_WORD = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+
+
+def philox_bits(seed: Any, stream: Any, step: Any, element: Any) -> Any:
+    """A random 32-bit word for each element, sign-extended to int64; the arguments broadcast against each other.
+
+    The key is (low word of seed, high word of seed XOR stream); the counter is (element // 4 in two words, step in two
+    words); the result is word ``element % 4`` of the block.
+    """
+    seed, stream, step, element = (np.asarray(a, np.int64).view(np.uint64) for a in (seed, stream, step, element))
+    block = element >> np.uint64(2)
+    key = (seed & _WORD, ((seed >> _HALF) ^ stream) & _WORD)
+    words = philox_block((block & _WORD, block >> _HALF, step & _WORD, step >> _HALF), key)
+    number = element & np.uint64(3)
+    word = np.select([number == n for n in range(3)], words[:3], words[3])
+    return word.astype(np.uint32).view(np.int32).astype(np.int64)[()]
+
+
+def philox_block(counter: tuple[NDArray, ...], key: tuple[NDArray, ...]) -> tuple[NDArray, ...]:
+    """The four random words of a counter of four words, under a key of two; words are 32 bits in uint64 arrays."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for number in range(ROUNDS):
+        p0, p1 = c0 * np.uint64(MULTIPLIERS[0]), c2 * np.uint64(MULTIPLIERS[1])
+        bump0, bump1 = (np.uint64(number * w & 0xFFFFFFFF) for w in WEYL)
+        c0, c1 = (p1 >> _HALF) ^ c1 ^ ((k0 + bump0) & _WORD), p1 & _WORD
+        c2, c3 = (p0 >> _HALF) ^ c3 ^ ((k1 + bump1) & _WORD), p0 & _WORD
+    return c0, c1, c2, c3

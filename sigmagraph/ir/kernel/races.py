@@ -1,0 +1,289 @@
+"""Shows that the iterations of a loop do not touch each other's elements, so that their order does not matter.
+
+Two accesses, at least one of them a store, in two different iterations of a loop must touch different elements. There
+are two proofs. The short one: along one axis of the buffer (or in its flat index) iteration ``i`` stays in its own cell
+``slope*i + base .. slope*i + base + slope - 1``. The long one takes accesses in pairs, one in iteration ``i``, one in
+``i + d`` with ``d >= 1``, and shows that their indices differ along some axis, or that the conditions under which they
+are made exclude each other. Where indices speak of ``i // t``, the iteration is split into ``i == t*q + r`` first; then
+what differs is either ``q`` or, for equal ``q``, ``r``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+
+from sigmagraph.dims import Dim, Facts, Func, Size, coefficient, divide_exact, func, names, product, substitute
+from sigmagraph.ir.kernel.bounds import Range, Scope
+from sigmagraph.ir.kernel.kernel import Buffer, Stmt
+
+_SPLITS = 3
+
+
+@dataclass(frozen=True)
+class Access:
+    """A statement that touches an element of a buffer, or ``span`` consecutive ones.
+
+    Attributes:
+        stmt: the statement.
+        buffer: what it touches.
+        index: the (first) element, without lets.
+        writes: whether it writes.
+        scope: what is known where it happens, its guard included.
+        span: number of elements.
+    """
+
+    stmt: Stmt
+    buffer: Buffer
+    index: tuple[Size, ...]
+    writes: bool
+    scope: Scope
+    span: Size = 1
+
+    @cached_property
+    def flat(self) -> Size:
+        """The number of the element in memory."""
+        out: Size = 0
+        for position, extent in zip(self.index, self.buffer.shape, strict=True):
+            out = out * extent + position
+        return out
+
+    @property
+    def coordinates(self) -> tuple[Size, ...]:
+        """Index expressions each of which tells elements apart: one an axis, last the flat index."""
+        return (*self.index, self.flat)
+
+
+def find_race(var: str, extent: Size, outer: Scope, accesses: Sequence[Access]) -> tuple[Access, Access] | None:
+    """Two accesses that could not be shown to stay apart in different iterations of ``var``; None when all do.
+
+    Args:
+        var: the loop variable.
+        extent: number of iterations, without lets.
+        outer: what is known outside of the loop.
+        accesses: what its body does to buffers from outside, at any time.
+    """
+    written = {a.buffer.name for a in accesses if a.writes}
+    by_buffer: dict[str, list[Access]] = {}
+    for access in accesses:
+        if access.buffer.name in written:
+            by_buffer.setdefault(access.buffer.name, []).append(access)
+    for group in by_buffer.values():
+        if _in_cells(var, outer, group):
+            continue
+        for first, second in _pairs(group):
+            loop = _Loop(var, extent, dict(outer.ranges), outer.assume)
+            if not _apart(loop, _Side.of(first, loop), _Side.of(second, loop), _SPLITS):
+                return first, second
+    return None
+
+
+def _pairs(group: Sequence[Access]) -> Iterator[tuple[Access, Access]]:
+    """Every store with every access, in both orders of iteration; equal ones once."""
+    unique = list({(a.index, a.span, a.writes, id(a.scope)): a for a in group}.values())
+    for first in unique:
+        for second in unique:
+            if first.writes or second.writes:
+                yield first, second
+
+
+# ---- cells
+
+
+def _in_cells(var: str, outer: Scope, group: Sequence[Access]) -> bool:
+    rank = len(group[0].buffer.shape)
+    if all(a.span == 1 for a in group) and any(
+        _cells(var, outer, group, [a.index[axis] for a in group]) for axis in range(rank)
+    ):
+        return True
+    return _cells(var, outer, group, [a.flat for a in group])
+
+
+def _cells(var: str, outer: Scope, group: Sequence[Access], indices: Sequence[Size]) -> bool:
+    splits = [coefficient(i, var) for i in indices]
+    if splits[0] is None:
+        return False
+    slope, rest = splits[0]
+    offsets = [s[1] for s in splits if s is not None and s[0] == slope]
+    if len(offsets) != len(group) or not (_is_outer(slope, outer) and outer.nonnegative(slope - 1)):
+        return False
+    bases = [rest, 0] if _is_outer(rest, outer) else [0]
+    return any(all(_in_cell(a, o - base, slope) for a, o in zip(group, offsets, strict=True)) for base in bases)
+
+
+def _in_cell(access: Access, offset: Size, slope: Size) -> bool:
+    return access.scope.nonnegative(offset) and access.scope.nonnegative(slope - access.span - offset)
+
+
+def _is_outer(size: Size, outer: Scope) -> bool:
+    """Whether an expression has the same value in all iterations: loop variables and lets start with ``%``."""
+    return all(n in outer.ranges or not n.startswith("%") for n in names(size))
+
+
+# ---- pairs
+
+
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """The variable in which two iterations differ, and what both know."""
+
+    var: str
+    extent: Size
+    ranges: Mapping[str, Range]
+    assume: tuple[Size, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """An access as a function of the loop variable and of names of its own."""
+
+    coordinates: tuple[Size, ...]
+    span: Size
+    ranges: Mapping[str, Range]
+    assume: tuple[Size, ...]
+
+    @staticmethod
+    def of(access: Access, loop: _Loop) -> _Side:
+        own = {n: bounds for n, bounds in access.scope.ranges.items() if n not in loop.ranges and n != loop.var}
+        return _Side(access.coordinates, access.span, own, access.scope.assume[len(loop.assume) :])
+
+    def map(self, change: Callable[[Size], Size], rename: Mapping[str, str] = MappingProxyType({})) -> _Side:
+        """The same with every expression changed, and own names renamed."""
+        return _Side(
+            tuple(map(change, self.coordinates)),
+            change(self.span),
+            {rename.get(n, n): (change(a), None if b is None else change(b)) for n, (a, b) in self.ranges.items()},
+            tuple(map(change, self.assume)),
+        )
+
+    def knowing(self, ranges: Mapping[str, Range], assume: Size) -> _Side:
+        """The same with more names of its own and one more thing that is at least zero."""
+        return replace(self, ranges={**ranges, **self.ranges}, assume=(*self.assume, assume))
+
+
+def _apart(loop: _Loop, first: _Side, second: _Side, splits: int) -> bool:
+    """Whether ``first`` in some iteration and ``second`` in a later one never meet."""
+    if _differ(loop, first, second):
+        return True
+    divisor = _divisor(loop, (first, second)) if splits else None
+    if divisor is None:
+        return False
+    q, r = _fresh(("q", "r"), loop, first, second)
+    count = (loop.extent - 1) // divisor + 1
+    quotient: dict[str, Range] = {q: (0, count - 1)}
+    rest: dict[str, Range] = {r: (0, divisor - 1)}
+    whole = divisor * Dim(q) + Dim(r)
+
+    def split(side: _Side) -> _Side:
+        side = side.map(lambda size: substitute(size, {loop.var: whole}))
+        return side.map(Facts({**loop.ranges, **quotient, **rest, **side.ranges}, loop.assume).simplify)
+
+    first, second = split(first), split(second)
+    inside = loop.extent - 1 - whole
+    return _apart(
+        _Loop(q, count, loop.ranges, loop.assume),
+        first.knowing(rest, inside),
+        second.knowing(rest, inside),
+        splits - 1,
+    ) and _apart(
+        _Loop(r, divisor, {**loop.ranges, **quotient}, loop.assume),
+        first.knowing({}, inside),
+        second.knowing({}, inside),
+        splits - 1,
+    )
+
+
+def _differ(loop: _Loop, first: _Side, second: _Side) -> bool:
+    """The same without splitting the loop variable."""
+    own = list(second.ranges)
+    delta, *renamed = _fresh(("d", *own), loop, first, second)
+    rename = dict(zip(own, renamed, strict=True))
+    values: dict[str, Size] = {n: Dim(new) for n, new in rename.items()}
+    values[loop.var] = Dim(loop.var) + Dim(delta)
+    later = second.map(lambda size: substitute(size, values), rename)
+    facts = Facts(
+        {
+            **loop.ranges,
+            loop.var: (0, loop.extent - 1),
+            delta: (1, loop.extent - 1 - Dim(loop.var)),
+            **first.ranges,
+            **later.ranges,
+        },
+        (*loop.assume, *first.assume, *later.assume),
+    )
+    if any(facts.nonnegative(-1 * a - 1) for a in (*first.assume, *later.assume)):
+        return True  # one of the two is not made
+    if first.span == later.span == 1:
+        return any(_nonzero(b - a, facts, _SPLITS) for a, b in zip(first.coordinates, later.coordinates, strict=True))
+    ahead = later.coordinates[-1] - first.coordinates[-1]
+    return facts.nonnegative(ahead - first.span) or facts.nonnegative(-1 * ahead - later.span)
+
+
+def _nonzero(difference: Size, facts: Facts, splits: int) -> bool:
+    """Whether an expression is never zero; where it is ``g*a + b`` with ``-g < b < g``, neither are both a and b."""
+    if facts.nonnegative(difference - 1) or facts.nonnegative(-1 * difference - 1):
+        return True
+    if isinstance(difference, int) or not splits:
+        return False
+    for g in _scales(difference, facts):
+        high, low = _multiples(difference, g)
+        if high == 0 or low == 0 or not (facts.less(low, g) and facts.less(-1 * low, g)):
+            continue
+        quotient = divide_exact(high, g)
+        if quotient is not None and (_nonzero(low, facts, splits - 1) or _nonzero(quotient, facts, splits - 1)):
+            return True
+    return False
+
+
+def _scales(size: Dim, facts: Facts) -> Iterator[Size]:
+    """The coefficients of an expression seen as a polynomial in the loop variables, without their signs."""
+    for monomial, c in size.terms:
+        g = product((abs(c), *(Dim(a) for a in monomial if isinstance(a, str) and not a.startswith("%"))))
+        if g != 1 and facts.less(0, g):
+            yield g
+
+
+def _multiples(size: Dim, g: Size) -> tuple[Size, Size]:
+    """The terms that ``g`` divides, and the others."""
+    high: Size = 0
+    for monomial, c in size.terms:
+        term = c * product(Dim(a) if isinstance(a, str) else func(a.kind, a.args) for a in monomial)
+        if divide_exact(term, g) is not None:
+            high = high + term
+    return high, size - high
+
+
+def _divisor(loop: _Loop, sides: Sequence[_Side]) -> Size | None:
+    """``t`` of some ``var // t`` in the sides."""
+    var = Dim(loop.var)
+    for side in sides:
+        for size in (*side.coordinates, *side.assume, *(b for bounds in side.ranges.values() for b in bounds)):
+            for atom in _divisions(size):
+                if atom.args[0] == var and all(n in loop.ranges or n[0] != "%" for n in names(atom.args[1])):
+                    return atom.args[1]
+    return None
+
+
+def _divisions(size: Size | None) -> Iterator[Func]:
+    for monomial, _ in size.terms if isinstance(size, Dim) else ():
+        for atom in monomial:
+            if isinstance(atom, Func):
+                if atom.kind == "//":
+                    yield atom
+                for arg in atom.args:
+                    yield from _divisions(arg)
+
+
+def _fresh(stems: Sequence[str], loop: _Loop, first: _Side, second: _Side) -> list[str]:
+    """New names, one a stem."""
+    taken = [loop.var, *loop.ranges, *first.ranges, *second.ranges]
+    out: list[str] = []
+    for stem in stems:
+        number = 0
+        name = stem if stem.startswith("%") else f"%{stem}"
+        while (fresh := f"{name}.{number}") in taken or fresh in out:
+            number += 1
+        out.append(fresh)
+    return out

@@ -1,0 +1,185 @@
+"""The scalar operations of kernels: name, arity, result type and NumPy meaning.
+
+This is the table that elementwise graph ops, the kernel interpreter and every emitter share. Operations with
+``primitive=False`` have no instruction of their own: :mod:`sigmagraph.ir.kernel.math` writes them in terms of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from sigmagraph.dtypes import BOOL, DType, as_dtype
+from sigmagraph.errors import DTypeError
+
+_Rule = Callable[[Sequence[DType]], "DType | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarOp:
+    """One scalar operation.
+
+    Attributes:
+        name: as it stands in text form.
+        arity: number of operands.
+        rule: operand types to result type; None where the operands do not fit.
+        evaluate: NumPy meaning on arrays or scalars.
+        primitive: whether emitters have an instruction for it.
+        cost: rough number of machine instructions; decides what is worth computing twice.
+        lanes: whether it looks at the other threads of a warp (GPU only).
+    """
+
+    name: str
+    arity: int
+    rule: _Rule
+    evaluate: Callable[..., Any]
+    primitive: bool = True
+    cost: int = 1
+    lanes: bool = False
+
+    def result(self, dtypes: Sequence[DType]) -> DType:
+        """The result type.
+
+        Raises:
+            DTypeError: the operands do not fit.
+        """
+        out = self.rule(dtypes) if len(dtypes) == self.arity else None
+        if out is None:
+            raise DTypeError(
+                f"the scalar op '{self.name}' does not take these operands",
+                expected=f"{self.arity} operands of fitting types",
+                got=", ".join(map(str, dtypes)),
+            )
+        return out
+
+
+def _same(dtypes: Sequence[DType]) -> DType | None:
+    return dtypes[0] if len(set(dtypes)) == 1 else None
+
+
+def _number(dtypes: Sequence[DType]) -> DType | None:
+    out = _same(dtypes)
+    return out if out is not None and out is not BOOL else None
+
+
+def _float(dtypes: Sequence[DType]) -> DType | None:
+    out = _same(dtypes)
+    return out if out is not None and out.is_float else None
+
+
+def _integer(dtypes: Sequence[DType]) -> DType | None:
+    out = _same(dtypes)
+    return out if out is not None and out.is_integer else None
+
+
+def _bits(dtypes: Sequence[DType]) -> DType | None:
+    out = _same(dtypes)
+    return out if out is not None and not out.is_float else None
+
+
+def _compare(dtypes: Sequence[DType]) -> DType | None:
+    return BOOL if _same(dtypes) is not None else None
+
+
+def _select(dtypes: Sequence[DType]) -> DType | None:
+    return _same(dtypes[1:]) if dtypes[0] is BOOL else None
+
+
+def convert(value: Any, dtype: DType) -> Any:
+    """The NumPy meaning of a cast, on arrays or scalars.
+
+    Floats become integers toward zero and saturate, NaN becomes 0; integers keep their low bits; bools are ``!= 0``.
+    """
+    value = np.asarray(value)
+    if dtype is BOOL:
+        return (value != 0)[()]
+    target = dtype.numpy
+    if not (dtype.is_integer and as_dtype(value.dtype).is_float):
+        return value.astype(target)[()]
+    bounds = np.iinfo(target)
+    whole = np.trunc(value.astype(np.float64))
+    low, high = whole <= float(bounds.min), whole >= float(bounds.max)
+    inside = np.where(low | high | np.isnan(whole), 0.0, whole).astype(target)
+    return np.where(high, target.type(bounds.max), np.where(low, target.type(bounds.min), inside))[()]
+
+
+def _divide(a: Any, b: Any) -> Any:
+    """Real division for floats; for integers toward zero, as machines do, and 0 for a zero divisor."""
+    if np.issubdtype(np.result_type(a, b), np.floating) or np.result_type(a, b).name == "bfloat16":
+        return np.divide(a, b)
+    a, b = np.asarray(a), np.asarray(b)
+    safe = np.where(b == 0, np.ones_like(b), b)
+    quotient = np.floor_divide(a, safe)
+    quotient = quotient + ((quotient < 0) & (quotient * safe != a)).astype(a.dtype)
+    return np.where(b == 0, np.zeros_like(a), quotient).astype(a.dtype)[()]
+
+
+def _shift(function: Callable[..., Any]) -> Callable[..., Any]:
+    def shift(a: Any, b: Any) -> Any:
+        bits = np.asarray(a).dtype.itemsize * 8
+        unsigned = np.asarray(a).view(f"u{bits // 8}")
+        return function(unsigned, np.asarray(b).astype(unsigned.dtype)).view(np.asarray(a).dtype)[()]
+
+    return shift
+
+
+def _fma(a: Any, b: Any, c: Any) -> Any:
+    """One rounding, by way of the next wider type (float64 has none and rounds twice)."""
+    dtype = np.result_type(a, b, c)
+    wide = np.float64 if dtype.itemsize < 8 else dtype
+    return (np.asarray(a, wide) * np.asarray(b, wide) + np.asarray(c, wide)).astype(dtype)[()]
+
+
+def _philox(seed: Any, stream: Any, step: Any, element: Any) -> Any:
+    from sigmagraph.ir.kernel.philox import philox_bits
+
+    return philox_bits(seed, stream, step, element)
+
+
+def _lane(*_: Any) -> Any:
+    raise DTypeError("a warp operation has no meaning for a single thread")
+
+
+SCALARS: Mapping[str, ScalarOp] = MappingProxyType(
+    {
+        op.name: op
+        for op in (
+            ScalarOp("add", 2, _number, np.add),
+            ScalarOp("sub", 2, _number, np.subtract),
+            ScalarOp("mul", 2, _number, np.multiply),
+            ScalarOp("div", 2, _number, _divide, cost=4),
+            ScalarOp("fma", 3, _float, _fma),
+            ScalarOp("neg", 1, _number, np.negative),
+            ScalarOp("abs", 1, _number, np.abs),
+            ScalarOp("min", 2, _number, np.minimum, cost=3),
+            ScalarOp("max", 2, _number, np.maximum, cost=3),
+            ScalarOp("sqrt", 1, _float, np.sqrt, cost=4),
+            ScalarOp("floor", 1, _float, np.floor),
+            ScalarOp("ceil", 1, _float, np.ceil),
+            ScalarOp("round", 1, _float, np.rint),
+            ScalarOp("lt", 2, _compare, np.less),
+            ScalarOp("le", 2, _compare, np.less_equal),
+            ScalarOp("gt", 2, _compare, np.greater),
+            ScalarOp("ge", 2, _compare, np.greater_equal),
+            ScalarOp("eq", 2, _compare, np.equal),
+            ScalarOp("ne", 2, _compare, np.not_equal),
+            ScalarOp("and", 2, _bits, np.bitwise_and),
+            ScalarOp("or", 2, _bits, np.bitwise_or),
+            ScalarOp("xor", 2, _bits, np.bitwise_xor),
+            ScalarOp("not", 1, _bits, np.invert),
+            ScalarOp("shl", 2, _integer, _shift(np.left_shift)),
+            ScalarOp("shr", 2, _integer, _shift(np.right_shift)),
+            ScalarOp("select", 3, _select, np.where),
+            ScalarOp("exp", 1, _float, np.exp, primitive=False, cost=16),
+            ScalarOp("log", 1, _float, np.log, primitive=False, cost=20),
+            ScalarOp("tanh", 1, _float, np.tanh, primitive=False, cost=24),
+            ScalarOp("philox", 4, _integer, _philox, primitive=False, cost=120),
+            ScalarOp("shuffle_xor", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
+            ScalarOp("shuffle_down", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
+        )
+    }
+)

@@ -1,0 +1,237 @@
+"""What may stand where in a kernel: kinds of loops, allocations, barriers and calls, and what each stage promises.
+
+The loops over blocks and threads of a GPU kernel form one nest, because a kernel is one launch; all other statements
+stand inside it. A callee is a plain function: it has loops and LOCAL memory, nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TypeGuard
+
+from sigmagraph.dims import Size, names, product
+from sigmagraph.errors import VerifyError
+from sigmagraph.ir.kernel.expr import Apply, Expr, Index, Load, Var, walk
+from sigmagraph.ir.kernel.kernel import (
+    Alloc,
+    Barrier,
+    Block,
+    Call,
+    For,
+    If,
+    Kernel,
+    KernelStage,
+    Let,
+    LoopKind,
+    Role,
+    Space,
+    Stmt,
+    Store,
+    statements,
+)
+from sigmagraph.ir.kernel.printer import statement_error
+from sigmagraph.ir.kernel.scalar import SCALARS
+
+WARP = 32
+_KERNEL = re.compile(r"[A-Za-z0-9_.\-/]+\Z")
+_DIM = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
+_LOCAL = re.compile(r"%[A-Za-z_][A-Za-z0-9_.]*\Z")
+
+
+def check_header(kernel: Kernel) -> None:
+    """Check names, dims, parameters and callees of a kernel.
+
+    Raises:
+        VerifyError: one of them breaks a rule.
+    """
+
+    def check(holds: bool, message: str, got: object) -> None:
+        if not holds:
+            raise VerifyError(message, node=f"@{kernel.name}", got=got)
+
+    params = [p.name for p in kernel.params]
+    callees = [c.name for c in kernel.callees]
+    check(bool(_KERNEL.match(kernel.name)), "the name of a kernel is not an identifier", kernel.name)
+    check(all(map(_DIM.match, kernel.dims)), "the name of a dim is not an identifier", kernel.dims)
+    check(len(set(kernel.dims)) == len(kernel.dims), "a dim stands twice", kernel.dims)
+    check(len(set(params)) == len(params), "a parameter stands twice", params)
+    check(len({kernel.name, *callees}) == len(callees) + 1, "a callee stands twice", callees)
+    for param in kernel.params:
+        check(is_local_name(param.name), "the name of a buffer is not % and an identifier", param.name)
+        check(param.space is Space.GLOBAL, "a parameter does not lie in global memory", param.name)
+        unknown = [n for size in param.shape for n in names(size) if n not in kernel.dims]
+        check(not unknown, f"the shape of '{param.name}' speaks of an unknown dim", unknown)
+    for number, callee in enumerate(kernel.callees):
+        missing = [c.name for c in callee.callees if c not in kernel.callees[:number]]
+        check(not missing, f"callees of '@{callee.name}' do not stand before it", missing)
+
+
+def is_local_name(name: str) -> bool:
+    """Whether a buffer, a let or a loop variable may be called so."""
+    return bool(_LOCAL.match(name))
+
+
+def check_structure(kernel: Kernel) -> None:
+    """Check that every statement stands where it may.
+
+    Raises:
+        VerifyError: one does not.
+    """
+    _Structure(kernel).check()
+
+
+class _Structure:
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.grid = [s for s in statements(kernel.body) if _is_grid(s)]
+
+    def check(self) -> None:
+        self.nest(self.kernel.body)
+        self.block(self.kernel.body, (), {})
+
+    def fail(self, stmt: Stmt, message: str, *, expected: object = None, got: object = None) -> VerifyError:
+        return statement_error(self.kernel, stmt, message, expected=expected, got=got)
+
+    def nest(self, block: Block) -> None:
+        inner = [s for s in block if any(map(_is_grid, statements((s,))))]
+        for stmt in block if inner else ():
+            if not isinstance(stmt, (Alloc, Let)) and not (stmt is inner[0] and _is_grid(stmt)):
+                raise self.fail(stmt, "beside a loop over blocks or threads stand only allocs and lets")
+        if inner and isinstance(inner[0], For):
+            self.nest(inner[0].body)
+
+    def block(self, block: Block, path: Sequence[Stmt], varying: dict[str, bool]) -> None:
+        """``path``: loops and conditions around, outer first; ``varying``: names that may differ between threads."""
+        varying = dict(varying)
+        for stmt in block:
+            self.scalar_ops(stmt, path, varying)
+            match stmt:
+                case For(var, extent, kind, body):
+                    self.loop(stmt, path)
+                    varying[var] = kind.is_thread or _varies(extent, varying)
+                    self.block(body, (*path, stmt), varying)
+                case If(_, then, orelse):
+                    self.block(then, (*path, stmt), varying)
+                    self.block(orelse, (*path, stmt), varying)
+                case Let(name, value):
+                    varying[name] = any(_part_varies(part, varying) for part in walk(value))
+                case Alloc():
+                    self.alloc(stmt, path)
+                case Barrier():
+                    self.together(stmt, path, varying)
+                case Call():
+                    self.call(stmt, path)
+
+    def loop(self, stmt: For, path: Sequence[Stmt]) -> None:
+        kind = stmt.kind
+        outside = [s.kind for s in path if isinstance(s, For)]
+        if kind is LoopKind.UNROLLED and self.kernel.stage is KernelStage.LEGAL:
+            raise self.fail(stmt, "a legal kernel has no unrolled loops")
+        constant = kind in (LoopKind.UNROLLED, LoopKind.VECTORIZED) or kind.is_thread
+        if constant and not isinstance(stmt.extent, int):
+            raise self.fail(stmt, f"the extent of a loop that is {kind.value} is a constant", got=stmt.extent)
+        if kind in (LoopKind.VECTORIZED, LoopKind.PARALLEL) and LoopKind.VECTORIZED in outside:
+            raise self.fail(stmt, f"a loop that is {kind.value} stands inside one that is vectorized")
+        if kind is LoopKind.PARALLEL and (self.grid or LoopKind.PARALLEL in outside):
+            raise self.fail(stmt, "a parallel loop stands inside another one, or in a GPU kernel")
+        if _is_grid(stmt):
+            self.axis(stmt, outside)
+
+    def axis(self, stmt: For, outside: Sequence[LoopKind]) -> None:
+        if stmt.kind in outside:
+            raise self.fail(stmt, f"{stmt.kind.value} is bound twice")
+        if stmt.kind.is_block and any(kind.is_thread for kind in outside):
+            raise self.fail(stmt, "a loop over blocks stands inside one over threads")
+        unknown = [n for n in names(stmt.extent) if n not in self.kernel.dims]
+        if unknown:
+            raise self.fail(stmt, "the extent of a launch speaks of dims only", got=unknown)
+
+    def alloc(self, stmt: Alloc, path: Sequence[Stmt]) -> None:
+        buffer = stmt.buffer
+        loops = [s for s in path if isinstance(s, For)]
+        if buffer.role is not Role.TEMP or buffer.space is Space.GLOBAL:
+            raise self.fail(stmt, "what is allocated is temp, and local, scratch or shared")
+        if any(loop.kind is LoopKind.VECTORIZED for loop in loops):
+            raise self.fail(stmt, "a vectorized loop allocates nothing")
+        if buffer.space is not Space.SCRATCH and not all(isinstance(s, int) for s in buffer.shape):
+            raise self.fail(stmt, f"the shape of {buffer.space.value} memory is constant", got=buffer.shape)
+        if any(n not in self.kernel.dims for s in buffer.shape for n in names(s)):
+            raise self.fail(stmt, "the shape of scratch memory speaks of dims only", got=buffer.shape)
+        if buffer.space is Space.SCRATCH and self.grid:
+            raise self.fail(stmt, "a GPU kernel has no scratch memory")
+        if buffer.space is Space.LOCAL and sum(map(_is_grid, loops)) < len(self.grid):
+            raise self.fail(stmt, "local memory of a GPU kernel belongs to a thread")
+        if buffer.space is Space.SHARED and (not self.grid or any(loop.kind.is_thread for loop in loops)):
+            raise self.fail(stmt, "shared memory is allocated in a GPU kernel, outside of the loop over threads")
+
+    def together(self, stmt: Stmt, path: Sequence[Stmt], varying: dict[str, bool]) -> None:
+        """All threads of a block must come to this statement, equally often."""
+        if not any(isinstance(s, For) and s.kind.is_thread for s in path):
+            raise self.fail(stmt, "there are no threads to wait for", expected="a loop over threads around it")
+        for outer in path:
+            if isinstance(outer, If):
+                raise self.fail(stmt, "threads wait for each other under a condition", got=f"'{outer.conditions}'")
+            if isinstance(outer, For) and (outer.kind is LoopKind.VECTORIZED or _varies(outer.extent, varying)):
+                raise self.fail(
+                    stmt, "threads wait for each other in a loop that may differ between them", got=outer.var
+                )
+
+    def call(self, stmt: Call, path: Sequence[Stmt]) -> None:
+        if any(isinstance(s, For) and s.kind is LoopKind.VECTORIZED for s in path):
+            raise self.fail(stmt, "a vectorized loop calls nothing")
+        callee = next((k for k in self.kernel.callees if k.name == stmt.kernel), None)
+        if callee is None:
+            raise self.fail(stmt, "there is no such callee", expected=", ".join(k.name for k in self.kernel.callees))
+        if self.kernel.stage is KernelStage.LEGAL and callee.stage is not KernelStage.LEGAL:
+            raise self.fail(stmt, "the callee of a legal kernel is not legal", got=callee.stage.value)
+        for inner in statements(callee.body):
+            concurrent = isinstance(inner, For) and (inner.kind is LoopKind.PARALLEL or _is_grid(inner))
+            if concurrent or (isinstance(inner, Alloc) and inner.buffer.space is not Space.LOCAL):
+                raise statement_error(callee, inner, "a callee has no parallel loops and allocates local memory only")
+
+    def scalar_ops(self, stmt: Stmt, path: Sequence[Stmt], varying: dict[str, bool]) -> None:
+        for value in _values(stmt):
+            for part in walk(value):
+                if not isinstance(part, Apply) or part.op not in SCALARS:
+                    continue
+                op = SCALARS[part.op]
+                if self.kernel.stage is KernelStage.LEGAL and not op.primitive:
+                    raise self.fail(stmt, f"a legal kernel has no '{op.name}'", expected="primitive scalar ops")
+                if op.lanes:
+                    self.warp(stmt, part is value and isinstance(stmt, Let))
+                    self.together(stmt, path, varying)
+
+    def warp(self, stmt: Stmt, alone: bool) -> None:
+        if not alone:
+            raise self.fail(stmt, "a warp operation stands alone as the value of a let")
+        threads = product(s.extent for s in self.grid if s.kind.is_thread)
+        if isinstance(threads, int) and threads % WARP:
+            raise self.fail(stmt, "not all warps are full", expected=f"a multiple of {WARP} threads", got=threads)
+
+
+def _is_grid(stmt: Stmt) -> TypeGuard[For]:
+    return isinstance(stmt, For) and (stmt.kind.is_block or stmt.kind.is_thread)
+
+
+def _values(stmt: Stmt) -> Iterator[Expr]:
+    if isinstance(stmt, (Let, Store)):
+        yield stmt.value
+
+
+def _varies(size: Size, varying: dict[str, bool]) -> bool:
+    return any(varying.get(n, False) for n in names(size))
+
+
+def _part_varies(part: Expr, varying: dict[str, bool]) -> bool:
+    match part:
+        case Var(name, _):
+            return varying.get(name, False)
+        case Index(value):
+            return _varies(value, varying)
+        case Load():
+            return True
+        case Apply(op, _, _):
+            return op in SCALARS and SCALARS[op].lanes
+        case _:
+            return False

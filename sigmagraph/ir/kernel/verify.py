@@ -1,0 +1,315 @@
+"""Shows that a kernel keeps the rules of its form: names, types, bounds, races, and what its stage promises.
+
+A kernel that passes touches no memory outside of its buffers, and the order of its concurrent iterations does not
+matter. What cannot be shown is an error. Dims count as at least 1: loops over nothing do not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from sigmagraph.dims import Size, names, substitute
+from sigmagraph.dtypes import BOOL, I64, DType
+from sigmagraph.errors import DTypeError, VerifyError
+from sigmagraph.ir.kernel.bounds import Scope
+from sigmagraph.ir.kernel.expr import Apply, Bitcast, Expr, Index, Load, Var, walk
+from sigmagraph.ir.kernel.kernel import (
+    Alloc,
+    Barrier,
+    Block,
+    Buffer,
+    Call,
+    For,
+    If,
+    Kernel,
+    KernelStage,
+    Let,
+    LoopKind,
+    Role,
+    Space,
+    Stmt,
+    Store,
+    View,
+)
+from sigmagraph.ir.kernel.printer import print_expr, print_statement, statement_error
+from sigmagraph.ir.kernel.races import Access, find_race
+from sigmagraph.ir.kernel.scalar import SCALARS
+from sigmagraph.ir.kernel.structure import check_header, check_structure, is_local_name
+
+# What a block does to buffers, cut into pieces at its barriers.
+_Phases: TypeAlias = "list[list[Access]]"
+
+
+def verify_kernel(kernel: Kernel) -> None:
+    """Verify a kernel and its callees.
+
+    Raises:
+        VerifyError: a rule is broken, or cannot be shown to hold; the error quotes the statement.
+    """
+    verify_kernels((kernel,))
+
+
+def verify_kernels(kernels: Sequence[Kernel]) -> None:
+    """Verify kernels and their callees, each once.
+
+    Raises:
+        VerifyError: a rule is broken, or cannot be shown to hold; the error quotes the statement.
+    """
+    verified: dict[str, Kernel] = {}
+
+    def visit(kernel: Kernel) -> None:
+        if verified.get(kernel.name) == kernel:
+            return
+        if kernel.name in verified:
+            raise VerifyError(f"two different kernels are called '@{kernel.name}'")
+        check_header(kernel)
+        for callee in kernel.callees:
+            visit(callee)
+        check_structure(kernel)
+        _Verifier(kernel).check()
+        verified[kernel.name] = kernel
+
+    for kernel in kernels:
+        visit(kernel)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a statement sees: names (buffers, types of lets, None for loop variables) and what is known about them."""
+
+    names: Mapping[str, Buffer | DType | None]
+    scope: Scope = field(default_factory=Scope)
+    top: bool = True
+
+    def bind(self, name: str, kind: Buffer | DType | None, scope: Scope | None = None) -> _Place:
+        return _Place({**self.names, name: kind}, scope or self.scope, self.top)
+
+
+class _Verifier:
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.start = _Place({p.name: p for p in kernel.params})
+        self.mentioned: dict[Size, tuple[str, ...]] = {}
+
+    def check(self) -> None:
+        self.block(self.kernel.body, self.start)
+
+    def fail(self, stmt: Stmt, message: str, *, expected: object = None, got: object = None) -> VerifyError:
+        return statement_error(self.kernel, stmt, message, expected=expected, got=got)
+
+    # ---- statements
+
+    def block(self, block: Block, place: _Place) -> _Phases:
+        phases: _Phases = [[]]
+        for stmt in block:
+            # The iterations of a legal parallel loop become a function of their own, which sees parameters only.
+            phase = place.top and isinstance(stmt, For) and stmt.kind is LoopKind.PARALLEL
+            if phase and self.kernel.stage is KernelStage.LEGAL:
+                place = self.start
+            inner, place = self.statement(stmt, place)
+            phases[-1].extend(inner[0])
+            phases.extend(inner[1:])
+        return phases
+
+    def statement(self, stmt: Stmt, place: _Place) -> tuple[_Phases, _Place]:
+        """What a statement does to buffers, and what is known behind it."""
+        accesses: list[Access] = []
+        match stmt:
+            case For():
+                return self.loop(stmt, place), place
+            case If():
+                return self.branch(stmt, place), place
+            case Let(name, value):
+                self.expr(value, stmt, place, accesses)
+                self.new(name, stmt, place)
+                place = place.bind(name, value.dtype, place.scope.let(name, value))
+            case Store():
+                self.store(stmt, place, accesses)
+            case Alloc(buffer):
+                self.new(buffer.name, stmt, place)
+                place = place.bind(buffer.name, buffer)
+            case Call():
+                self.call(stmt, place, accesses)
+            case Barrier():
+                return [[], []], place
+        return [accesses], place
+
+    def new(self, name: str, stmt: Stmt, place: _Place) -> None:
+        if not is_local_name(name):
+            raise self.fail(stmt, "a local name is % and an identifier", got=name)
+        if name in place.names:
+            raise self.fail(stmt, f"the name '{name}' is taken")
+
+    def loop(self, stmt: For, place: _Place) -> _Phases:
+        self.new(stmt.var, stmt, place)
+        extent = self.size(stmt.extent, stmt, place)
+        inner = replace(place.bind(stmt.var, None, place.scope.loop(stmt.var, extent)), top=False)
+        phases = self.block(stmt.body, inner)
+        if stmt.kind in (LoopKind.SERIAL, LoopKind.UNROLLED):
+            if len(phases) == 1:
+                return phases
+            if not place.scope.nonnegative(extent - 1):
+                raise self.fail(stmt, "a loop with a barrier may have no iteration", expected="an extent of at least 1")
+            return [phases[0], phases[-1] + phases[0], *phases[1:-1], phases[-1]]
+        whole = [access for phase in phases for access in phase]
+        if stmt.kind is LoopKind.PARALLEL:
+            self.private(stmt, whole, place)
+        for group in _groups(phases) if stmt.kind.is_thread else [whole]:
+            self.race(stmt, extent, [a for a in group if a.buffer.name in place.names], place)
+        return phases if stmt.kind.is_thread else [whole]
+
+    def private(self, stmt: For, accesses: Sequence[Access], place: _Place) -> None:
+        for access in accesses:
+            if access.buffer.name in place.names and access.buffer.space is not Space.GLOBAL:
+                raise self.fail(
+                    access.stmt,
+                    f"iterations of the parallel '{stmt.var}' share {access.buffer.space.value} memory",
+                    expected=f"'{access.buffer.name}' allocated inside of the loop",
+                )
+
+    def race(self, stmt: For, extent: Size, accesses: Sequence[Access], place: _Place) -> None:
+        found = find_race(stmt.var, extent, place.scope, accesses)
+        if found is None:
+            return
+        first, second = found
+        verbs = ["writes" if a.writes else "reads" for a in found]
+        raise self.fail(
+            first.stmt,
+            f"iterations of the {stmt.kind.value} '{stmt.var}' may meet in an element of '{first.buffer.name}'",
+            expected=f"elements that differ whenever '{stmt.var}' differs",
+            got=f"one {verbs[0]} it, another {verbs[1]} it in '{print_statement(second.stmt)}'",
+        )
+
+    def branch(self, stmt: If, place: _Place) -> _Phases:
+        conditions = [self.size(c, stmt, place) for c in stmt.conditions]
+        inner = replace(place, top=False)
+        otherwise = [-1 * conditions[0] - 1] if len(conditions) == 1 else []
+        then = self.block(stmt.then, replace(inner, scope=place.scope.given(conditions)))
+        orelse = self.block(stmt.orelse, replace(inner, scope=place.scope.given(otherwise)))
+        return [then[0] + orelse[0]]
+
+    def store(self, stmt: Store, place: _Place, accesses: list[Access]) -> None:
+        self.expr(stmt.value, stmt, place, accesses)
+        buffer = self.access(stmt, stmt.buffer, stmt.index, stmt.guard, True, place, accesses)
+        if buffer.role is Role.IN:
+            raise self.fail(stmt, f"'{buffer.name}' is read only")
+        if stmt.value.dtype is not buffer.dtype:
+            raise self.fail(stmt, "the value has another type", expected=buffer.dtype, got=stmt.value.dtype)
+
+    def call(self, stmt: Call, place: _Place, accesses: list[Access]) -> None:
+        callee = self.kernel.callee(stmt.kernel)
+        dims = [self.size(d, stmt, place) for d in stmt.dims]
+        if len(dims) != len(callee.dims) or len(stmt.args) != len(callee.params):
+            expected = f"{len(callee.dims)} dims, {len(callee.params)} buffers"
+            raise self.fail(
+                stmt, "the call does not fit", expected=expected, got=f"{len(dims)} dims, {len(stmt.args)} buffers"
+            )
+        for dim, name in zip(dims, callee.dims, strict=True):
+            if not place.scope.nonnegative(dim - 1):
+                raise self.fail(stmt, f"the dim '{name}' could not be shown to be at least 1", got=dim)
+        values = dict(zip(callee.dims, dims, strict=True))
+        for view, param in zip(stmt.args, callee.params, strict=True):
+            self.view(stmt, view, param, substitute(param.size, values), place, accesses)
+            shared = [v for v in stmt.args if v.buffer == view.buffer]
+            if param.role is not Role.IN and len(shared) > 1:
+                raise self.fail(stmt, f"'{view.buffer}' is written and handed in twice")
+
+    def view(self, stmt: Call, view: View, param: Buffer, span: Size, place: _Place, accesses: list[Access]) -> None:
+        writes = param.role is not Role.IN
+        buffer = self.access(stmt, view.buffer, view.index, (), writes, place, accesses)
+        access = replace(accesses.pop(), span=span)
+        accesses.append(access)
+        if buffer.dtype is not param.dtype:
+            raise self.fail(stmt, f"'{param.name}' has another type", expected=param.dtype, got=buffer.dtype)
+        if writes and buffer.role is Role.IN:
+            raise self.fail(stmt, f"'{buffer.name}' is read only")
+        if not place.scope.nonnegative(place.scope.resolve(buffer.size) - access.flat - span):
+            raise self.fail(
+                stmt, f"the view of '{buffer.name}' may be too long", expected=f"at most {buffer.size}", got=span
+            )
+
+    # ---- accesses and sizes
+
+    def access(
+        self,
+        stmt: Stmt,
+        name: str,
+        index: Sequence[Size],
+        guard: Sequence[Size],
+        writes: bool,
+        place: _Place,
+        accesses: list[Access],
+    ) -> Buffer:
+        """Check an access, note it, and return its buffer."""
+        buffer = place.names.get(name)
+        if not isinstance(buffer, Buffer):
+            raise self.fail(stmt, f"there is no buffer '{name}' in scope")
+        if len(index) != len(buffer.shape):
+            raise self.fail(stmt, f"'{name}' has another rank", expected=len(buffer.shape), got=len(index))
+        where = tuple([self.size(i, stmt, place) for i in index])
+        scope = place.scope.given([self.size(g, stmt, place) for g in guard])
+        for position, extent in zip(where, buffer.shape, strict=True):
+            if not scope.within(position, extent):
+                raise self.fail(
+                    stmt,
+                    f"an index of '{name}' could not be shown to be in bounds",
+                    expected=f"0 <= {position} < {extent}",
+                    got=scope.describe(self.names(position)),
+                )
+        accesses.append(Access(stmt, buffer, where, writes, scope))
+        return buffer
+
+    def size(self, size: Size, stmt: Stmt, place: _Place) -> Size:
+        """The index expression without lets, all of its names known and integers."""
+        if isinstance(size, int):
+            return size
+        for name in self.names(size):
+            if name in self.kernel.dims:
+                continue
+            kind = place.names.get(name, BOOL)
+            if kind is not None and kind is not I64:
+                raise self.fail(stmt, f"'{name}' is no dim, loop variable or i64 let in scope", got=f"in '{size}'")
+        return place.scope.resolve(size)
+
+    def names(self, size: Size) -> tuple[str, ...]:
+        if size not in self.mentioned:
+            self.mentioned[size] = names(size)
+        return self.mentioned[size]
+
+    # ---- expressions
+
+    def expr(self, expr: Expr, stmt: Stmt, place: _Place, accesses: list[Access]) -> None:
+        for part in walk(expr):
+            match part:
+                case Var(name, dtype):
+                    if place.names.get(name) is not dtype:
+                        raise self.fail(stmt, f"there is no let '{name}' of this type in scope", expected=dtype)
+                case Index(value):
+                    self.size(value, stmt, place)
+                case Load(name, index, dtype, guard):
+                    buffer = self.access(stmt, name, index, guard, False, place, accesses)
+                    if buffer.dtype is not dtype:
+                        raise self.fail(stmt, f"'{name}' has another type", expected=buffer.dtype, got=dtype)
+                case Bitcast(value, dtype):
+                    if value.dtype.bits != dtype.bits or BOOL in (value.dtype, dtype):
+                        raise self.fail(stmt, "a bitcast keeps the width", expected=value.dtype, got=dtype)
+                case Apply():
+                    self.apply(part, stmt)
+
+    def apply(self, expr: Apply, stmt: Stmt) -> None:
+        if expr.op not in SCALARS:
+            raise self.fail(stmt, f"there is no scalar op '{expr.op}'")
+        try:
+            result = SCALARS[expr.op].result([a.dtype for a in expr.args])
+        except DTypeError as error:
+            raise self.fail(stmt, error.message, expected=error.expected, got=error.got) from None
+        if result is not expr.dtype:
+            raise self.fail(stmt, f"'{print_expr(expr)}' has another type", expected=result, got=expr.dtype)
+
+
+def _groups(phases: _Phases) -> list[list[Access]]:
+    """What threads may do at the same time: barriers part shared memory, nothing parts what all blocks see."""
+    by_phase = [[a for a in phase if a.buffer.space is Space.SHARED] for phase in phases]
+    return [[a for phase in phases for a in phase if a.buffer.space is not Space.SHARED], *by_phase]

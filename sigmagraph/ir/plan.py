@@ -1,0 +1,228 @@
+"""What the runtime executes: ports, memory slots, requirements and steps, as plain data that goes to JSON and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sigmagraph.dims import Dim, Func, Size, evaluate, func, product
+from sigmagraph.dtypes import DType, as_dtype
+from sigmagraph.errors import DimError, DTypeError, FileFormatError
+
+FORMAT = 1
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """Something about dims that could not be decided when the graph was built and is checked once at the call.
+
+    Attributes:
+        relation: ``==`` or ``>=``.
+        left, right: the two sides.
+        what: which node asks for it, in words, for the error.
+    """
+
+    relation: str
+    left: Size
+    right: Size
+    what: str
+
+    def check(self, dims: Mapping[str, int]) -> None:
+        """Raises DimError unless it holds for these dims."""
+        left, right = evaluate(self.left, dims), evaluate(self.right, dims)
+        if not (left == right if self.relation == "==" else left >= right):
+            used = ", ".join(f"{name}={value}" for name, value in dims.items())
+            raise DimError(
+                f"the dims of this call do not fit: {self.what}",
+                expected=f"{self.left} {self.relation} {self.right}",
+                got=f"{left} and {right} ({used})",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input, an output or a parameter of a program."""
+
+    name: str
+    dtype: DType
+    shape: tuple[Size, ...]
+
+    @property
+    def bytes(self) -> Size:
+        return product(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a buffer lies: number ``index`` of the inputs, outputs, params, slots or constants (``space``, singular)."""
+
+    space: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.space}[{self.index}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Run a kernel on buffers; ``dims`` names the program's dims that it takes."""
+
+    kernel: str
+    places: tuple[Place, ...]
+    dims: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy a whole buffer of ``bytes`` bytes."""
+
+    source: Place
+    target: Place
+    bytes: Size
+
+
+Step = Launch | Copy
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A program: everything but the code of its kernels.
+
+    Attributes:
+        name: of the program.
+        dims: names of the symbolic dims, in the order of the entry point's table.
+        inputs, outputs, params: ports in the order of the entry point's tables.
+        slots: size in bytes of each arena slot, as expressions of the dims.
+        scratch: bytes of scratch memory per thread, at the arena's end.
+        constants: bytes of each embedded constant.
+        requirements: checked once at a call.
+        steps: in order.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    params: tuple[Port, ...]
+    slots: tuple[Size, ...]
+    scratch: Size
+    constants: tuple[int, ...]
+    requirements: tuple[Requirement, ...]
+    steps: tuple[Step, ...]
+
+    def offsets(self) -> tuple[Size, ...]:
+        """Byte offset of every slot, and last the offset behind them all; each is a multiple of ALIGNMENT."""
+        out: list[Size] = [0]
+        for size in self.slots:
+            out.append(out[-1] + align(size))
+        return tuple(out)
+
+    def arena_bytes(self, threads: int) -> Size:
+        """Bytes of the arena for a number of threads, as an expression of the dims."""
+        return self.offsets()[-1] + align(self.scratch) * threads
+
+    @property
+    def param_bytes(self) -> int:
+        """Bytes of all parameters, optimiser memory and counters."""
+        return sum(evaluate(p.bytes, {}) for p in self.params)
+
+
+def pretty(plan: Plan) -> str:
+    """The plan for readers: JSON with sizes as formulas."""
+    launches = [
+        f"{s.kernel}({', '.join(map(str, s.places))})"
+        if isinstance(s, Launch)
+        else f"copy({s.source} -> {s.target}, {s.bytes} bytes)"
+        for s in plan.steps
+    ]
+    ports = {
+        kind: {p.name: f"{p.dtype}[{','.join(map(str, p.shape))}]" for p in getattr(plan, kind)}
+        for kind in ("inputs", "outputs", "params")
+    }
+    text = {
+        "name": plan.name,
+        "dims": plan.dims,
+        **ports,
+        "slots": [str(s) for s in plan.slots],
+        "offsets": [str(o) for o in plan.offsets()],
+        "scratch per thread": str(plan.scratch),
+        "constants": plan.constants,
+        "requirements": [f"{r.left} {r.relation} {r.right}: {r.what}" for r in plan.requirements],
+        "steps": launches,
+    }
+    return json.dumps(text, indent=2) + "\n"
+
+
+def align(size: Size) -> Size:
+    """The next multiple of ALIGNMENT."""
+    return (size + (ALIGNMENT - 1)) // ALIGNMENT * ALIGNMENT
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON-able data."""
+    return {"format": FORMAT, "plan": _encode(plan)}
+
+
+def from_json(data: Any) -> Plan:
+    """The plan from :func:`to_json`'s data.
+
+    Raises:
+        FileFormatError: the data is not a plan of this format.
+    """
+    try:
+        if data["format"] != FORMAT:
+            raise FileFormatError("the plan has another format", expected=FORMAT, got=data["format"])
+        plan = _decode(data["plan"])
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError, DTypeError, DimError) as error:
+        raise FileFormatError("the data is not a plan", got=repr(error)) from error
+    if not isinstance(plan, Plan):
+        raise FileFormatError("the data is not a plan", got=type(plan).__name__)
+    return plan
+
+
+_RECORDS: dict[str, Any] = {c.__name__: c for c in (Requirement, Port, Place, Launch, Copy, Plan)}
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, (str, int, type(None))):
+        return value
+    if isinstance(value, Dim):
+        return {"dim": [[[_encode_atom(a) for a in m], c] for m, c in value.terms]}
+    if isinstance(value, DType):
+        return {"dtype": str(value)}
+    if isinstance(value, tuple):
+        return [_encode(v) for v in value]
+    return {"record": type(value).__name__} | {f: _encode(getattr(value, f)) for f in value.__dataclass_fields__}
+
+
+def _encode_atom(atom: str | Func) -> Any:
+    return atom if isinstance(atom, str) else [atom.kind, [_encode(a) for a in atom.args]]
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_decode(v) for v in value)
+    if not isinstance(value, dict):
+        return value
+    if "record" in value:  # first, because a record may have fields called like the two below
+        record = _RECORDS[value["record"]]
+        return record(**{k: _decode(v) for k, v in value.items() if k != "record"})
+    if "dim" in value:
+        return _sum(_term(m, c) for m, c in value["dim"])
+    return as_dtype(value["dtype"])
+
+
+def _term(monomial: list[Any], coefficient: int) -> Size:
+    return coefficient * product(
+        Dim(a) if isinstance(a, str) else func(a[0], [_decode(x) for x in a[1]]) for a in monomial
+    )
+
+
+def _sum(sizes: Iterable[Size]) -> Size:
+    out: Size = 0
+    for size in sizes:
+        out = out + size
+    return out

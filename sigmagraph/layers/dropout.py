@@ -1,0 +1,36 @@
+"""The layer that leaves out elements at random while a network is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sigmagraph.layers.base import Layer, Site
+from sigmagraph.tensor.functions import dropout
+from sigmagraph.tensor.hyperparameter import Hyperparameter
+from sigmagraph.tensor.tensor import Tensor
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training elements become 0 with probability ``rate`` and the others are divided by ``1 - rate``.
+
+    The rate is a hyperparameter of the training program, ``<layer>.rate``; its value here is the first one. Which
+    elements are left out is a function of the network's seed, the step, the layer's number and the element.
+
+    Source: N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15 (2014).
+
+    Raises:
+        AttributeValueError: the rate is not in [0, 1).
+    """
+
+    rate: float
+    name: str = "#-dropout"
+
+    def __post_init__(self) -> None:
+        Hyperparameter(f"{self.name}.rate", self.rate, 1)
+
+    def forward(self, x: Tensor, site: Site, /) -> Tensor:
+        if not site.training:
+            return x
+        rate = site.hyperparameter("rate", self.rate, 1)
+        return dropout(x, rate, site.random_key(), site.number)

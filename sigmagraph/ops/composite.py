@@ -1,0 +1,295 @@
+"""Ops that are written in terms of other ops: powers, means, places of extremes, one-hot rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from sigmagraph.dims import product
+from sigmagraph.dtypes import BOOL, F32, F64, I32, I64
+from sigmagraph.errors import AttributeValueError, DTypeError, ShapeError
+from sigmagraph.ir.graph.attrs import Attrs, AttrSpec
+from sigmagraph.ir.graph.opdef import (
+    ErrorSample,
+    Inference,
+    NDArray,
+    NodeBuilder,
+    NotDifferentiable,
+    OpDef,
+    OpKind,
+    Sample,
+    VjpContext,
+)
+from sigmagraph.ir.graph.types import TensorType
+from sigmagraph.ir.graph.value import Value
+from sigmagraph.ops.fragments import broadcast, cast, class_hits, expand, full_like, size_value
+from sigmagraph.ops.reduction import ATTRS, accumulator, exact, infer_reduction, reduced_shape
+from sigmagraph.ops.rules import infer_float
+from sigmagraph.ops.samples import M, N, distinct, fractional, integers, normal, one_operand, special
+
+_MATRIX = TensorType(F32, (2, 3))
+
+
+# ---- powers
+
+
+def _exponent(attrs: Attrs) -> int:
+    exponent = attrs.get("exponent", 2)
+    assert isinstance(exponent, int)
+    return exponent
+
+
+def _infer_power(context: Inference) -> tuple[TensorType, ...]:
+    (x,) = context.types
+    if x.dtype is BOOL:
+        raise context.error(
+            "bools are not numbers", expected="a number type (cast first)", got=x.dtype, kind=DTypeError
+        )
+    exponent = _exponent(context.attrs)
+    if exponent < 0 and not x.dtype.is_float:
+        raise context.error(
+            "integers have no negative powers", expected="at least 0", got=exponent, kind=AttributeValueError
+        )
+    return (x,)
+
+
+def _reference_power(inputs: Sequence[NDArray], attrs: Attrs, types: tuple[TensorType, ...]) -> tuple[NDArray, ...]:
+    x = exact(inputs[0])
+    with np.errstate(all="ignore"):
+        return (np.asarray(np.power(x, np.array(_exponent(attrs), x.dtype))).astype(types[0].dtype.numpy),)
+
+
+def _vjp_square(c: VjpContext) -> Sequence[Value]:
+    (x,), (g,) = c.inputs, c.cotangents
+    return (c.emit("mul", g, c.emit("add", x, x)),)
+
+
+def _decompose_square(b: NodeBuilder, inputs: tuple[Value, ...], _attrs: Attrs) -> Value:
+    return b.emit("mul", inputs[0], inputs[0])
+
+
+def _vjp_power(c: VjpContext) -> Sequence[Value | None]:
+    (x,), (g,), n = c.inputs, c.cotangents, c.attrs["exponent"]
+    if n == 0:
+        return (None,)
+    if n == 1:
+        return (g,)
+    return (c.emit("mul", c.emit("mul", g, full_like(c, n, g)), c.emit("integer_power", x, exponent=n - 1)),)
+
+
+def _decompose_power(b: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
+    """Repeated squaring: about 2 log2(exponent) multiplications."""
+    base, rest = inputs[0], abs(attrs["exponent"])
+    out = base if rest & 1 else None
+    while rest := rest >> 1:
+        base = b.emit("mul", base, base)
+        if rest & 1:
+            out = base if out is None else b.emit("mul", out, base)
+    one = full_like(b, 1.0, inputs[0])
+    if out is None:
+        return one
+    return b.emit("div", one, out) if attrs["exponent"] < 0 else out
+
+
+def _power_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for exponent in (-3, -1, 0, 1, 2, 3, 10):
+        yield Sample((fractional(rng, 3, 4),), {"exponent": exponent})
+    yield Sample((normal(rng, 5, 0),), {"exponent": 5})
+    yield Sample((normal(rng, 5, 2),), {"exponent": 3}, shapes=((N, 2),))
+    yield Sample((integers(rng, 3, 4),), {"exponent": 7}, exact=True)
+
+
+# ---- reductions
+
+
+def _infer_mean(context: Inference) -> tuple[TensorType, ...]:
+    infer_float(context)
+    return infer_reduction(context)
+
+
+def _reference_mean(inputs: Sequence[NDArray], attrs: Attrs, types: tuple[TensorType, ...]) -> tuple[NDArray, ...]:
+    x = exact(inputs[0])
+    total = np.sum(x, attrs["axes"], keepdims=attrs["keepdims"])
+    count = np.prod([x.shape[axis] for axis in attrs["axes"]], dtype=np.float64)
+    with np.errstate(all="ignore"):
+        return (np.asarray(total / count).astype(types[0].dtype.numpy),)
+
+
+def _divided_by_count(b: NodeBuilder, value: Value, type: TensorType, axes: Sequence[int]) -> Value:
+    count = size_value(b, product(type.shape[axis] for axis in axes), b.type(value).dtype)
+    return b.emit("div", value, broadcast(b, count, b.type(value).shape))
+
+
+def _vjp_mean(c: VjpContext) -> Sequence[Value]:
+    operand, axes = c.type(c.inputs[0]), c.attrs["axes"]
+    share = _divided_by_count(c, c.cotangents[0], operand, axes)
+    return (expand(c, share, tuple(axis % operand.rank for axis in axes), operand.shape),)
+
+
+def _decompose_mean(b: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
+    operand = b.type(inputs[0])
+    wide = cast(b, inputs[0], accumulator(operand.dtype))  # half precision can hold a mean whose sum it cannot
+    total = b.emit("reduce_sum", wide, axes=attrs["axes"], keepdims=attrs["keepdims"])
+    return cast(b, _divided_by_count(b, total, operand, attrs["axes"]), operand.dtype)
+
+
+def _mean_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for axes, keepdims in (((1,), False), ((0, -1), True), ((), False)):
+        yield Sample((normal(rng, 2, 3, 5),), {"axes": axes, "keepdims": keepdims})
+    yield Sample((normal(rng, 0, 3),), {"axes": (1,)})
+    yield Sample((normal(rng, 3, 0),), {"axes": (1,)}, kinks=True)
+    yield Sample((normal(rng, 5, 3),), {"axes": (0,)}, shapes=((N, 3),))
+    yield Sample((normal(rng, 5, 3),), {"axes": (0, 1)}, shapes=((N, M),))
+
+
+def _infer_argmax(context: Inference) -> tuple[TensorType, ...]:
+    (x,) = context.types
+    if x.dtype is BOOL:
+        raise context.error(
+            "bools are not numbers", expected="a number type (cast first)", got=x.dtype, kind=DTypeError
+        )
+    axis = context.axis(context.attrs["axis"], x.rank)
+    context.at_least(x.shape[axis], 1, "nothing has no greatest element: the axis is empty")
+    return (TensorType(I64, reduced_shape(x.shape, (axis,), context.attrs["keepdims"])),)
+
+
+def _reference_argmax(inputs: Sequence[NDArray], attrs: Attrs, _types: tuple[TensorType, ...]) -> tuple[NDArray, ...]:
+    return (np.asarray(np.argmax(exact(inputs[0]), attrs["axis"], keepdims=attrs["keepdims"])).astype(np.int64),)
+
+
+def _decompose_argmax(b: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
+    (x,) = inputs
+    shape = b.type(x).shape
+    axis = attrs["axis"] % len(shape)
+    greatest = b.emit("reduce_max", x, axes=(axis,), keepdims=True)
+    hit = b.emit("or", b.emit("eq", x, broadcast(b, greatest, shape)), b.emit("ne", x, x))
+    never = broadcast(b, b.constant(np.iinfo(np.int64).max, I64), shape)
+    place = b.emit("select", hit, b.emit("iota", axis=axis, shape=shape, dtype=I64), never)
+    return b.emit("reduce_min", place, axes=(axis,), keepdims=attrs["keepdims"])
+
+
+def _argmax_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for axis, keepdims in ((0, False), (1, True), (-1, False)):
+        yield Sample((distinct(rng, 3, 5, 2),), {"axis": axis, "keepdims": keepdims}, exact=True)
+    yield Sample((distinct(rng, 5, 3),), {"axis": 1}, shapes=((N, M),), exact=True)
+    yield Sample((normal(rng, 0, 3),), {"axis": 1}, exact=True)
+    ties = np.array([[1.0, 4.0, 4.0, 2.0, np.inf], [np.nan, 9.0, np.nan, 1.0, 2.0], [-np.inf] * 5])
+    yield Sample((ties,), {"axis": 1}, exact=True)
+    yield Sample((integers(rng, 3, 7),), {"axis": 0}, exact=True)
+
+
+# ---- one_hot
+
+
+def _infer_one_hot(context: Inference) -> tuple[TensorType, ...]:
+    (indices,) = context.types
+    if not indices.dtype.is_integer:
+        raise context.error(
+            "the indices are no integers", expected="an integer type", got=indices.dtype, kind=DTypeError
+        )
+    context.at_least(context.attrs["depth"], 0, "'depth' is negative")
+    return (TensorType(context.attrs["dtype"], (*indices.shape, context.attrs["depth"])),)
+
+
+def _reference_one_hot(inputs: Sequence[NDArray], attrs: Attrs, types: tuple[TensorType, ...]) -> tuple[NDArray, ...]:
+    return ((inputs[0][..., None] == np.arange(attrs["depth"])).astype(types[0].dtype.numpy),)
+
+
+def _decompose_one_hot(b: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
+    return cast(b, class_hits(b, inputs[0], attrs["depth"]), attrs["dtype"])
+
+
+def _one_hot_samples(_rng: np.random.Generator) -> Iterator[Sample]:
+    yield Sample((np.array([0, 3, 4, -1, 5], np.int32),), {"depth": 4}, exact=True)
+    yield Sample((np.array([[0, 3], [4, 1], [2, 2]], np.int64),), {"depth": 5, "dtype": F64}, exact=True)
+    yield Sample((np.array([0, 3, 255], np.uint8),), {"depth": 300, "dtype": BOOL}, exact=True)
+    yield Sample((np.array([2, 1, 0], np.int32),), {"depth": 2, "dtype": I32}, shapes=((N,),), exact=True)
+    yield Sample((np.zeros(0, np.int32),), {"depth": 3}, exact=True)
+
+
+OPS = (
+    OpDef(
+        name="square",
+        doc="The operand times itself; integers wrap.",
+        kind=OpKind.COMPOSITE,
+        arity=1,
+        infer=_infer_power,
+        reference=_reference_power,
+        vjp=_vjp_square,
+        decompose=_decompose_square,
+        samples=lambda rng: (*one_operand(normal)(rng), special(1), Sample((integers(rng, 3, 4),), exact=True)),
+        errors=(ErrorSample((TensorType(BOOL, (2,)),), {}, DTypeError, "not numbers"),),
+    ),
+    OpDef(
+        name="integer_power",
+        doc="The operand to the power of the whole number `exponent`; 1 for the exponent 0. Integers wrap.",
+        kind=OpKind.COMPOSITE,
+        arity=1,
+        attrs=(AttrSpec("exponent", "int", "a whole number, for floats perhaps negative"),),
+        infer=_infer_power,
+        reference=_reference_power,
+        vjp=_vjp_power,
+        decompose=_decompose_power,
+        samples=_power_samples,
+        errors=(
+            ErrorSample((TensorType(I32, (2,)),), {"exponent": -1}, AttributeValueError, "no negative powers"),
+            ErrorSample((_MATRIX,), {"exponent": 0.5}, AttributeValueError, "'exponent'"),
+            ErrorSample((TensorType(BOOL, (2,)),), {"exponent": 2}, DTypeError, "not numbers"),
+        ),
+    ),
+    OpDef(
+        name="reduce_mean",
+        doc="The sum along `axes` divided by the number of elements; NaN of nothing.",
+        kind=OpKind.COMPOSITE,
+        arity=1,
+        attrs=ATTRS,
+        infer=_infer_mean,
+        reference=_reference_mean,
+        vjp=_vjp_mean,
+        decompose=_decompose_mean,
+        samples=_mean_samples,
+        errors=(
+            ErrorSample((TensorType(I32, (2, 3)),), {"axes": (0,)}, DTypeError, "element type does not fit"),
+            ErrorSample((_MATRIX,), {"axes": (2,)}, ShapeError, "no such axis"),
+        ),
+    ),
+    OpDef(
+        name="argmax",
+        doc="The index (i64) of the greatest element along `axis`: the first of equals; the first NaN if there is one.",
+        kind=OpKind.COMPOSITE,
+        arity=1,
+        attrs=(AttrSpec("axis", "axis", "the axis along which is searched"), ATTRS[1]),
+        infer=_infer_argmax,
+        reference=_reference_argmax,
+        vjp=NotDifferentiable("an index is a whole number and does not change continuously"),
+        decompose=_decompose_argmax,
+        samples=_argmax_samples,
+        errors=(
+            ErrorSample((_MATRIX,), {"axis": 2}, ShapeError, "no such axis"),
+            ErrorSample((TensorType(F32, (2, 0)),), {"axis": 1}, ShapeError, "the axis is empty"),
+            ErrorSample((TensorType(BOOL, (2,)),), {"axis": 0}, DTypeError, "not numbers"),
+        ),
+    ),
+    OpDef(
+        name="one_hot",
+        doc="[...] of integers -> [..., depth]: 1 where the last index equals the integer, 0 elsewhere; a row of zeros "
+        "for an integer outside 0 .. depth-1.",
+        kind=OpKind.COMPOSITE,
+        arity=1,
+        attrs=(
+            AttrSpec("depth", "int", "the size of the new last axis"),
+            AttrSpec("dtype", "dtype", "the element type of the result", F32),
+        ),
+        infer=_infer_one_hot,
+        reference=_reference_one_hot,
+        vjp=NotDifferentiable("its operand is of integers"),
+        decompose=_decompose_one_hot,
+        samples=_one_hot_samples,
+        errors=(
+            ErrorSample((TensorType(F32, (2,)),), {"depth": 3}, DTypeError, "indices are no integers"),
+            ErrorSample((TensorType(I32, (2,)),), {"depth": -1}, ShapeError, "'depth' is negative"),
+            ErrorSample((TensorType(I32, (2,)),), {}, AttributeValueError, "'depth' is missing"),
+        ),
+    ),
+)

@@ -1,0 +1,55 @@
+"""Adam: steps from running means of gradients and of their squares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sigmagraph.dtypes import F32
+from sigmagraph.optimisers.base import Optimiser, OptimiserGraph, specify
+from sigmagraph.tensor.functions import sqrt
+from sigmagraph.tensor.hyperparameter import Hyperparameter
+from sigmagraph.tensor.tensor import Parameter, Tensor
+
+
+@dataclass(frozen=True)
+class Adam(Optimiser):
+    """``m' = b1 * m + (1 - b1) * g``, ``v' = b2 * v + (1 - b2) * g * g``, ``w - rate * M / (sqrt(V) + epsilon)``.
+
+    ``M = m' / (1 - b1**t)`` and ``V = v' / (1 - b2**t)`` undo the bias of the means, which start at 0. The powers are
+    kept as products, so that they stay right when the betas are changed on the way.
+
+    Source: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+
+    Raises:
+        AttributeValueError: the learning rate is not in [0, inf), a beta not in [0, 1), or epsilon not in (0, inf).
+    """
+
+    learning_rate: float = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def specifications(self) -> tuple[Hyperparameter, ...]:
+        return (
+            specify("learning_rate", self.learning_rate),
+            specify("beta1", self.beta1, 1),
+            specify("beta2", self.beta2, 1),
+            specify("epsilon", self.epsilon, positive=True),
+        )
+
+    def step(self, pairs: Mapping[Parameter, Tensor], graph: OptimiserGraph, /) -> None:
+        rate, epsilon = graph.scalar("learning_rate"), graph.scalar("epsilon")
+        beta1, beta2 = graph.scalar("beta1"), graph.scalar("beta2")
+        correction1, correction2 = _correction(graph, "beta1"), _correction(graph, "beta2")
+        for w, g in pairs.items():
+            mean, squares = graph.remember_like(w, "mean"), graph.remember_like(w, "squares")
+            m = graph.set(mean, beta1 * mean + (1 - beta1) * g)
+            v = graph.set(squares, beta2 * squares + (1 - beta2) * (g * g))
+            graph.set(w, w - rate * (m / correction1) / (sqrt(v / correction2) + epsilon))
+
+
+def _correction(graph: OptimiserGraph, beta: str) -> Tensor:
+    """``1 - beta ** t``, with t the number of steps including this one."""
+    power = graph.remember(f"{beta}_power", F32, initial=1.0)
+    return 1 - graph.set(power, power * graph.scalar(beta))

@@ -1,0 +1,106 @@
+"""What a user can set: compile options (they change the code), environment (it changes dumping and logging only)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sigmagraph.errors import OptionError
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What code is made for.
+
+    Attributes:
+        kind: ``cpu`` (``cuda`` has an issue of its own).
+        cpu: LLVM's name of the processor; empty for the machine at hand.
+        features: LLVM feature string; empty for those of the machine at hand.
+        threads: how many threads a program may use; 0 means min(affinity, cgroup quota).
+    """
+
+    kind: str = "cpu"
+    cpu: str = ""
+    features: str = ""
+    threads: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.cpu}" if self.cpu else self.kind
+
+
+def as_target(value: Target | str) -> Target:
+    """A target from its text form: ``cpu``, ``cpu:1`` (one thread), ``cpu:2``.
+
+    Raises:
+        OptionError: the text names no target.
+    """
+    if isinstance(value, Target):
+        return value
+    kind, _, rest = value.partition(":")
+    if kind != "cpu" or (rest and not rest.isdigit()):
+        raise OptionError("there is no such target", expected="cpu or cpu:THREADS", got=repr(value))
+    return Target("cpu", threads=int(rest or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """What changes the produced code; part of the cache key.
+
+    Attributes:
+        target: what code is made for.
+        passes: the pipeline in text form; empty for the standard one.
+        fuse: whether producers are merged into their consumers' kernels.
+        verify: whether graph and kernels are verified after every step.
+        cache: whether compiled programs are read from and written to the persistent cache.
+        specialise: symbolic dims replaced by numbers, by name.
+    """
+
+    target: Target = field(default_factory=Target)
+    passes: str = ""
+    fuse: bool = True
+    verify: bool = True
+    cache: bool = True
+    specialise: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the environment says. None of it changes the produced code.
+
+    Attributes:
+        dump: ``SIGMAGRAPH_DUMP``: folder into which every compiled program writes its stages.
+        cache_dir: ``SIGMAGRAPH_CACHE``: folder of the persistent cache; ``off`` switches it off.
+        debug: ``SIGMAGRAPH_DEBUG``: 0 silent, 1 kernel table, 2 pass times, 3 rule hits.
+        threads: ``SIGMAGRAPH_THREADS``: upper bound on threads; 0 for none.
+    """
+
+    dump: Path | None = None
+    cache_dir: Path | None = None
+    cache_enabled: bool = True
+    debug: int = 0
+    threads: int = 0
+
+
+def from_environment() -> Environment:
+    """Read the environment; the only place that does.
+
+    Raises:
+        OptionError: a variable has a value that means nothing.
+    """
+    dump = os.environ.get("SIGMAGRAPH_DUMP", "")
+    cache_dir = os.environ.get("SIGMAGRAPH_CACHE", "")
+    return Environment(
+        dump=Path(dump) if dump else None,
+        cache_dir=Path(cache_dir) if cache_dir and cache_dir != "off" else None,
+        cache_enabled=cache_dir != "off",
+        debug=_number("SIGMAGRAPH_DEBUG"),
+        threads=_number("SIGMAGRAPH_THREADS"),
+    )
+
+
+def _number(name: str) -> int:
+    text = os.environ.get(name, "") or "0"
+    if not text.isdigit():
+        raise OptionError(f"the environment variable {name} is not a number", expected="0, 1, 2, ...", got=repr(text))
+    return int(text)

@@ -1,0 +1,172 @@
+"""The compiled function as its user sees it: call it, ask what memory it takes, look at every stage it went through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sigmagraph.dims import Dim, Size, evaluate
+from sigmagraph.errors import DimError, InputError
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.plan import Plan
+from sigmagraph.runtime.executor import Executor
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a program came about: seconds, whether from the cache, and how to build it again stage by stage."""
+
+    seconds: float
+    cached: bool
+    rebuild: Callable[[Callable[[str, str], None]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReport:
+    """Bytes that a program needs; sizes are formulas unless the dims were given.
+
+    Attributes:
+        parameters: all that lives in the state: parameters, optimiser memory, counters, by name.
+        arena: scratch space for one call.
+        inputs, outputs: arrays that go in and come out.
+    """
+
+    parameters: Mapping[str, int]
+    arena: Size
+    inputs: Size
+    outputs: Size
+
+    @property
+    def state(self) -> int:
+        """Bytes of all parameters, optimiser memory and counters."""
+        return sum(self.parameters.values())
+
+    def __str__(self) -> str:
+        rows: list[tuple[str, Size]] = [("state", self.state), ("arena", self.arena)]
+        rows += [("inputs", self.inputs), ("outputs", self.outputs)]
+        return "\n".join(f"{name:<8} {_bytes(size)}" for name, size in rows)
+
+
+def _bytes(size: Size) -> str:
+    return f"{size} bytes" if isinstance(size, Dim) else f"{size:,} bytes"
+
+
+class CompiledFunction:
+    """A native function. Call it with arrays, by position or by name; it returns its outputs by name.
+
+    Attributes:
+        graph: the captured graph.
+        executor: runs it, and counts.
+    """
+
+    def __init__(self, graph: Graph, executor: Executor, origin: Origin) -> None:
+        self.graph = graph
+        self.executor = executor
+        self._origin = origin
+        self._names = tuple(port.name for port in executor.plan.inputs)
+
+    @property
+    def name(self) -> str:
+        return self.graph.name
+
+    @property
+    def plan(self) -> Plan:
+        """Buffers, slots and launches."""
+        return self.executor.plan
+
+    @property
+    def compile_seconds(self) -> float:
+        """What it took from the captured graph to the loaded code."""
+        return self._origin.seconds
+
+    @property
+    def cached(self) -> bool:
+        """Whether the code came from the cache."""
+        return self._origin.cached
+
+    def __call__(self, *positional: Any, **arrays: Any) -> dict[str, np.ndarray[Any, Any]]:
+        """Run the program.
+
+        Raises:
+            InputError: an input is missing, unknown, or has another dtype or shape.
+            DimError: two inputs disagree about a symbolic dim.
+        """
+        if positional:
+            arrays = self._named(positional, arrays)
+        try:
+            ordered = [arrays[name] for name in self._names]
+        except KeyError:
+            raise self._mismatch(arrays) from None
+        if len(arrays) != len(ordered):
+            raise self._mismatch(arrays)
+        return self.executor.run(ordered)
+
+    def _named(self, positional: tuple[Any, ...], arrays: Mapping[str, Any]) -> dict[str, Any]:
+        if len(positional) > len(self._names):
+            raise InputError(f"'{self.name}' takes fewer inputs", expected=len(self._names), got=len(positional))
+        named = dict(zip(self._names, positional, strict=False))
+        for name in named.keys() & arrays.keys():
+            raise InputError(f"the input '{name}' is given twice")
+        return {**named, **arrays}
+
+    def _mismatch(self, arrays: Mapping[str, Any]) -> InputError:
+        missing = [n for n in self._names if n not in arrays]
+        unknown = [n for n in arrays if n not in self._names]
+        problem = f"the input '{missing[0]}' is missing" if missing else f"there is no input '{unknown[0]}'"
+        return InputError(
+            f"'{self.name}': {problem}", expected=", ".join(self._names) or "none", got=", ".join(arrays) or "none"
+        )
+
+    def memory(self, **dims: int) -> MemoryReport:
+        """Bytes of state, arena, inputs and outputs: numbers for given dims, formulas without.
+
+        Raises:
+            DimError: a dim is unknown, missing or negative.
+        """
+        plan = self.plan
+        for name, value in dims.items():
+            if name not in plan.dims or value < 0:
+                raise DimError(f"'{self.name}' has no such dim", expected=", ".join(plan.dims), got=f"{name}={value}")
+        sizes: list[Size] = [plan.arena_bytes(self.executor.threads), 0, 0]
+        for port in plan.inputs:
+            sizes[1] = sizes[1] + port.bytes
+        for port in plan.outputs:
+            sizes[2] = sizes[2] + port.bytes
+        if dims or not plan.dims:
+            sizes = [evaluate(size, dims) for size in sizes]
+        return MemoryReport({p.name: evaluate(p.bytes, {}) for p in plan.params}, *sizes)
+
+    def dump(self, folder: str | Path) -> Path:
+        """Write every stage of the program into a folder: graphs, kernels, plan, LLVM IR, assembly, and an index."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        files: list[str] = []
+
+        def record(name: str, text: str) -> None:
+            (path / name).write_text(text, encoding="utf-8")
+            files.append(name)
+
+        self._origin.rebuild(record)
+        (path / "index.html").write_text(_index(self.name, path, files), encoding="utf-8")
+        return path
+
+
+def _index(title: str, folder: Path, files: list[str]) -> str:
+    """A page that shows every stage, one below the other."""
+    sections = []
+    for name in files:
+        text = (folder / name).read_text(encoding="utf-8")
+        sections.append(
+            f"<details><summary>{escape(name)} <small>{len(text.splitlines())} lines</small></summary>"
+            f"<pre>{escape(text)}</pre></details>"
+        )
+    style = "body{font-family:sans-serif;margin:2em}pre{background:#f4f4f4;padding:1em;overflow:auto}"
+    return (
+        f"<!doctype html><meta charset='utf-8'><title>{escape(title)}</title><style>{style}</style>"
+        f"<h1>{escape(title)}</h1>{''.join(sections)}\n"
+    )

@@ -1,0 +1,62 @@
+"""What this machine offers to programs: how many threads, how much memory, which processor."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+_CGROUP_2 = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
+_CGROUP_1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device that programs can be compiled for.
+
+    Attributes:
+        name: as a target is written.
+        description: processor and operating system.
+        threads: how many threads a program uses by default.
+    """
+
+    name: str
+    description: str
+    threads: int
+
+
+def devices() -> tuple[Device, ...]:
+    """The devices of this machine."""
+    description = f"{platform.processor() or platform.machine()}, {platform.system()} {platform.machine()}"
+    return (Device("cpu", description, default_threads()),)
+
+
+def default_threads(limit: int = 0) -> int:
+    """min(processors this process may use, cgroup quota, limit if there is one), at least 1."""
+    counts = [_affinity()]
+    quota = _quota()
+    if quota:
+        counts.append(quota)
+    if limit:
+        counts.append(limit)
+    return max(1, min(counts))
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _quota() -> int:
+    """Processors that the control group allows, rounded up; 0 where there is no limit."""
+    try:
+        if _CGROUP_2.exists():
+            quota, period = _CGROUP_2.read_text().split()
+        else:
+            quota, period = _CGROUP_1.read_text().strip(), _CGROUP_1_PERIOD.read_text().strip()
+        return -(-int(quota) // int(period)) if int(quota) > 0 else 0
+    except (OSError, ValueError):
+        return 0  # no control group, or "max"

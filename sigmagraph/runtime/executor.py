@@ -1,0 +1,157 @@
+"""Runs a compiled program: binds shapes once, checks arrays by one comparison, calls the one native entry point."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sigmagraph.dims import evaluate
+from sigmagraph.errors import InputError
+from sigmagraph.ir.bind import bind_dims
+from sigmagraph.ir.plan import Plan, Port
+from sigmagraph.runtime.profile import counters
+from sigmagraph.runtime.state import Variable, address_of, aligned_bytes
+from sigmagraph.runtime.threads import Pool
+
+NDArray = np.ndarray[Any, Any]
+_Shapes = tuple[tuple[int, ...], ...]
+_WELL_BEHAVED = 0x101  # NumPy's flags C_CONTIGUOUS and ALIGNED
+_BINDINGS = 256  # different combinations of input shapes that are remembered
+
+_ENTRY = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A program at one combination of input shapes."""
+
+    dims: Mapping[str, int]
+    table: ctypes.Array[ctypes.c_int64]
+    table_at: int
+    arena_bytes: int
+    outputs: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]
+
+
+class Executor:
+    """A program that can be called.
+
+    Args:
+        plan: what it is.
+        entry: address of its entry point.
+        variables: its parameters, in the plan's order.
+        pool: threads to run on, or None.
+        keep: whatever must live as long as the program, such as the loaded code.
+    """
+
+    def __init__(
+        self, plan: Plan, entry: int, variables: Sequence[Variable], pool: Pool | None, keep: object = None
+    ) -> None:
+        self.plan = plan
+        self.variables = tuple(variables)
+        self.pool = pool
+        self._counters = counters()
+        self._keep = keep
+        self._entry = _ENTRY(entry)
+        self._params = (ctypes.c_void_p * len(self.variables))(*(address_of(v.value) for v in self.variables))
+        self._inputs = (ctypes.c_void_p * len(plan.inputs))()
+        self._outputs = (ctypes.c_void_p * len(plan.outputs))()
+        self._params_at, self._inputs_at, self._outputs_at = map(
+            ctypes.addressof, (self._params, self._inputs, self._outputs)
+        )
+        self._dtypes = tuple(port.dtype.numpy for port in plan.inputs)
+        self._bindings: dict[_Shapes, Binding] = {}
+        self._arena = aligned_bytes(0)
+        self._arena_address = 0
+        self._lock = threading.Lock()
+
+    def run(self, arrays: Sequence[Any]) -> dict[str, NDArray]:
+        """Run the program on arrays in the order of its inputs; fresh arrays come out.
+
+        Raises:
+            InputError: an array has another dtype or shape than the input takes.
+            DimError: two arrays disagree about a dim, or a dim breaks a requirement.
+        """
+        ready = [
+            a
+            if type(a) is np.ndarray and a.dtype is d and a.flags.num & _WELL_BEHAVED == _WELL_BEHAVED
+            else _converted(a, p)
+            for a, d, p in zip(arrays, self._dtypes, self.plan.inputs, strict=True)
+        ]
+        shapes = tuple([a.shape for a in ready])
+        binding = self._bindings.get(shapes) or self._bind(shapes, ready)
+        outputs = {name: np.empty(shape, dtype) for name, shape, dtype in binding.outputs}
+        with self._lock:
+            for number, array in enumerate(ready):
+                self._inputs[number] = address_of(array)
+            for number, array in enumerate(outputs.values()):
+                self._outputs[number] = address_of(array)
+            if binding.arena_bytes > len(self._arena):
+                self._allocate(binding.arena_bytes)
+            pool = self.pool.address if self.pool is not None else 0
+            self._entry(self._arena_address, self._params_at, binding.table_at, self._inputs_at, self._outputs_at, pool)
+            self._counters.runs += 1
+        return outputs
+
+    def arena_bytes(self, dims: Mapping[str, int]) -> int:
+        """Bytes of the arena for given dims."""
+        return evaluate(self.plan.arena_bytes(self.threads), dims)
+
+    @property
+    def threads(self) -> int:
+        """How many threads take part."""
+        return self.pool.threads if self.pool is not None else 1
+
+    def _bind(self, shapes: _Shapes, arrays: Sequence[NDArray]) -> Binding:
+        dims = bind_dims(self.plan.inputs, arrays)
+        for requirement in self.plan.requirements:
+            requirement.check(dims)
+        outputs = tuple((p.name, tuple(evaluate(s, dims) for s in p.shape), p.dtype.numpy) for p in self.plan.outputs)
+        table = (ctypes.c_int64 * len(self.plan.dims))(*(dims[d] for d in self.plan.dims))
+        binding = Binding(dims, table, ctypes.addressof(table), self.arena_bytes(dims), outputs)
+        if len(self._bindings) >= _BINDINGS:
+            self._bindings.clear()
+        self._bindings[shapes] = binding
+        return binding
+
+    def _allocate(self, size: int) -> None:
+        self._arena = aligned_bytes(size)
+        self._arena_address = address_of(self._arena)
+        counters().arena_allocations += 1
+
+
+def _converted(value: Any, port: Port) -> NDArray:
+    """The value as a contiguous array of the input's dtype, if that changes no number's meaning."""
+    array = np.asarray(value)
+    dtype = port.dtype.numpy
+    if array.dtype != dtype:
+        kind = np.result_type(value).kind if isinstance(value, (bool, int, float)) else array.dtype.kind
+        if not np.can_cast(array.dtype, dtype, "same_kind") and not (kind == "i" and dtype.kind == "u"):
+            raise InputError(f"the input '{port.name}' has another kind of dtype", expected=port.dtype, got=array.dtype)
+        if dtype.kind in "iu" and array.size and array.dtype.kind in "iu":
+            _check_range(array, port)
+    # ascontiguousarray turns scalars into vectors; require does not.
+    return np.require(array, dtype, ["C", "ALIGNED"])
+
+
+def _check_range(array: NDArray, port: Port) -> None:
+    limits = np.iinfo(port.dtype.numpy)
+    low, high = int(array.min()), int(array.max())
+    if low < limits.min or high > limits.max:
+        raise InputError(
+            f"the input '{port.name}' has values that its dtype cannot hold",
+            expected=f"{limits.min} .. {limits.max} ({port.dtype})",
+            got=f"{low} .. {high}",
+        )

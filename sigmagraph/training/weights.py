@@ -1,0 +1,55 @@
+"""Arrays by name in safetensors files: written whole or not at all, and checked before they are used."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Mapping
+from os import PathLike, fsync, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from sigmagraph.errors import FileFormatError, InputError
+
+NDArray: TypeAlias = "np.ndarray[Any, Any]"
+
+
+def write_arrays(path: str | PathLike[str], arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> None:
+    """Write arrays to a file. Until all is on disk, a file that was there stays as it was.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    target = Path(path)
+    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, dict(metadata))
+    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(content)
+            file.flush()
+            fsync(file.fileno())
+        replace(part, target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise InputError(f"{target} cannot be written", got=error.strerror) from error
+
+
+def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray]:
+    """All arrays of a file.
+
+    Raises:
+        InputError: the file does not exist or cannot be opened.
+        FileFormatError: it is no safetensors file, is damaged, or holds a type that NumPy has not.
+    """
+    source = Path(path)
+    try:
+        return load(source.read_bytes())
+    except OSError as error:
+        raise InputError(f"{source} cannot be read", got=error.strerror) from error
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise FileFormatError(f"{source} cannot be used", expected="a whole safetensors file", got=error) from error

@@ -1,0 +1,47 @@
+"""The package's source, parsed once for all house tests."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "sigmagraph"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder of the project."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def sources() -> dict[str, ast.Module]:
+    """Every module of the package by its dotted name; ``sigmagraph`` is the package's own ``__init__``."""
+    trees = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        trees[name] = ast.parse(path.read_text("utf-8"), str(path))
+    return trees
+
+
+@pytest.fixture(scope="session")
+def imports(sources: dict[str, ast.Module]) -> dict[str, list[str]]:
+    """What every module imports, wherever the statement stands: our modules in full, others by their root."""
+    return {name: _imports(tree, sources) for name, tree in sources.items()}
+
+
+def _imports(tree: ast.Module, sources: dict[str, ast.Module]) -> list[str]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, "relative imports are not used here"
+            assert node.level == 0, "relative imports are not used here"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [name if name in sources else node.module for name in inner]
+    return [name if name.split(".")[0] == "sigmagraph" else name.split(".")[0] for name in found]

@@ -1,0 +1,231 @@
+"""The matrix of all ops and their samples: everything that must hold for an op, tested for every op alike."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from evaluators import EVALUATORS, assert_agree
+
+from sigmagraph.autodiff.numeric import directional_derivative
+from sigmagraph.autodiff.vjp import gradients
+from sigmagraph.dtypes import BF16, F16, F32, F64, I16, I32, I64, U8, DType, as_dtype
+from sigmagraph.errors import DifferentiationError
+from sigmagraph.ir.graph.builder import Builder
+from sigmagraph.ir.graph.equal import difference
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.interpreter import interpret
+from sigmagraph.ir.graph.opdef import ErrorSample, NDArray, NotDifferentiable, OpDef, OpKind, Sample
+from sigmagraph.ir.graph.parser import parse_graph
+from sigmagraph.ir.graph.printer import print_graph
+from sigmagraph.ir.graph.types import TensorType
+from sigmagraph.ir.graph.value import Value
+from sigmagraph.location import Location
+from sigmagraph.ops.registry import OPS
+
+HERE = Location("model.py", 12, "fc1")
+# What float64 and int32 arrays of samples are cast to.
+TYPES = ((F64, I32), (F32, I64), (F16, I16), (BF16, U8))
+COMPILED_TYPES = ((F64, I32), (F32, I64))
+SUMS = (OpKind.REDUCTION, OpKind.CONTRACTION, OpKind.COMPOSITE)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sample of one op."""
+
+    op: OpDef
+    number: int
+    sample: Sample
+
+    def __str__(self) -> str:
+        return f"{self.op.name}-{self.number}"
+
+    def arrays(self, floats: DType, integers: DType) -> list[NDArray]:
+        """The operands, float64 and int32 cast to other types."""
+        targets = {np.dtype(np.float64): floats.numpy, np.dtype(np.int32): integers.numpy}
+        with np.errstate(over="ignore"):
+            return [a.astype(targets.get(a.dtype, a.dtype)) for a in self.sample.inputs]
+
+    def graph(self, arrays: Sequence[NDArray]) -> tuple[Graph, Builder, Value, Mapping[str, NDArray]]:
+        """A graph of inputs and the op on them: graph, builder, result and the arrays by name."""
+        graph = Graph("sample")
+        shapes = self.sample.shapes or [a.shape for a in arrays]
+        values = [
+            graph.add_input(f"x{i}", TensorType(as_dtype(a.dtype), tuple(s)))
+            for i, (a, s) in enumerate(zip(arrays, shapes, strict=True))
+        ]
+        builder = Builder(graph, OPS, HERE)
+        result = builder.emit(self.op, *values, **self.sample.attrs)
+        return graph, builder, result, {f"x{i}": a for i, a in enumerate(arrays)}
+
+    def single(self, floats: DType, integers: DType) -> tuple[Graph, Mapping[str, NDArray]]:
+        """A graph whose one output ``y`` is the op's result."""
+        graph, _, result, inputs = self.graph(self.arrays(floats, integers))
+        graph.add_output("y", result)
+        return graph, inputs
+
+
+def _cases() -> list[Case]:
+    cases = []
+    for op in OPS.values():
+        rng = np.random.default_rng(zlib.crc32(op.name.encode()))
+        cases += [Case(op, number, sample) for number, sample in enumerate(op.samples(rng))]
+    return cases
+
+
+CASES = _cases()
+ERRORS = [(op, sample) for op in OPS.values() for sample in op.errors]
+every_op = pytest.mark.parametrize("op", OPS.values(), ids=str)
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+@every_op
+def test_a_record_is_complete(op: OpDef) -> None:
+    assert op.doc.endswith(".")
+    assert (op.lower is None) != (op.decompose is None)
+    assert (op.kind is OpKind.COMPOSITE) == (op.decompose is not None)
+    assert op.vjp is not None or op.decompose is not None
+    assert op.errors
+    assert all(spec.doc for spec in op.attrs)
+
+
+@every_op
+def test_samples_have_empty_arrays_and_symbolic_dims(op: OpDef) -> None:
+    cases = [case for case in CASES if case.op is op]
+    arrays = [array for case in cases for array in _arrays(case)]
+    assert any(array.size == 0 for array in arrays)
+    samples = [case.sample for case in cases]
+    assert any(sample.shapes for sample in samples) or not _has_free_sizes(samples)
+
+
+def _arrays(case: Case) -> list[NDArray]:
+    """The operands and the result."""
+    graph, inputs = case.single(F64, I32)
+    return [*inputs.values(), interpret(graph, inputs)["y"]]
+
+
+def _has_free_sizes(samples: Sequence[Sample]) -> bool:
+    """Whether a size of an operand may be anything: those of a random key may not."""
+    return any(array.shape not in ((), (2,)) for sample in samples for array in sample.inputs)
+
+
+@every_case
+def test_sizes_of_a_sample_are_pairwise_different(case: Case) -> None:
+    for array in _arrays(case):
+        sizes = [size for size in array.shape if size > 1]
+        assert len(set(sizes)) == len(sizes), f"axes of {array.shape} cannot be told apart"
+
+
+@pytest.mark.parametrize("types", TYPES, ids=str)
+@every_case
+def test_reference_agrees_with_inference(case: Case, types: tuple[DType, DType]) -> None:
+    graph, inputs = case.single(*types)
+    interpret(graph, inputs)  # raises VerifyError where they do not agree
+
+
+@every_case
+def test_text_round_trip(case: Case) -> None:
+    graph, inputs = case.single(F32, I32)
+    text = print_graph(graph)
+    again = parse_graph(text, OPS)
+    assert difference(graph, again) is None
+    assert print_graph(again) == text
+    assert_agree(interpret(again, inputs)["y"], interpret(graph, inputs)["y"], exact=True)
+
+
+@pytest.mark.parametrize("evaluator", EVALUATORS)
+@pytest.mark.parametrize("types", COMPILED_TYPES, ids=str)
+@every_case
+def test_every_evaluation_agrees_with_the_reference(case: Case, types: tuple[DType, DType], evaluator: str) -> None:
+    graph, inputs = case.single(*types)
+    expected = interpret(graph, inputs)["y"]
+    actual = EVALUATORS[evaluator](graph, inputs)["y"]
+    assert_agree(actual, expected, exact=case.sample.exact, sums=case.op.kind in SUMS)
+
+
+# ---- derivatives
+
+
+def _is_smooth(case: Case) -> bool:
+    if case.sample.kinks or isinstance(case.op.vjp, NotDifferentiable):
+        return False
+    graph, inputs = case.single(F64, I32)
+    return interpret(graph, inputs)["y"].dtype == np.float64 and any(a.dtype == np.float64 for a in inputs.values())
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if _is_smooth(case)], ids=str)
+def test_first_and_second_derivatives_along_a_random_direction(case: Case) -> None:
+    rng = np.random.default_rng(case.number)
+    graph, builder, result, inputs = case.graph(case.arrays(F64, I32))
+    floats = [name for name, array in inputs.items() if array.dtype == np.float64]
+    values = [graph.port(name).outputs[0] for name in floats]
+    arrays = dict(inputs)
+
+    def direction(name: str, value: Value, like: NDArray) -> Value:
+        arrays[name] = np.asarray(rng.standard_normal(like.shape))
+        return graph.add_input(name, graph.type(value))
+
+    def inner(a: Value, b: Value) -> Value:
+        return builder.emit("reduce_sum", builder.emit("mul", a, b), axes=tuple(range(graph.type(a).rank)))
+
+    def along(y: Value, name: str) -> Value:
+        """The derivative of y along a random direction, as a node."""
+        total = builder.constant(0.0, F64)
+        for number, (value, gradient) in enumerate(zip(values, gradients(graph, OPS, y, values), strict=True)):
+            assert graph.type(gradient) == graph.type(value)
+            way = direction(f"{name}{number}", value, inputs[floats[number]])
+            total = builder.emit("add", total, inner(gradient, way))
+        return total
+
+    y = inner(result, direction("weights", result, interpret(*case.single(F64, I32))["y"]))
+    first = along(y, "u")
+    second = along(first, "v")
+    graph.add_output("y", y)
+    graph.add_output("first", first)
+    graph.add_output("second", second)
+    computed = interpret(graph, arrays)
+    for of, by, ways in (("y", "first", "u"), ("first", "second", "v")):
+
+        def function(points: Sequence[NDArray], of: str = of) -> float:
+            return float(interpret(graph, arrays | dict(zip(floats, points, strict=True)))[of])
+
+        point = [inputs[name] for name in floats]
+        estimate = directional_derivative(function, point, [arrays[f"{ways}{i}"] for i in range(len(floats))], 0.004)
+        assert estimate.error < 1e-6 * (1 + abs(estimate.value))
+        assert abs(computed[by] - estimate.value) < 1e-7 * (1 + abs(estimate.value)) + 4 * estimate.error
+
+
+@every_op
+def test_ops_without_derivative_say_so(op: OpDef) -> None:
+    if not isinstance(op.vjp, NotDifferentiable):
+        return
+    assert op.vjp.reason
+    for case in (case for case in CASES if case.op is op):
+        graph, builder, result, inputs = case.graph(case.arrays(F64, I32))
+        floats = [graph.port(name).outputs[0] for name, a in inputs.items() if a.dtype == np.float64]
+        if floats:
+            y = builder.emit(
+                "reduce_sum", builder.emit("cast", result, dtype=F64), axes=tuple(range(graph.type(result).rank))
+            )
+            with pytest.raises(DifferentiationError, match=op.vjp.reason):
+                gradients(graph, OPS, y, floats)
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize(("op", "sample"), ERRORS, ids=lambda v: v.name if isinstance(v, OpDef) else v.match)
+def test_wrong_uses_are_refused_with_a_location(op: OpDef, sample: ErrorSample) -> None:
+    graph = Graph()
+    values = [graph.add_input(f"x{i}", type) for i, type in enumerate(sample.types)]
+    with pytest.raises(sample.error, match=sample.match) as caught:
+        Builder(graph, OPS, HERE).emit(op, *values, **sample.attrs)
+    assert type(caught.value) is sample.error
+    assert caught.value.location == HERE
+    assert op.name in str(caught.value)
+    assert caught.value.expected is not None or caught.value.got is not None
+    assert len(graph) == len(values)

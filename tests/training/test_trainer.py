@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from sigmagraph import layers as L
+from sigmagraph.data.dataset import Dataset
+from sigmagraph.errors import AttributeValueError, GraphError, InputError
+from sigmagraph.optimisers.adam import Adam
+from sigmagraph.optimisers.sgd import SGD
+from sigmagraph.training.network import Network
+from sigmagraph.training.trainer import Trainer
+
+
+def rings(records: int = 120) -> Dataset:
+    """Points inside and outside a circle: no straight line parts them."""
+    points = np.random.default_rng(0).uniform(-1, 1, (records, 2)).astype(np.float32)
+    return Dataset(points, (np.hypot(*points.T) > 0.75).astype(np.int32), "rings")
+
+
+def classifier(seed: int = 0, dropout: float = 0.1) -> Network:
+    layers = L.Input(2) + L.Dense(16, activation="tanh") + L.Dropout(dropout) + L.Dense(2) + L.SoftmaxCrossEntropy()
+    return Network("rings", layers, seed)
+
+
+def trained(epochs: int = 3, seed: int = 0, target: str = "cpu", **options: object) -> Trainer:
+    train, held_out = rings().split(0.8, 0.2)
+    trainer = Trainer(classifier(seed), Adam(0.02), train.batches(25), held_out, target=target)
+    trainer.run(epochs, bar=False, lines=False)
+    return trainer
+
+
+def weights(trainer: Trainer) -> list[bytes]:
+    return [array.tobytes() for array in trainer.network.parameters().values()]
+
+
+def test_training_makes_the_cost_small_and_the_accuracy_great() -> None:
+    history = trained(30).history
+    assert history.costs[-1] < 0.5 * history.costs[0]
+    assert history.accuracies[-1] is not None
+    assert history.accuracies[-1] > 0.85
+
+
+def test_one_program_serves_every_batch() -> None:
+    trainer = trained(2)
+    assert len(trainer.data) == 4  # three batches of 25 records and one of 21
+    assert trainer.step.executor.calls == 8
+
+
+def test_a_seed_fixes_every_bit() -> None:
+    assert weights(trained(2, seed=3)) == weights(trained(2, seed=3))
+    assert weights(trained(2, seed=3)) != weights(trained(2, seed=4))
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    assert weights(trained(2, target="cpu:1")) == weights(trained(2, target="cpu:2"))
+
+
+def test_running_on_is_the_same_as_running_through() -> None:
+    once, twice = trained(3), trained(1)
+    history = twice.run(2, bar=False, lines=False)
+    assert weights(once) == weights(twice)
+    assert [epoch.number for epoch in history.epochs] == [1, 2, 3]
+
+
+def test_a_seed_draws_the_network_anew() -> None:
+    network = classifier(seed=1)
+    before = network.parameters()["1-dense.weights"].copy()
+    Trainer(network, SGD(0.1), rings().batches(10), seed=2)
+    after = network.parameters()["1-dense.weights"]
+    assert not np.array_equal(before, after)
+    np.testing.assert_array_equal(after, classifier(seed=2).parameters()["1-dense.weights"])
+
+
+def test_hyperparameters_are_read_at_every_step() -> None:
+    trainer = trained(1)
+    before, calls = weights(trainer), trainer.step.executor.calls
+    trainer.hyperparameters["optimiser.learning_rate"] = 0.0
+    trainer.run(1, bar=False, lines=False)
+    assert weights(trainer) == before
+    assert trainer.step.executor.calls == calls + 4
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, "0.1"])
+def test_hyperparameters_that_mean_nothing_are_refused(value: object) -> None:
+    trainer = trained(0)
+    with pytest.raises(AttributeValueError, match=r"optimiser\.learning_rate"):
+        trainer.hyperparameters["optimiser.learning_rate"] = value  # type: ignore[assignment]
+    assert trainer.hyperparameters["optimiser.learning_rate"] == pytest.approx(0.02)
+
+
+def test_the_verdict_is_that_of_the_predictions() -> None:
+    trainer = trained(3)
+    records = rings(2500)  # more than are judged at a time
+    verdict = trainer.evaluate(records)
+    predicted = trainer.network.predict(records.inputs)
+    right = predicted[np.arange(len(records)), records.targets]
+    assert verdict.accuracy == np.mean(predicted.argmax(-1) == records.targets)
+    assert verdict.cost == pytest.approx(-np.log(right.astype(np.float64)).mean(), rel=1e-5)
+
+
+def test_regression_has_a_cost_but_no_accuracy() -> None:
+    x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+    records = Dataset(x, 3 * x - 1)
+    network = Network("line", L.Input(1) + L.Dense(1) + L.SquaredDifference())
+    trainer = Trainer(network, SGD(0.3), records.batches(16), records)
+    epoch = trainer.run(25, bar=False, lines=False).epochs[-1]
+    assert epoch.validation is not None
+    assert epoch.validation.accuracy is None
+    assert epoch.validation.cost < 1e-4
+    assert network.parameters()["1-dense.weights"].item() == pytest.approx(3, abs=0.02)
+
+
+def test_lines_go_to_stdout_and_the_bar_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = trained(0)
+    trainer.run(2, bar=True)
+    out, err = capsys.readouterr()
+    assert [line.split("  ")[0] for line in out.splitlines()] == ["epoch   1", "epoch   2"]
+    assert out.count("accuracy") == 2
+    assert "epoch 2" in err
+    assert "8/8" in err
+    trainer.run(1, lines=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_wrong_use_is_refused() -> None:
+    network, records = classifier(), rings()
+    with pytest.raises(AttributeValueError, match="takes batches"):
+        Trainer(network, SGD(0.1), records)  # type: ignore[arg-type]
+    with pytest.raises(AttributeValueError, match="number of epochs"):
+        Trainer(network, SGD(0.1), records.batches(10)).run(-1)
+    with pytest.raises(GraphError, match="cannot be trained"):
+        Trainer(Network("bare", L.Input(2) + L.Dense(2)), SGD(0.1), records.batches(10))
+    with pytest.raises(AttributeValueError, match="cannot be judged on"):
+        trained(0).evaluate(Dataset(np.zeros((0, 2), np.float32), np.zeros(0, np.int32)))
+
+
+def test_data_of_another_shape_is_named() -> None:
+    records = Dataset(np.zeros((10, 3), np.float32), np.zeros(10, np.int32))
+    trainer = Trainer(classifier(), SGD(0.1), records.batches(5))
+    with pytest.raises(InputError, match="inputs") as caught:
+        trainer.run(1, bar=False, lines=False)
+    assert (str(caught.value.expected), str(caught.value.got)) == ("2", "3")
