@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sigmagraph.codegen.llvm.compile import Loaded, ObjectCode, Processor, compile_module, processor, version
 from sigmagraph.codegen.llvm.entry import emit_module, kernel_codes, scratch_bytes
-from sigmagraph.codegen.llvm.pool import PoolLibrary
+from sigmagraph.codegen.llvm.pool import PoolLibrary, compile_pool
 from sigmagraph.codegen.loops import naive_kernel
 from sigmagraph.codegen.memory import plan_memory
 from sigmagraph.codegen.partition import partition
@@ -20,14 +20,14 @@ from sigmagraph.codegen.schedule.cpu import schedule
 from sigmagraph.codegen.schedule.machine import machine_of
 from sigmagraph.codegen.transform.legalize import legalize
 from sigmagraph.dims import maximum, names
-from sigmagraph.errors import DimError, GraphError, ShapeError
-from sigmagraph.ir.graph.graph import Graph, Output, extract
-from sigmagraph.ir.graph.parser import parse_graph
+from sigmagraph.errors import DimError
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.interpreter import requirements
 from sigmagraph.ir.graph.printer import canonical_text, print_graph
 from sigmagraph.ir.kernel.kernel import Kernel
 from sigmagraph.ir.kernel.printer import print_kernel
 from sigmagraph.ir.kernel.verify import verify_kernels
-from sigmagraph.ir.plan import Plan, Requirement, pretty
+from sigmagraph.ir.plan import Plan, from_json, pretty, to_json
 from sigmagraph.ops.registry import OPS
 from sigmagraph.options import CompileOptions, Environment, Target, as_target, from_environment
 from sigmagraph.passes.manager import PassManager, parse_pipeline
@@ -90,27 +90,36 @@ def compile_graph(
     start = time.perf_counter()
     store = Cache(cache_folder(environment)) if options.cache and environment.cache_enabled else None
     host = processor(options.target)
-    key = cache_key(graph, options, host)
-    entry = store.load(key) if store else None
-    cached = entry is not None
-    if entry is not None:
-        counters().cache_hits += 1
-    else:
-        built = build(graph, options)
+
+    def built() -> Entry:
+        fresh = build(graph, options)
         counters().compilations += 1
-        entry = Entry(built.plan, built.code.object)
-        if store:
-            store.store(key, entry)
-    parameters = [variables[p.name] for p in entry.plan.params]
+        return Entry(to_json(fresh.plan), fresh.code.object)
+
+    entry, cached = _stored(store, cache_key(graph, options, host), built)
+    counters().cache_hits += cached
+    plan = from_json(entry.header)
+    parameters = [variables[p.name] for p in plan.params]
     place_together(parameters)
-    loaded = Loaded(entry.code, (entry.plan.name,), host, entry.plan.name)
-    pool = process_pool(_threads(options.target, environment))
-    executor = Executor(entry.plan, loaded.address(entry.plan.name), parameters, pool, loaded)
+    loaded = Loaded(entry.code, (plan.name,), host, plan.name)
+    pool = process_pool(_threads(options.target, environment), store)
+    executor = Executor(plan, loaded.address(plan.name), parameters, pool, loaded)
     origin = Origin(time.perf_counter() - start, cached, lambda record: build(graph, options, record))
     function = CompiledFunction(graph, executor, origin)
     if environment.dump is not None:
         function.dump(environment.dump / graph.name)
     return function
+
+
+def _stored(store: Cache | None, key: str, make: Callable[[], Entry]) -> tuple[Entry, bool]:
+    """The entry of a key, made and stored if there is none; and whether there was one."""
+    entry = store.load(key) if store else None
+    if entry is not None:
+        return entry, True
+    entry = make()
+    if store:
+        store.store(key, entry)
+    return entry, False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +180,6 @@ def build(graph: Graph, options: CompileOptions, record: Record | None = None) -
     return Built(plan, code, tuple(kernels.values()))
 
 
-def requirements(graph: Graph) -> list[Requirement]:
-    """What the graph asks of dims at a call, each once."""
-    found = (
-        r for node in graph.nodes() for r in node.op.inference([graph.type(v) for v in node.inputs], node.attrs)[1]
-    )
-    return list(dict.fromkeys(found))
-
-
 def cache_folder(environment: Environment) -> Path:
     """Where compiled programs are kept."""
     if environment.cache_dir is not None:
@@ -230,7 +231,19 @@ def _threads(target: Target, environment: Environment) -> int:
     return default_threads(environment.threads)
 
 
-@cache
-def process_pool(threads: int) -> Pool | None:
+def process_pool(threads: int, store: Cache | None) -> Pool | None:
     """The pool of this process for a number of threads; none is needed for one."""
-    return Pool(PoolLibrary(), threads) if threads > 1 else None
+    if threads == 1:
+        return None
+    pools = _pools()
+    if threads not in pools:
+        key = hashlib.sha256(f"pool {processor(Target())} {version()} {_fingerprint()}".encode()).hexdigest()
+        entry, _ = _stored(store, key, lambda: Entry({}, compile_pool()))
+        pools[threads] = Pool(PoolLibrary(entry.code), threads)
+    return pools[threads]
+
+
+@cache
+def _pools() -> dict[int, Pool]:
+    """The pools of this process, by their number of threads."""
+    return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sigmagraph.dims import Dim, Facts, Size, product
+from sigmagraph.dims import Dim, Facts, Size
 from sigmagraph.dims import names as names_in
 from sigmagraph.dtypes import DType
 from sigmagraph.errors import LoweringError
@@ -18,6 +18,7 @@ from sigmagraph.ir.kernel.compute import Axis, Compute, Reduction
 from sigmagraph.ir.kernel.expr import Const, Expr, Index, Load, Var, apply, cast, walk
 from sigmagraph.ir.kernel.kernel import Buffer, Let, Role, Store
 from sigmagraph.location import Location
+from sigmagraph.ops.rules import reshaped_index
 
 _PORTS = frozenset({Trait.INPUT, Trait.PARAMETER})
 
@@ -76,7 +77,7 @@ class _Lowering:
         stores = []
         for number, value in enumerate(outputs):
             type = self.graph.type(value)
-            at = index if type.shape == shape else self._reshaped(index, shape, type.shape)
+            at = index if type.shape == shape else self._simplified(reshaped_index(index, shape, type.shape))
             buffer = Buffer(f"%o{number}", type.dtype, type.shape, Role.OUT)
             stores.append((value, buffer, Store(buffer.name, at, self.element(value, at))))
         params = [*self.buffers.values(), *(buffer for _, buffer, _ in stores)]
@@ -101,16 +102,8 @@ class _Lowering:
                 return node.types[0].shape
         return self.graph.type(outputs[0]).shape
 
-    def _reshaped(self, index: Sequence[Size], shape: Sequence[Size], to: Sequence[Size]) -> tuple[Size, ...]:
-        flat: Size = 0
-        for axis, i in enumerate(index):
-            flat = flat + i * product(shape[axis + 1 :])
-        out = []
-        for axis in range(len(to)):
-            inner = product(to[axis + 1 :])
-            at = flat // inner if axis == 0 else (flat // inner) % to[axis]
-            out.append(self.facts.simplify(at))
-        return tuple(out)
+    def _simplified(self, index: Sequence[Size]) -> tuple[Size, ...]:
+        return tuple(i if isinstance(i, int) or i.is_name else self.facts.simplify(i) for i in index)
 
     def _provenance(self) -> tuple[Location, ...]:
         places = [self.graph.node(n).location for n in self.nodes]
@@ -120,7 +113,7 @@ class _Lowering:
 
     def element(self, value: Value, index: Sequence[Size], guard: Sequence[Size] = ()) -> Expr:
         """The expression of a value's element in the current region."""
-        index = tuple(i if isinstance(i, int) or i.is_name else self.facts.simplify(i) for i in index)
+        index = self._simplified(index)
         key = (self.depth, value, index, tuple(guard))
         if key not in self.known:
             self.known[key] = self._name(self._element(value, index, tuple(guard)))

@@ -25,7 +25,7 @@ from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ops.fragments import broadcast, cast, class_hits, expand, full_like, size_value
 from sigmagraph.ops.reduction import ATTRS, accumulator, exact, infer_reduction, reduced_shape
-from sigmagraph.ops.rules import infer_float
+from sigmagraph.ops.rules import infer_float, infer_number
 from sigmagraph.ops.samples import M, N, distinct, fractional, integers, normal, one_operand, special
 
 _MATRIX = TensorType(F32, (2, 3))
@@ -41,23 +41,19 @@ def _exponent(attrs: Attrs) -> int:
 
 
 def _infer_power(context: Inference) -> tuple[TensorType, ...]:
-    (x,) = context.types
-    if x.dtype is BOOL:
-        raise context.error(
-            "bools are not numbers", expected="a number type (cast first)", got=x.dtype, kind=DTypeError
-        )
-    exponent = _exponent(context.attrs)
-    if exponent < 0 and not x.dtype.is_float:
-        raise context.error(
-            "integers have no negative powers", expected="at least 0", got=exponent, kind=AttributeValueError
-        )
+    (x,) = infer_number(context)
+    exponent, least = _exponent(context.attrs), -(2**31) if x.dtype.is_float else 0
+    if not least <= exponent < 2**31:
+        expected = f"{least} .. {2**31 - 1}"
+        raise context.error("the exponent is out of range", expected=expected, got=exponent, kind=AttributeValueError)
     return (x,)
 
 
 def _reference_power(inputs: Sequence[NDArray], attrs: Attrs, types: tuple[TensorType, ...]) -> tuple[NDArray, ...]:
-    x = exact(inputs[0])
+    x, dtype = inputs[0], types[0].dtype
+    wide = x.astype(np.float64 if dtype.is_float else np.int64)  # what wraps there wraps alike in narrower integers
     with np.errstate(all="ignore"):
-        return (np.asarray(np.power(x, np.array(_exponent(attrs), x.dtype))).astype(types[0].dtype.numpy),)
+        return (np.asarray(np.power(wide, np.array(_exponent(attrs), wide.dtype))).astype(dtype.numpy),)
 
 
 def _vjp_square(c: VjpContext) -> Sequence[Value]:
@@ -98,6 +94,7 @@ def _power_samples(rng: np.random.Generator) -> Iterator[Sample]:
     yield Sample((normal(rng, 5, 0),), {"exponent": 5})
     yield Sample((normal(rng, 5, 2),), {"exponent": 3}, shapes=((N, 2),))
     yield Sample((integers(rng, 3, 4),), {"exponent": 7}, exact=True)
+    yield Sample((np.array([1, 2, 3, 255], np.uint8),), {"exponent": 300}, exact=True)
 
 
 # ---- reductions
@@ -144,11 +141,7 @@ def _mean_samples(rng: np.random.Generator) -> Iterator[Sample]:
 
 
 def _infer_argmax(context: Inference) -> tuple[TensorType, ...]:
-    (x,) = context.types
-    if x.dtype is BOOL:
-        raise context.error(
-            "bools are not numbers", expected="a number type (cast first)", got=x.dtype, kind=DTypeError
-        )
+    (x,) = infer_number(context)
     axis = context.axis(context.attrs["axis"], x.rank)
     context.at_least(x.shape[axis], 1, "nothing has no greatest element: the axis is empty")
     return (TensorType(I64, reduced_shape(x.shape, (axis,), context.attrs["keepdims"])),)
@@ -233,7 +226,8 @@ OPS = (
         decompose=_decompose_power,
         samples=_power_samples,
         errors=(
-            ErrorSample((TensorType(I32, (2,)),), {"exponent": -1}, AttributeValueError, "no negative powers"),
+            ErrorSample((TensorType(I32, (2,)),), {"exponent": -1}, AttributeValueError, "exponent is out of range"),
+            ErrorSample((_MATRIX,), {"exponent": 2**31}, AttributeValueError, "exponent is out of range"),
             ErrorSample((_MATRIX,), {"exponent": 0.5}, AttributeValueError, "'exponent'"),
             ErrorSample((TensorType(BOOL, (2,)),), {"exponent": 2}, DTypeError, "not numbers"),
         ),

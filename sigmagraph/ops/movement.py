@@ -25,7 +25,7 @@ from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.expr import Expr
 from sigmagraph.ops.fragments import collapse, reshape
-from sigmagraph.ops.rules import axis_numbers, flatten, shape_attribute, unflatten
+from sigmagraph.ops.rules import axis_numbers, reshaped_index, shape_attribute
 from sigmagraph.ops.samples import M, N, booleans, integers, normal
 
 _SHAPE = AttrSpec("shape", "shape", "the shape of the result")
@@ -51,27 +51,7 @@ def _vjp_reshape(c: VjpContext) -> Sequence[Value]:
 
 
 def _lower_reshape(context: LowerContext, index: tuple[Size, ...]) -> Expr:
-    """Groups of axes that hold the same elements are mapped on their own, so that most axes keep their index."""
-    source, target = context.types[0].shape, context.result.shape
-    out: list[Size] = []
-    for (a, b), (c, d) in _matching_groups(source, target):
-        out += unflatten(flatten(index[c:d], target[c:d]), source[a:b])
-    return context.operand(0, out)
-
-
-def _matching_groups(
-    source: Sequence[Size], target: Sequence[Size]
-) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Runs of axes of both shapes with equal numbers of elements, as short as possible, in order."""
-    a = c = 0
-    behind = [product(target[:d]) for d in range(len(target) + 1)]
-    for b in range(1, len(source)):
-        size = product(source[:b])
-        d = next((d for d in range(c, len(target) + 1) if behind[d] == size), None)
-        if d is not None:
-            yield (a, b), (c, d)
-            a, c = b, d
-    yield (a, len(source)), (c, len(target))
+    return context.operand(0, reshaped_index(index, context.result.shape, context.types[0].shape))
 
 
 def _reshape_samples(rng: np.random.Generator) -> Iterator[Sample]:

@@ -26,7 +26,7 @@ from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.expr import Expr
 from sigmagraph.ir.kernel.expr import cast as cast_expr
 from sigmagraph.ops.fragments import expand, full_like
-from sigmagraph.ops.rules import axis_numbers
+from sigmagraph.ops.rules import axis_numbers, infer_number
 from sigmagraph.ops.samples import M, N, distinct, integers, normal
 
 ATTRS = (
@@ -44,12 +44,8 @@ def reduced_shape(shape: Sequence[Size], axes: Sequence[int], keepdims: bool) ->
 
 def infer_reduction(context: Inference) -> tuple[TensorType, ...]:
     """The rule of all reductions over ``axes``: numbers of the operand's type."""
-    (x,) = context.types
+    (x,) = infer_number(context)
     axes = context.axes(context.attrs["axes"], x.rank)
-    if x.dtype is BOOL:
-        raise context.error(
-            "bools are not numbers", expected="a number type (cast first)", got=x.dtype, kind=DTypeError
-        )
     return (TensorType(x.dtype, reduced_shape(x.shape, axes, context.attrs["keepdims"])),)
 
 

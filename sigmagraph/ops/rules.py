@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sigmagraph.dims import Size, product
 from sigmagraph.dtypes import BOOL, I64
@@ -76,6 +76,33 @@ def unflatten(flat: Size, shape: Sequence[Size]) -> tuple[Size, ...]:
         if i != wide[0]:
             index[i] -= flat // (stride * shape[i]) * shape[i]
     return tuple(index)
+
+
+def reshaped_index(index: Sequence[Size], shape: Sequence[Size], to: Sequence[Size]) -> tuple[Size, ...]:
+    """The index in shape ``to`` of the element at ``index`` in ``shape``, which has as many elements.
+
+    Groups of axes that hold the same elements are mapped on their own, so that most axes keep their index and nothing
+    is divided where axes do not really mix.
+    """
+    out: list[Size] = []
+    for (a, b), (c, d) in _matching_groups(to, shape):
+        out += unflatten(flatten(index[c:d], shape[c:d]), to[a:b])
+    return tuple(out)
+
+
+def _matching_groups(
+    first: Sequence[Size], second: Sequence[Size]
+) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Runs of axes of both shapes with equal numbers of elements, as short as possible, in order."""
+    a = c = 0
+    behind = [product(second[:d]) for d in range(len(second) + 1)]
+    for b in range(1, len(first)):
+        size = product(first[:b])
+        d = next((d for d in range(c, len(second) + 1) if behind[d] == size), None)
+        if d is not None:
+            yield (a, b), (c, d)
+            a, c = b, d
+    yield (a, len(first)), (c, len(second))
 
 
 def all_nonnegative(conditions: Iterable[Size]) -> Expr:

@@ -54,9 +54,9 @@ def booleans(rng: np.random.Generator, *shape: int) -> NDArray:
     return rng.integers(0, 2, shape).astype(np.bool_)
 
 
-def one_operand(draw: Draw, **sample: Any) -> Callable[[np.random.Generator], Iterator[Sample]]:
+def one_operand(draw: Draw) -> Callable[[np.random.Generator], Iterator[Sample]]:
     """Samples of an elementwise op of one operand: plain, rank 0, empty and symbolic."""
-    return operands((draw,), **sample)
+    return operands((draw,))
 
 
 def operands(draws: Sequence[Draw], **sample: Any) -> Callable[[np.random.Generator], Iterator[Sample]]:

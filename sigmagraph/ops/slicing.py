@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sigmagraph.dims import Size, ceildiv, maximum
-from sigmagraph.dtypes import BOOL, F32, F64, I32
+from sigmagraph.dtypes import BOOL, F32, F64, I32, U8, DType
 from sigmagraph.errors import AttributeValueError, DTypeError, GraphError, ShapeError
 from sigmagraph.ir.graph.attrs import Attrs, AttrSpec
 from sigmagraph.ir.graph.opdef import (
@@ -123,6 +123,13 @@ def _spread(shape: Sequence[Size], interior: Sequence[int]) -> tuple[Size, ...]:
     return tuple(n + k * maximum(n - 1, 0) if k else n for n, k in zip(shape, interior, strict=True))
 
 
+def _holds(dtype: DType, value: float) -> bool:
+    if dtype.is_float:
+        return True
+    least, greatest = (0, 1) if dtype is BOOL else (np.iinfo(dtype.numpy).min, np.iinfo(dtype.numpy).max)
+    return value.is_integer() and least <= value <= greatest
+
+
 def _infer_pad(context: Inference) -> tuple[TensorType, ...]:
     (x,) = context.types
     low, high, interior = (context.attrs[name] for name in ("low", "high", "interior"))
@@ -132,10 +139,8 @@ def _infer_pad(context: Inference) -> tuple[TensorType, ...]:
         for width in widths:
             context.at_least(width, 0, f"a number in '{name}' is negative")
     value = context.attrs["value"]
-    if not x.dtype.is_float and not value.is_integer():
-        raise context.error(
-            "the value is no number of the operand's type", expected=x.dtype, got=value, kind=DTypeError
-        )
+    if not _holds(x.dtype, value):
+        raise context.error("the operand's type has no such value", expected=x.dtype, got=value, kind=DTypeError)
     sizes = zip(_spread(x.shape, interior), low, high, strict=True)
     return (TensorType(x.dtype, tuple(before + n + behind for n, before, behind in sizes)),)
 
@@ -216,9 +221,8 @@ PAD = OpDef(
         ErrorSample((_MATRIX,), _NOTHING | {"low": (1,)}, ShapeError, "'low' does not have one number for each axis"),
         ErrorSample((_MATRIX,), _NOTHING | {"high": (0, -1)}, ShapeError, "a number in 'high' is negative"),
         ErrorSample((_MATRIX,), _NOTHING | {"interior": (-1, 0)}, ShapeError, "a number in 'interior' is negative"),
-        ErrorSample(
-            (TensorType(I32, (2, 3)),), _NOTHING | {"value": 0.5}, DTypeError, "no number of the operand's type"
-        ),
+        ErrorSample((TensorType(I32, (2, 3)),), _NOTHING | {"value": 0.5}, DTypeError, "has no such value"),
+        ErrorSample((TensorType(U8, (2, 3)),), _NOTHING | {"value": 256.0}, DTypeError, "has no such value"),
     ),
 )
 

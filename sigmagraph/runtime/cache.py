@@ -1,4 +1,4 @@
-"""The persistent cache of compiled programs: one file an entry, named by its content's key, checked before use."""
+"""The persistent cache of compiled code: one file an entry, named by its content's key, checked before use."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import json
 import os
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sigmagraph.errors import CacheWarning, FileFormatError
-from sigmagraph.ir.plan import Plan, from_json, to_json
 
 _MAGIC = b"sigmagraph program 1\n"
 _SUFFIX = ".sgo"
@@ -20,17 +21,17 @@ _SUFFIX = ".sgo"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A compiled program: its plan and its object code."""
+    """Object code, and the JSON data that belongs to it."""
 
-    plan: Plan
+    header: Mapping[str, Any]
     code: bytes
 
 
 class Cache:
     """A folder of compiled programs.
 
-    An entry is the magic line, the SHA-256 of all that follows, the length of the header, the header (JSON: key and
-    plan) and the object code. Whatever does not read back exactly is treated as absent.
+    An entry is the magic line, the SHA-256 of all that follows, the length of the header, the header (JSON) and the
+    object code. Whatever does not read back exactly is treated as absent.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -84,7 +85,7 @@ class Cache:
 
 
 def _encode(key: str, entry: Entry) -> bytes:
-    header = json.dumps({"key": key, **to_json(entry.plan)}, sort_keys=True).encode()
+    header = json.dumps({**entry.header, "key": key}, sort_keys=True).encode()
     body = len(header).to_bytes(8, "little") + header + entry.code
     return _MAGIC + hashlib.sha256(body).digest() + body
 
@@ -98,4 +99,4 @@ def _decode(key: str, data: bytes) -> Entry:
     header = json.loads(body[8 : 8 + size])
     if header.get("key") != key:
         raise FileFormatError("the cache entry belongs to another program", expected=key, got=header.get("key"))
-    return Entry(from_json(header), body[8 + size :])
+    return Entry(header, body[8 + size :])

@@ -32,7 +32,7 @@ def capture(
     """
     updates = updates or {}
     if not outputs and not updates:
-        raise GraphError("a program without outputs and updates computes nothing", expected="an output", location=here())
+        raise GraphError("a program without outputs and updates computes nothing", location=here())
     everything = [*inputs, *outputs.values(), *updates, *updates.values()]
     _check(inputs, everything)
     workspace = everything[0].workspace

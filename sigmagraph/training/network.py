@@ -224,7 +224,8 @@ class Network:
         step = optimiser.updates(assembly.parameters, dict(zip(assembly.parameters, slopes, strict=True)))
         updates = dict(step.updates)
         if assembly.key is not None:
-            updates[assembly.key] = assembly.key + constant(np.array([0, 1], np.int64))
+            with scope(self.name):
+                updates[assembly.key] = assembly.key + constant(np.array([0, 1], np.int64))
         outputs = {"cost": forward.cost}
         if len(assembly.costs) > 1:
             outputs |= {f"cost.{c.layer}": c.loss for c in assembly.costs}

@@ -239,13 +239,17 @@ class PoolLibrary:
 
     memory = 1024
 
-    def __init__(self) -> None:
-        host = processor(Target())
-        self._code = Loaded(compile_module(pool_text(), host).object, SYMBOLS, host, "pool")
+    def __init__(self, code: bytes) -> None:
+        self._code = Loaded(code, SYMBOLS, processor(Target()), "pool")
 
     def address(self, symbol: str) -> int:
         """The address of one of SYMBOLS."""
         return self._code.address(symbol)
+
+
+def compile_pool() -> bytes:
+    """Object code of pools for the machine at hand."""
+    return compile_module(pool_text(), processor(Target())).object
 
 
 def pool_text() -> str:

@@ -40,7 +40,8 @@ from sigmagraph.ir.kernel.kernel import (
     View,
 )
 
-ROWS_PER_TASK = 192
+ROWS_PER_TASK = 96
+FEW_PANELS = 4
 SMALL = 16 * 16 * 16  # multiply-adds below which packing costs more than it gives
 UNROLL = 4
 
@@ -285,22 +286,26 @@ class _Engine:
     # ---- tasks
 
     def _tasks(self) -> Stmt:
-        block = max(1, ROWS_PER_TASK // self.rows)
-        row_blocks = ceildiv(self.row_panels, block)
+        """A task a column panel; or, where there are few of them, a task a block of rows."""
         task = Dim("%t")
-        outer = task // row_blocks
-        row_block = task - row_blocks * outer
-        batch = outer // self.column_panels if self.batch else 0
-        panel = outer - self.column_panels * batch
-        first = block * row_block
-        row = first + Dim("%q")
+        if not self.batch and isinstance(self.column_panels, int) and self.column_panels < FEW_PANELS:
+            block = max(1, ROWS_PER_TASK // self.rows)
+            count = minimum(block, self.row_panels - block * task)
+            body = self._panel(0, Dim("%n"), block * task, count)
+            panels = For("%n", self.column_panels, LoopKind.SERIAL, body)
+            return For("%t", ceildiv(self.row_panels, block), LoopKind.PARALLEL, (panels,))
+        batch = task // self.column_panels if self.batch else 0
+        body = self._panel(batch, task - self.column_panels * batch, 0, self.row_panels)
+        return For("%t", self.batches * self.column_panels, LoopKind.PARALLEL, body)
+
+    def _panel(self, batch: Size, panel: Size, first: Size, count: Size) -> Block:
+        """Pack a column panel and run it against ``count`` row panels."""
         pack = self._pack(self.right, batch, panel, self.columns, self.n, lambda k, j: ("%right", (k, j)), "r")
-        body: Block = (
+        return (
             Alloc(Buffer("%right", self.dtype, (self.k, self.columns), Role.TEMP, Space.SCRATCH)),
             *pack,
-            For("%q", minimum(block, self.row_panels - first), LoopKind.SERIAL, self._tile(batch, row, panel)),
+            For("%q", count, LoopKind.SERIAL, self._tile(batch, first + Dim("%q"), panel)),
         )
-        return For("%t", self.batches * self.column_panels * row_blocks, LoopKind.PARALLEL, body)
 
     def _tile(self, batch: Size, row: Size, panel: Size) -> Block:
         views = (View("%left", (batch, row, 0, 0)), View("%right", (0, 0)), View("%tile", (0, 0)))

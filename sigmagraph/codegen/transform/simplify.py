@@ -1,4 +1,4 @@
-"""Decides guards, conditions and index arithmetic that the ranges of loops decide, and takes away loops that do not loop."""
+"""Takes away guards, conditions, index arithmetic and loops that the ranges of loops decide."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _Sizes = tuple[Size, ...]
 def simplify(kernel: Kernel) -> Kernel:
     """The kernel with fewer guards, conditions, divisions and loops.
 
-    Loops that run once are replaced by their bodies, unless they are parallel or bound to a GPU; loops that never run are
-    dropped. Callees are left as they are.
+    Loops that run once are replaced by their bodies, unless they are parallel or bound to a GPU; loops that never run
+    are dropped. Callees are left as they are.
     """
-    scope = Scope({name: (0, None) for name in kernel.dims})
+    scope = Scope(dict.fromkeys(kernel.dims, (0, None)))
     return replace(kernel, body=_Simplifier(kernel).block(kernel.body, scope))
 
 
@@ -122,8 +122,12 @@ class _Simplifier:
         return tuple(self.size(s, scope) for s in sizes)
 
     def size(self, size: Size, scope: Scope) -> Size:
-        if isinstance(size, int) or not any(isinstance(a, Func) for monomial, _ in size.terms for a in monomial):
+        if not _has_function(size):
             return size
         resolved = scope.resolve(size)
         simple = scope.facts.simplify(resolved)
-        return size if simple == resolved else simple
+        return size if simple == resolved and _has_function(simple) else simple
+
+
+def _has_function(size: Size) -> bool:
+    return not isinstance(size, int) and any(isinstance(a, Func) for monomial, _ in size.terms for a in monomial)

@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 from sigmagraph.dtypes import BF16, F16, F32, F64, I32, I64, DType
 from sigmagraph.errors import LoweringError
-from sigmagraph.ir.kernel.expr import Bitcast, Const, Expr, apply, cast
+from sigmagraph.ir.kernel.expr import Bitcast, Const, Expr, Index, apply, cast
 from sigmagraph.ir.kernel.philox import MULTIPLIERS, ROUNDS, WEYL
 
 Name: TypeAlias = "Callable[[Expr], Expr]"
@@ -141,8 +141,8 @@ _F64 = _Format(
 def _exp(x: Expr, f: _Format, let: Name) -> Expr:
     """exp(x) = exp(r) * 2^k * 2^k with r = x - 2 k ln 2.
 
-    Scaling in two equal steps asks for an even multiple of ln 2, and makes overflow, subnormal results and zero come out
-    of the last product, rounded once.
+    Scaling in two equal steps asks for an even multiple of ln 2, and makes overflow, subnormal results and zero come
+    out of the last product, rounded once.
     """
     low, high = f.exp_range
     x = let(_clamp_above(x, f.real(high)))
@@ -220,12 +220,12 @@ def _philox(args: tuple[Expr, ...], let: Name) -> Expr:
     """
     seed, stream, step, element = (let(cast(a, I64)) for a in args)
     half, word = Const(32, I64), Const(0xFFFFFFFF, I64)
-    block = let(apply("shr", element, Const(2, I64)))
+    block, number = _split_element(element, let)
     c: _Counter = (block, apply("shr", block, half), step, apply("shr", step, half))
     keys = (seed, let(apply("xor", apply("shr", seed, half), stream)))
-    for number in range(ROUNDS):
+    for at in range(ROUNDS):
         p = [let(apply("mul", apply("and", x, word), Const(m, I64))) for x, m in zip(c[::2], MULTIPLIERS, strict=True)]
-        k = [apply("add", key, Const(number * w & 0xFFFFFFFF, I64)) for key, w in zip(keys, WEYL, strict=True)]
+        k = [apply("add", key, Const(at * w & 0xFFFFFFFF, I64)) for key, w in zip(keys, WEYL, strict=True)]
         high = [apply("shr", product, half) for product in p]
         c = (
             let(apply("xor", high[1], apply("xor", c[1], k[0]))),
@@ -233,9 +233,25 @@ def _philox(args: tuple[Expr, ...], let: Name) -> Expr:
             let(apply("xor", high[0], apply("xor", c[3], k[1]))),
             p[0],
         )
-    odd, upper = (let(apply("ne", apply("and", element, Const(bit, I64)), Const(0, I64))) for bit in (1, 2))
-    low_pair, high_pair = apply("select", odd, c[1], c[0]), apply("select", odd, c[3], c[2])
-    return cast(cast(cast(apply("select", upper, high_pair, low_pair), I32), I64), args[0].dtype)
+    return cast(cast(cast(_pick(c, number, let), I32), I64), args[0].dtype)
+
+
+def _split_element(element: Expr, let: Name) -> tuple[Expr, int | Expr]:
+    """The block that an element lies in and its number there, an int if the index expression decides it."""
+    if isinstance(element, Index):
+        block = element.value // 4
+        number = element.value - 4 * block
+        if isinstance(number, int):
+            return Index(block), number
+    return let(apply("shr", element, Const(2, I64))), element
+
+
+def _pick(words: _Counter, number: int | Expr, let: Name) -> Expr:
+    if isinstance(number, int):
+        return words[number]
+    odd, upper = (let(apply("ne", apply("and", number, Const(bit, I64)), Const(0, I64))) for bit in (1, 2))
+    low_pair, high_pair = apply("select", odd, words[1], words[0]), apply("select", odd, words[3], words[2])
+    return apply("select", upper, high_pair, low_pair)
 
 
 _LN2 = math.log(2.0)
