@@ -17,7 +17,7 @@ help:
 	@echo "make clean                          remove what these commands made"
 
 demo: $(VENV)/.core
-	$(BIN)/sigmagraph demo $(if $(DATA),--data "$(DATA)") $(if $(EPOCHS),--epochs $(EPOCHS))
+	$(BIN)/sigmagraph demo$(if $(DATA), --data "$(DATA)")$(if $(EPOCHS), --epochs $(EPOCHS))
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -q

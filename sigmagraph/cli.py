@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -207,14 +206,12 @@ def _read_array(text: str) -> NDArray:
         except ValueError:
             continue
     try:
-        array = np.load(text, allow_pickle=False)
+        with Path(text).open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
     except OSError as error:
-        raise InputError(f"{text} cannot be read", got=error.strerror or error) from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise FileFormatError(f"{text} cannot be used", expected="a .npy file", got=error) from error
-    if not isinstance(array, np.ndarray):
-        raise FileFormatError(f"{text} holds several arrays", expected="a .npy file", got="a .npz file")
-    return array
+        raise InputError(f"{text} cannot be read", got=error.strerror) from error
+    except (ValueError, EOFError, MemoryError, OverflowError) as error:
+        raise FileFormatError(f"{text} cannot be used", expected="a whole .npy file", got=error) from error
 
 
 def _variable(name: str, type: TensorType, value: NDArray) -> Variable:

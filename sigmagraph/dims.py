@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, Union
 
@@ -17,6 +17,8 @@ from sigmagraph.errors import DimError
 
 Size: TypeAlias = Union[int, "Dim"]
 _Monomial: TypeAlias = "tuple[Atom, ...]"
+_Rank: TypeAlias = tuple[int, int, str]
+_Bound: TypeAlias = tuple[Size, Size]  # a value and what it is divided by
 
 _NAME = re.compile(r"%?[A-Za-z_][A-Za-z0-9_.]*\Z")
 
@@ -86,10 +88,12 @@ class Dim:
 
     @property
     def is_atom(self) -> bool:
+        """Whether it is a single atom: a name, a floor division, a minimum or a maximum."""
         return len(self._terms) == 1 and len(self._terms[0][0]) == 1 and self._terms[0][1] == 1
 
     @property
     def is_name(self) -> bool:
+        """Whether it is just a name."""
         return self.is_atom and isinstance(self._terms[0][0][0], str)
 
     def __reduce__(self) -> tuple[Callable[..., Size], tuple[object, ...]]:
@@ -111,7 +115,7 @@ class Dim:
         return _sum(self, other, -1)
 
     def __rsub__(self, other: int) -> Size:
-        return _sum(-1 * self, other, 1)
+        return -1 * self + other
 
     def __neg__(self) -> Size:
         return -1 * self
@@ -120,7 +124,7 @@ class Dim:
         if isinstance(other, int):
             if other == 1:
                 return self
-            return _make({m: c * other for m, c in self._terms})
+            return _ordered(tuple([(m, c * other) for m, c in self._terms])) if other else 0
         if not isinstance(other, Dim):
             return NotImplemented
         out: dict[_Monomial, int] = {}
@@ -161,15 +165,22 @@ class Dim:
 
 
 def _sum(a: Dim, b: Size, sign: int) -> Size:
-    out = dict(a._terms)
-    if isinstance(b, Dim):
-        for m, c in b._terms:
-            out[m] = out.get(m, 0) + sign * c
-    elif isinstance(b, int):
-        out[()] = out.get((), 0) + sign * b
-    else:
+    if isinstance(b, int):
+        return _plus(a, sign * b)
+    if not isinstance(b, Dim):
         return NotImplemented
+    out = dict(a._terms)
+    for m, c in b._terms:
+        out[m] = out.get(m, 0) + sign * c
     return _make(out)
+
+
+def _plus(a: Dim, number: int) -> Dim:
+    monomial, constant = a._terms[-1]  # the constant stands last
+    if not monomial:
+        rest, number = a._terms[:-1], number + constant
+        return _ordered((*rest, ((), number)) if number else rest)
+    return _ordered((*a._terms, ((), number))) if number else a
 
 
 def _make(terms: Mapping[_Monomial, int]) -> Size:
@@ -181,9 +192,13 @@ def _make(terms: Mapping[_Monomial, int]) -> Size:
             return kept[0][1]
     else:
         kept.sort(key=lambda mc: _monomial_key(mc[0]))
+    return _ordered(tuple(kept))
+
+
+def _ordered(terms: tuple[tuple[_Monomial, int], ...]) -> Dim:
     dim = object.__new__(Dim)
-    dim._terms = tuple(kept)
-    dim._hash = hash(dim._terms)
+    dim._terms = terms
+    dim._hash = hash(terms)
     return dim
 
 
@@ -415,6 +430,10 @@ def coefficient(size: Size, name: str) -> tuple[Size, Size] | None:
 class Facts:
     """What is known about names, and whether an expression can be shown to be at least zero.
 
+    A proof replaces atoms by bounds that make the expression smaller, the innermost name first, until sizes of one sign
+    are left. Bounds of a name are its range and what the assumptions say about it; ``a // b`` lies between
+    ``(a - b + 1) / b`` and ``a / b``.
+
     Args:
         ranges: for each name its least and greatest value (None: unbounded above), outer names first; a bound may
             speak of names that stand before it. Names without an entry are sizes: at least 1.
@@ -429,7 +448,9 @@ class Facts:
         self._ranges = dict(ranges or {})
         self._order = {name: i for i, name in enumerate(self._ranges)}
         self._assume = tuple(a for a in map(_tightened, assume) if isinstance(a, Dim))
-        self._known: dict[tuple[Size, int], bool] = {}
+        self._known: dict[Dim, bool] = {}
+        self._ranks: dict[Atom, _Rank] = {}
+        self._assumed: dict[tuple[Atom, bool], list[_Bound]] | None = None
 
     def extend(self, ranges: Mapping[str, tuple[Size, Size | None]], assume: Sequence[Size] = ()) -> Facts:
         """These facts and some more; later names are eliminated first."""
@@ -437,7 +458,13 @@ class Facts:
 
     def nonnegative(self, size: Size) -> bool:
         """Whether ``size >= 0`` can be shown."""
-        return self._prove(size, 2)
+        size = _tightened(size)
+        if isinstance(size, int):
+            return size >= 0
+        if size not in self._known:
+            self._known[size] = False  # a proof may not rest on itself
+            self._known[size] = self._prove(size)
+        return self._known[size]
 
     def less(self, a: Size, b: Size) -> bool:
         """Whether ``a < b`` can be shown."""
@@ -474,111 +501,114 @@ class Facts:
             best = other if self.nonnegative(sign * (best - other)) else func(atom.kind, (best, other))
         return best
 
-    def _prove(self, p: Size, depth: int) -> bool:
-        p = _tightened(p)
-        if isinstance(p, int):
-            return p >= 0
-        key = (p, depth)
-        if key not in self._known:
-            self._known[key] = False  # a proof may not rest on itself
-            self._known[key] = self._search(p, depth)
-        return self._known[key]
+    # ---- proofs
 
-    def _search(self, p: Dim, depth: int) -> bool:
-        if self._eliminate(p, depth):
-            return True
-        if depth > 0:
-            return any(self._prove(p - factor * a, depth - 1) for a in self._assume for factor in self._multiples(p, a))
-        return False
+    def _prove(self, p: Dim) -> bool:
+        sign = self._plain_sign(p)
+        if sign:
+            return sign > 0
+        atom = max(_atoms(p), key=self._rank)
+        slope, rest = _by_atom(p, atom)
+        if isinstance(atom, Func) and atom.kind != "//":
+            return self._prove_extreme(atom, slope, rest)
+        rising = self.nonnegative(slope)
+        if not rising and not self.nonnegative(-1 * slope):
+            return False
+        return any(self.nonnegative(_at_bound(slope, rest, bound)) for bound in self._bounds(atom, not rising))
 
-    def _multiples(self, p: Dim, assumed: Size) -> list[Size]:
-        """Factors, at least 0, with which an assumption cancels one of the atoms of ``p``."""
-        out: list[Size] = []
-        for atom in _atoms(assumed):
-            ours, theirs = _by_atom(p, atom), _by_atom(assumed, atom)
-            factor = divide_exact(ours[0], theirs[0])
-            if factor is not None and factor != 0 and factor not in out and self._prove(factor, 0):
-                out.append(factor)
+    def _prove_extreme(self, atom: Func, slope: Size, rest: Size) -> bool:
+        """A minimum is at most any of its arguments, and is one of them; a maximum likewise."""
+        cases = (rest + slope * arg for arg in atom.args)
+        if self.nonnegative(-1 * slope if atom.kind == "min" else slope):
+            return any(map(self.nonnegative, cases))
+        return all(map(self.nonnegative, cases))
+
+    def _bounds(self, atom: Atom, above: bool) -> Iterator[_Bound]:
+        """What an atom is at least, or at most (``above``)."""
+        if isinstance(atom, str):
+            bound = self._ranges.get(atom, (1, None))[above]
+            if bound is not None:
+                yield bound, 1
+        elif above:
+            yield atom.args[0], atom.args[1]
+        else:
+            a, b = atom.args
+            if self.nonnegative(a):
+                yield 0, 1
+            yield a - b + 1, b
+        if self._assumed is None:
+            self._assumed = self._read_assumptions()
+        yield from self._assumed.get((atom, above), ())
+
+    def _read_assumptions(self) -> dict[tuple[Atom, bool], list[_Bound]]:
+        """Each assumption bounds its innermost atom; with that at its best, it bounds the next one."""
+        out: dict[tuple[Atom, bool], list[_Bound]] = {}
+        for assumed in self._assume:
+            size: Size = assumed
+            while isinstance(size, Dim):
+                atom = max(_atoms(size), key=self._rank)
+                slope, rest = _by_atom(size, atom)
+                sign = self._plain_sign(slope)
+                if not sign or atom in _atoms(slope):
+                    break
+                out.setdefault((atom, sign < 0), []).append((-sign * rest, sign * slope))
+                best = self._ranges.get(atom, (1, None))[sign > 0] if isinstance(atom, str) else None
+                size = 0 if best is None else rest + slope * best
         return out
 
-    def _eliminate(self, p: Dim, depth: int) -> bool:
-        extreme = _find_func(p, ("min", "max"))
-        if extreme is not None:
-            return self._split_extreme(p, extreme, depth)
-        ranked = [n for n in names(p) if n in self._order]
-        for name in sorted(ranked, key=lambda n: -self._order[n]):
-            split = coefficient(p, name)
-            if split is not None:
-                low, high = self._ranges[name]
-                slope, rest = split
-                if self._prove(slope, depth):
-                    return self._prove(rest + slope * low, depth)
-                if high is not None and self._prove(-1 * slope, depth):
-                    return self._prove(rest + slope * high, depth)
-                return False
-        division = _find_func(p, ("//",))
-        if division is not None:
-            return self._relax_division(p, division, depth)
-        powers = dict.fromkeys(a for m, _ in p._terms for a in m if isinstance(a, Func) or a in self._order)
-        if powers:
-            return all(c >= 0 for _, c in p._terms) and all(self._prove(_of_atom(a), depth) for a in powers)
-        shifted = substitute(p, {n: Dim(n) + 1 for n in names(p)})
-        return shifted >= 0 if isinstance(shifted, int) else all(c >= 0 for _, c in shifted.terms)
+    def _plain_sign(self, p: Size) -> int:
+        """1 or -1 where every term is a product of sizes, all of one sign; 0 where more thought is needed."""
+        if isinstance(p, int):
+            return (p > 0) - (p < 0)
+        positive = p._terms[0][1] > 0
+        for monomial, c in p._terms:
+            if (c > 0) is not positive or any(isinstance(a, Func) or a in self._order for a in monomial):
+                return 0
+        return 1 if positive else -1
 
-    def _split_extreme(self, p: Dim, atom: Func, depth: int) -> bool:
-        slope, rest = _by_atom(p, atom)
-        cases = [rest + slope * arg for arg in atom.args]
-        # The worse side for the sign of the slope: any argument bounds it; the other side must hold for all arguments.
-        favourable = -1 * slope if atom.kind == "min" else slope
-        if any(self._prove(case, depth) for case in cases) and self._prove(favourable, depth):
-            return True
-        return all(self._prove(case, depth) for case in cases)
-
-    def _relax_division(self, p: Dim, atom: Func, depth: int) -> bool:
-        """Replace b * (a // b) by its real bounds; an integer greater than -1 is at least 0."""
-        a, b = atom.args
-        slope, rest = _by_atom(p, atom)
-        if self._prove(-1 * slope, depth):
-            relaxed = rest * b + slope * a
-        elif self._prove(slope, depth):
-            if self._prove(a, depth) and self._prove(rest, depth):  # the quotient is not negative either
-                return True
-            relaxed = rest * b + slope * (a - b + 1)
-        else:
-            return False
-        return self._prove(relaxed + b - 1, depth)
+    def _rank(self, atom: Atom) -> _Rank:
+        """Where an atom stands: by its innermost name, functions above what they are made of."""
+        rank = self._ranks.get(atom)
+        if rank is None:
+            if isinstance(atom, str):
+                rank = (self._order.get(atom, -1), 0, atom)
+            else:
+                inner = [self._rank(a) for arg in atom.args for a in _atoms(arg)]
+                rank = (max(r[0] for r in inner), 1 + max(r[1] for r in inner), str(atom))
+            self._ranks[atom] = rank
+        return rank
 
 
 def _tightened(p: Size) -> Size:
-    """An expression that is at least 0 exactly where ``p`` is: common factors go, and with them a part of the constant."""
+    """An expression that is at least 0 exactly where ``p`` is: a common factor goes, the constant is rounded down."""
     if isinstance(p, int):
         return p
     divisor = math.gcd(*(c for m, c in p._terms if m))
     return p if divisor == 1 else _make({m: c // divisor for m, c in p._terms})
 
 
-def _find_func(p: Dim, kinds: tuple[str, ...]) -> Func | None:
-    for monomial, _ in p._terms:
-        for atom in monomial:
-            if isinstance(atom, Func) and atom.kind in kinds and all(m.count(atom) < 2 for m, _ in p._terms):
-                return atom
-    return None
+def _at_bound(slope: Size, rest: Size, bound: _Bound) -> Size:
+    """An expression that is negative wherever ``rest + slope * atom`` is, for an atom bounded by a quotient."""
+    value, divisor = bound
+    whole = divide_exact(slope, divisor)
+    if whole is not None:
+        return rest + whole * value
+    return rest * divisor + slope * value + divisor - 1  # an integer greater than -1 is at least 0
 
 
 def _atoms(size: Size) -> list[Atom]:
     """The atoms that stand directly in an expression, each once."""
-    return list(dict.fromkeys(a for m, _ in size.terms for a in m)) if isinstance(size, Dim) else []
+    return list(dict.fromkeys(a for m, _ in size._terms for a in m)) if isinstance(size, Dim) else []
 
 
-def _by_atom(p: Size, atom: Atom) -> tuple[Size, Size]:
-    """(c, rest) with ``p == c * atom + rest``, as far as the atom stands in terms by itself."""
-    if isinstance(p, int):
-        return 0, p
+def _by_atom(p: Dim, atom: Atom) -> tuple[Size, Size]:
+    """(c, rest) with ``p == c * atom + rest`` and no atom in the rest."""
     slope: dict[_Monomial, int] = {}
     rest: dict[_Monomial, int] = {}
     for monomial, c in p._terms:
         if atom in monomial:
-            slope[tuple(a for a in monomial if a != atom)] = c
+            at = monomial.index(atom)
+            slope[monomial[:at] + monomial[at + 1 :]] = c
         else:
             rest[monomial] = c
     return _make(slope), _make(rest)

@@ -20,9 +20,11 @@ from sigmagraph.codegen.schedule.cpu import schedule
 from sigmagraph.codegen.schedule.machine import machine_of
 from sigmagraph.codegen.transform.legalize import legalize
 from sigmagraph.dims import maximum, names
-from sigmagraph.errors import DimError
+from sigmagraph.dtypes import BF16, F16
+from sigmagraph.errors import DimError, LoweringError
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import requirements
+from sigmagraph.ir.graph.parser import parse_graph
 from sigmagraph.ir.graph.printer import canonical_text, print_graph
 from sigmagraph.ir.kernel.kernel import Kernel
 from sigmagraph.ir.kernel.printer import print_kernel
@@ -33,6 +35,7 @@ from sigmagraph.options import CompileOptions, Environment, Target, as_target, f
 from sigmagraph.passes.manager import PassManager, parse_pipeline
 from sigmagraph.passes.pipelines import PIPELINES
 from sigmagraph.passes.specialise import specialise as specialise_graph
+from sigmagraph.passes.specialise import unify
 from sigmagraph.program import CompiledFunction, Origin
 from sigmagraph.runtime.cache import Cache, Entry
 from sigmagraph.runtime.devices import default_threads
@@ -122,6 +125,15 @@ def _stored(store: Cache | None, key: str, make: Callable[[], Entry]) -> tuple[E
     return entry, False
 
 
+def parse(text: str, file: str = "<text>") -> Graph:
+    """The graph that a text describes, as ``str(graph)`` writes it; ``file`` is what errors call the text.
+
+    Raises:
+        ParseError: the text is no graph; the error says where, and what was expected.
+    """
+    return parse_graph(text, OPS, file)
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """A program fresh from the compiler."""
@@ -135,8 +147,9 @@ def build(graph: Graph, options: CompileOptions, record: Record | None = None) -
     """Every stage in order. ``record`` is handed the name and the text of each file that a dump consists of."""
     host = processor(options.target)
     machine = machine_of(host.triple, host.features)
-    graph = specialise_graph(graph, dict(options.specialise), OPS)
+    graph = unify(specialise_graph(graph, dict(options.specialise), OPS), OPS)
     dims = _dims(graph)
+    _refuse_half(graph)
     if record:
         record("00_captured.sg", print_graph(graph))
 
@@ -223,6 +236,20 @@ def _dims(graph: Graph) -> tuple[str, ...]:
                             location=node.location,
                         )
     return tuple(sorted(known))
+
+
+def _refuse_half(graph: Graph) -> None:
+    """Native code has no 16-bit floats yet; the interpreter has."""
+    for node in graph.nodes():
+        for type in node.types:
+            if type.dtype in (F16, BF16):
+                raise LoweringError(
+                    f"there is no native code for {type.dtype} yet",
+                    expected="f32 or f64",
+                    got=type,
+                    node=node.name or node.op.name,
+                    location=node.location,
+                )
 
 
 def _threads(target: Target, environment: Environment) -> int:

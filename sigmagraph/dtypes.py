@@ -89,7 +89,8 @@ def _numpy_dtype(dtype: DType) -> np.dtype[Any]:
     if dtype is DType.BF16:
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
+        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
     return np.dtype(_NUMPY_NAME[dtype])
 
 

@@ -142,25 +142,28 @@ class CompiledFunction:
         return MemoryReport({p.name: evaluate(p.bytes, {}) for p in plan.params}, *sizes)
 
     def dump(self, folder: str | Path) -> Path:
-        """Write every stage of the program into a folder: graphs, kernels, plan, LLVM IR, assembly, and an index."""
+        """Write every stage of the program into a folder: graphs, kernels, plan, LLVM IR, assembly, and an index.
+
+        Raises:
+            InputError: the folder cannot be written to.
+        """
         path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        files: list[str] = []
-
-        def record(name: str, text: str) -> None:
-            (path / name).write_text(text, encoding="utf-8")
-            files.append(name)
-
-        self._origin.rebuild(record)
-        (path / "index.html").write_text(_index(self.name, path, files), encoding="utf-8")
+        files: dict[str, str] = {}
+        self._origin.rebuild(files.__setitem__)
+        files["index.html"] = _index(self.name, files)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            for name, text in files.items():
+                (path / name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{path} cannot be written", got=error.strerror) from error
         return path
 
 
-def _index(title: str, folder: Path, files: list[str]) -> str:
+def _index(title: str, files: Mapping[str, str]) -> str:
     """A page that shows every stage, one below the other."""
     sections = []
-    for name in files:
-        text = (folder / name).read_text(encoding="utf-8")
+    for name, text in files.items():
         sections.append(
             f"<details><summary>{escape(name)} <small>{len(text.splitlines())} lines</small></summary>"
             f"<pre>{escape(text)}</pre></details>"

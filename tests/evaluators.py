@@ -5,22 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import pytest
 
 from sigmagraph.codegen.loops import naive_kernel
 from sigmagraph.codegen.partition import partition
+from sigmagraph.codegen.schedule.cpu import schedule
+from sigmagraph.codegen.schedule.machine import BASELINE
+from sigmagraph.codegen.transform.legalize import legalize
 from sigmagraph.dims import evaluate
-from sigmagraph.dtypes import as_dtype
+from sigmagraph.driver import compile_graph
+from sigmagraph.dtypes import BF16, F16, as_dtype
 from sigmagraph.ir.bind import bind_dims
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.graph.opdef import NDArray
+from sigmagraph.ir.kernel.compute import Compute
 from sigmagraph.ir.kernel.interpreter import interpret_kernel
+from sigmagraph.ir.kernel.kernel import Kernel
+from sigmagraph.ir.kernel.verify import verify_kernel
 from sigmagraph.ir.plan import Port
 from sigmagraph.ops.registry import OPS
+from sigmagraph.options import CompileOptions
 from sigmagraph.passes.base import Pipeline
 from sigmagraph.passes.decompose import Decompose
 from sigmagraph.passes.manager import PassManager
 from sigmagraph.passes.pipelines import STANDARD, UNFUSED
+from sigmagraph.passes.specialise import unify
 
 Arrays = Mapping[str, NDArray]
 Evaluator = Callable[[Graph, Arrays], Arrays]
@@ -31,11 +41,14 @@ def decomposed(graph: Graph, inputs: Arrays) -> Arrays:
     return interpret(PassManager((Decompose(),), OPS, verify=True).run(graph), inputs)
 
 
-def kernels(pipeline: Pipeline) -> Evaluator:
-    """Run the kernels of the graph after a pipeline, as plain loops, by the kernel interpreter."""
+Stage = Callable[[Compute], Kernel]
+
+
+def kernels(pipeline: Pipeline, stage: Stage = naive_kernel) -> Evaluator:
+    """Run the kernels of the graph after a pipeline by the kernel interpreter, as plain loops or at another stage."""
 
     def run(graph: Graph, inputs: Arrays) -> Arrays:
-        lowered = PassManager(pipeline, OPS, verify=True).run(graph)
+        lowered = PassManager(pipeline, OPS, verify=True).run(unify(graph, OPS))
         parts = partition(lowered)
         ports = [Port(lowered.node(v).name, lowered.type(v).dtype, lowered.type(v).shape) for v in lowered.inputs]
         dims = bind_dims(ports, [inputs[p.name] for p in ports])
@@ -45,9 +58,36 @@ def kernels(pipeline: Pipeline) -> Evaluator:
             for value in task.writes:
                 type = lowered.type(value)
                 values[value] = np.empty([evaluate(size, dims) for size in type.shape], type.dtype.numpy)
-            kernel = naive_kernel(task.compute)
-            interpret_kernel(kernel, [values[v] for v in task.values], {name: dims[name] for name in kernel.dims})
+            kernel = stage(task.compute)
+            verify_kernel(kernel)
+            sizes = {name: dims[name] for name in kernel.dims}
+            shapes = [tuple(evaluate(size, sizes) for size in buffer.shape) for buffer in kernel.params]
+            arrays = [values[v] for v in task.values]
+            arrays += [np.empty(s, b.dtype.numpy) for s, b in zip(shapes, kernel.params, strict=True)][len(arrays) :]
+            # Scheduled kernels see flat buffers; reshaping dense arrays makes views.
+            interpret_kernel(kernel, [a.reshape(s) for a, s in zip(arrays, shapes, strict=True)], sizes)
         return {output.name: values[output.value] for output in lowered.outputs}
+
+    return run
+
+
+def scheduled(compute: Compute) -> Kernel:
+    """The kernel as it is scheduled for a small CPU, whose vectors and tiles are soon full."""
+    return schedule(compute, BASELINE)
+
+
+def legal(compute: Compute) -> Kernel:
+    """The kernel that is emitted."""
+    return legalize([scheduled(compute)])[0]
+
+
+def native(options: CompileOptions) -> Evaluator:
+    """Compile the graph and run it."""
+
+    def run(graph: Graph, inputs: Arrays) -> Arrays:
+        if any(type.dtype in (F16, BF16) for node in graph.nodes() for type in node.types):
+            pytest.skip("no native code for 16-bit floats yet; tests/codegen/test_programs.py holds the refusal")
+        return compile_graph(graph, {}, options)(**inputs)
 
     return run
 
@@ -60,6 +100,10 @@ EVALUATORS: Mapping[str, Evaluator] = {
     "decomposed": decomposed,
     "kernels": kernels(UNFUSED),
     "fused kernels": kernels(STANDARD),
+    "scheduled kernels": kernels(STANDARD, scheduled),
+    "legal kernels": kernels(STANDARD, legal),
+    "native": native(CompileOptions(cache=False)),
+    "unfused native": native(CompileOptions(cache=False, fuse=False)),
 }
 
 

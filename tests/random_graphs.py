@@ -50,7 +50,9 @@ class _Grower:
 
     def step(self) -> None:
         """Append a node, or none if nothing fits."""
-        self.build.location = self.draw(st.sampled_from((Location(), Location("m.py", 3, "a/b"), Location("m.py", 4, "", True))))
+        self.build.location = self.draw(
+            st.sampled_from((Location(), Location("m.py", 3, "a/b"), Location("m.py", 4, "", True)))
+        )
         value = self.draw(st.sampled_from(self.steps))()
         if value is not None and self.graph.type(value).rank <= 4:
             self.values.append(value)
@@ -134,7 +136,9 @@ class _Grower:
         x = self.pick()
         assert x is not None
         shape = self.graph.type(x).shape
-        return self.build.emit("reshape", x, shape=self.draw(st.sampled_from(((self.graph.type(x).size,), (1, *shape), (*shape, 1)))))
+        return self.build.emit(
+            "reshape", x, shape=self.draw(st.sampled_from(((self.graph.type(x).size,), (1, *shape), (*shape, 1))))
+        )
 
     def broadcast(self) -> Value:
         x = self.pick()
@@ -150,7 +154,9 @@ class _Grower:
         shape = self.graph.type(x).shape
         start, last = (0,) * len(shape), shape[-1]
         stop = (*shape[:-1], last - 1) if self.draw(st.booleans()) else shape
-        return self.build.emit("slice", x, start=start, stop=stop, step=(1,) * (len(shape) - 1) + (self.draw(st.integers(1, 2)),))
+        return self.build.emit(
+            "slice", x, start=start, stop=stop, step=(1,) * (len(shape) - 1) + (self.draw(st.integers(1, 2)),)
+        )
 
     def pad(self) -> Value | None:
         x = self.pick(lambda t: t.dtype is F32 and t.rank > 0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import sigmagraph as sg
 from sigmagraph import cli
 
 GRAPH = """sigmagraph 1
@@ -139,6 +141,8 @@ def test_run_names_what_is_wrong_with_the_inputs(command, graph: Path, arrays: d
     text, several = tmp_path / "text.npy", tmp_path / "several.npz"
     text.write_text("no array")
     np.savez(several, a=np.zeros(3))
+    truncated = tmp_path / "truncated.npy"
+    truncated.write_bytes(arrays["x"].read_bytes()[:-4])
     pickled = tmp_path / "pickled.npy"
     np.save(pickled, np.array([{}]), allow_pickle=True)
     for inputs, code, message in [
@@ -151,7 +155,8 @@ def test_run_names_what_is_wrong_with_the_inputs(command, graph: Path, arrays: d
         ((x, w, f"rate={tmp_path / 'nowhere.npy'}"), 1, "cannot be read"),
         ((x, w, f"rate={text}"), 1, "cannot be used"),
         ((x, w, f"rate={pickled}"), 1, "cannot be used"),
-        ((x, w, f"rate={several}"), 1, "several arrays"),
+        ((x, w, f"rate={several}"), 1, "cannot be used"),
+        ((x, w, f"rate={truncated}"), 1, "cannot be used"),
     ]:
         done = command("run", graph, *(a for i in inputs for a in ("--input", i)))
         assert done.code == code, (inputs, done.err)
@@ -213,9 +218,7 @@ def test_wrong_usage_ends_in_code_2(command) -> None:
 
 
 def test_the_version_is_that_of_the_package(command) -> None:
-    import sigmagraph
-
-    assert command("--version").out.strip() == f"sigmagraph {sigmagraph.__version__}"
+    assert command("--version").out.strip() == f"sigmagraph {sg.__version__}"
 
 
 def test_the_module_is_the_command_line() -> None:
@@ -225,8 +228,6 @@ def test_the_module_is_the_command_line() -> None:
 
 
 def test_demo_trains_on_files_in_the_form_of_mnist(command, tmp_path: Path) -> None:
-    import struct
-
     rng = np.random.default_rng(0)
     for part, records in (("train", 30), ("t10k", 20)):
         images, labels = rng.integers(0, 256, (records, 4, 4), np.uint8), rng.integers(0, 10, records, np.uint8)
@@ -245,3 +246,21 @@ def test_demo_names_what_is_missing(command, tmp_path: Path) -> None:
     done = command("demo", "--data", tmp_path)
     assert done.code == 1
     assert "train-images-idx3-ubyte" in done.err
+
+
+def test_every_dumped_stage_shows_itself_and_runs_the_same(command, tmp_path: Path) -> None:
+    n = sg.Dim("n")
+    x, w = sg.placeholder("x", (n, 5)), sg.parameter("1-dense.weights", np.eye(5, 4, dtype=np.float32))
+    y = sg.softmax(sg.tanh(x @ w + 1.0))
+    program = sg.compile([x], {"y": y}, {w: w * 0.5}, name="staged")
+    stages = program.dump(tmp_path / "stages")
+    values = np.random.default_rng(0).random((3, 5), np.float32)
+    np.save(tmp_path / "x.npy", values)
+    np.save(tmp_path / "w.npy", w.value)
+    expected = program(values)["y"]
+    given = ("-i", f"x={tmp_path / 'x.npy'}", "-i", f"1-dense.weights={tmp_path / 'w.npy'}")
+    for path in sorted(stages.glob("*.sg*")):
+        assert command("show", path).out == path.read_text()
+    for path in sorted(stages.glob("*.sg")):
+        assert command("run", path, *given, "--output-dir", tmp_path).code == 0
+        np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected, err_msg=path.name)

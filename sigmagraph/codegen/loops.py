@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sigmagraph.codegen.templates.pieces import accumulator, combine, initial
+from sigmagraph.codegen.templates.pieces import accumulator, assuming, combine, initial
 from sigmagraph.ir.kernel.compute import Compute
 from sigmagraph.ir.kernel.expr import Load
 from sigmagraph.ir.kernel.kernel import Alloc, Block, For, Kernel, Let, LoopKind, Store
@@ -27,4 +27,5 @@ def naive_kernel(compute: Compute) -> Kernel:
         )
     for axis in reversed(compute.axes):
         body = (For(axis.var, axis.extent, LoopKind.SERIAL, body),)
+    body = assuming(body, compute.assume)
     return Kernel(compute.name, compute.dims, compute.params, body, provenance=compute.provenance)

@@ -90,7 +90,7 @@ class _Lowering:
             self.reduction,
             tuple(self.lets),
             tuple(store for _, _, store in stores),
-            self._provenance(),
+            provenance=self._provenance(),
         )
         return KernelSpec(compute, tuple(values))
 

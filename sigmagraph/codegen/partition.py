@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import networkx as nx
 
 from sigmagraph.codegen.lower import KernelSpec, lower_group
+from sigmagraph.dims import Size, names
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.groups import Interface, interfaces
+from sigmagraph.ir.graph.interpreter import requirements
 from sigmagraph.ir.graph.opdef import OpKind, Trait
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.compute import Compute
@@ -56,7 +58,8 @@ def partition(graph: Graph) -> Partition:
         lower_group(graph, f"k{len(groups) + number}_{graph.node(v).op.name}", (v.node,), (v,), {})
         for number, v in enumerate(_loose_outputs(graph, owners))
     ]
-    ordered = [specs[n] for n in _order(graph, specs)]
+    limits = [r.left - r.right for r in requirements(graph) if r.relation == ">="]
+    ordered = [_assuming(specs[n], limits) for n in _order(graph, specs)]
     shared: dict[Compute, Compute] = {}
     tasks = []
     for spec in ordered:
@@ -67,6 +70,13 @@ def partition(graph: Graph) -> Partition:
         v for t in tasks for v in t.reads if Trait.CONSTANT in graph.node(v).op.traits
     ) | dict.fromkeys(o.value for o in graph.outputs if _is_array_constant(graph, o.value))
     return Partition(tuple(tasks), tuple(shared.values()), tuple(constants))
+
+
+def _assuming(spec: KernelSpec, limits: Sequence[Size]) -> KernelSpec:
+    """The spec with what the call checks about its dims."""
+    compute = spec.compute
+    known = tuple(limit for limit in limits if set(names(limit)) <= set(compute.dims))
+    return replace(spec, compute=replace(compute, assume=known)) if known else spec
 
 
 def _loose_outputs(graph: Graph, owners: Mapping[int, int]) -> list[Value]:

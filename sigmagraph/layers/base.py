@@ -200,8 +200,8 @@ class Assembly:
         return out
 
     def _name(self, layer: Layer) -> str:
-        name = layer.name.replace("#", str(len(self._names)))
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        name = str(layer.name).replace("#", str(len(self._names)))
+        if not isinstance(layer.name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
             raise AttributeValueError(
                 "the name of a layer makes no sense", expected="letters, digits, '_', '-' and '#'", got=repr(layer.name)
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sigmagraph.errors import DTypeError
 from sigmagraph.layers.base import Layer, Site
 from sigmagraph.tensor.functions import dropout
 from sigmagraph.tensor.hyperparameter import Hyperparameter
@@ -30,6 +31,8 @@ class Dropout(Layer):
         Hyperparameter(f"{self.name}.rate", self.rate, 1)
 
     def forward(self, x: Tensor, site: Site, /) -> Tensor:
+        if not x.dtype.is_float:
+            raise DTypeError("it scales floats", expected="a float type", got=x.dtype)
         if not site.training:
             return x
         rate = site.hyperparameter("rate", self.rate, 1)

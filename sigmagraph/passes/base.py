@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, TypeAlias, Union
 
-from sigmagraph.ir.graph.attrs import Array
 from sigmagraph.ir.graph.graph import Graph, Node, Stage
 from sigmagraph.ir.graph.opdef import OpDef, Trait
 from sigmagraph.ir.graph.value import Value
@@ -105,11 +104,3 @@ def live_nodes(graph: Graph) -> frozenset[int]:
             live.add(node)
             stack.extend(v.node for v in graph.node(node).inputs)
     return frozenset(live)
-
-
-def equal_elements(array: Array) -> Array | None:
-    """The element of an array whose elements, two or more, are the same to the last bit."""
-    element = array.data[: array.dtype.itemsize]
-    if len(array.data) <= len(element) or array.data != element * (len(array.data) // len(element)):
-        return None
-    return Array(array.dtype, (), element)

@@ -10,7 +10,7 @@ from sigmagraph.dims import Size
 from sigmagraph.ir.graph.graph import Graph, Stage
 from sigmagraph.ir.graph.opdef import Trait
 from sigmagraph.ir.graph.value import Value
-from sigmagraph.passes.base import PassContext, equal_elements
+from sigmagraph.passes.base import PassContext
 from sigmagraph.passes.rewrite import Match, P, RuleSet, rewrite, rule
 
 _REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min")
@@ -58,7 +58,7 @@ def counted_axis(m: Match) -> Value | None:
 @rule(P.op("constant"))
 def uniform_constant(m: Match) -> Value | None:
     """An array of equal elements is one number, broadcast."""
-    number = equal_elements(m.attrs["value"])
+    number = m.attrs["value"].repeated
     return None if number is None else m.emit("broadcast", m.emit("constant", value=number), shape=m.result.shape)
 
 

@@ -13,7 +13,7 @@ from sigmagraph.ir.graph.builder import Builder
 from sigmagraph.ir.graph.graph import Graph, Node, Stage
 from sigmagraph.ir.graph.opdef import NDArray, OpKind
 from sigmagraph.ir.graph.value import Value
-from sigmagraph.passes.base import PORTS, PassContext, equal_elements, keep, live_nodes, rebuild
+from sigmagraph.passes.base import PORTS, PassContext, keep, live_nodes, rebuild
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def _is_number(graph: Graph, node: Node) -> bool:
 
 def _constant(builder: Builder, node: Node, value: NDArray) -> Value:
     array = Array.of(value, node.types[0].dtype)
-    number = equal_elements(array)
+    number = array.repeated
     if number is None:
         return builder.emit("constant", value=array)
     return builder.emit("broadcast", builder.emit("constant", value=number), shape=array.shape)

@@ -143,9 +143,9 @@ def select_false(m: Match) -> Value:
 
 
 @rule(P.op("select", P.any("c"), P.const(True), P.const(False)))
-def select_condition(m: Match) -> Value:
-    """The condition itself."""
-    return m["c"]
+def select_condition(m: Match) -> Value | None:
+    """The condition itself, where 1 and 0 are bools."""
+    return m["c"] if m.result == m.type(m["c"]) else None
 
 
 @rule(P.op("select", P.op("logical_not", P.any("c")), P.any("x"), P.any("y")))

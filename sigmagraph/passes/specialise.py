@@ -1,21 +1,23 @@
-"""Replaces symbolic dims by numbers, in a graph of its own."""
+"""Replaces symbolic dims: by numbers that the user gives, or by dims that they must be equal to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from sigmagraph.dims import Dim, Size, names, substitute
+from sigmagraph.dims import Dim, Size, coefficient, names, substitute
 from sigmagraph.errors import DimError
 from sigmagraph.ir.graph.builder import Builder
 from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.interpreter import requirements
 from sigmagraph.ir.graph.opdef import OpDef, Trait
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
+from sigmagraph.ir.plan import Requirement
 
 
-def specialise(graph: Graph, dims: Mapping[str, int], registry: Mapping[str, OpDef]) -> Graph:
-    """The graph with numbers for dims; types are inferred again.
+def specialise(graph: Graph, dims: Mapping[str, Size], registry: Mapping[str, OpDef]) -> Graph:
+    """The graph with sizes for dims; types are inferred again.
 
     Raises:
         DimError: the graph has no such dim.
@@ -40,6 +42,28 @@ def specialise(graph: Graph, dims: Mapping[str, int], registry: Mapping[str, OpD
     for output in graph.outputs:
         out.add_output(output.name, values[output.value], output.updates)
     return out
+
+
+def unify(graph: Graph, registry: Mapping[str, OpDef]) -> Graph:
+    """The graph with one dim for those that some node requires to be equal, as far as that can be solved.
+
+    Kernels can then be shown to stay in bounds; a call with other sizes is refused when its inputs are bound.
+    """
+    while (solved := next(filter(None, map(_solve, requirements(graph))), None)) is not None:
+        graph = specialise(graph, dict([solved]), registry)
+    return graph
+
+
+def _solve(requirement: Requirement) -> tuple[str, Size] | None:
+    """A dim and what it must be, if the requirement says so."""
+    if requirement.relation != "==":
+        return None
+    difference = requirement.left - requirement.right
+    for name in reversed(names(difference)):
+        split = coefficient(difference, name)
+        if split is not None and split[0] in (1, -1):
+            return name, -1 * split[0] * split[1]
+    return None
 
 
 def _replaced(value: Any, dims: Mapping[str, Size]) -> Any:

@@ -134,7 +134,10 @@ class Executor:
 
 def _converted(value: Any, port: Port) -> NDArray:
     """The value as a contiguous array of the input's dtype, if that changes no number's meaning."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"the input '{port.name}' is no array", expected=str(port.dtype), got=str(error)) from error
     dtype = port.dtype.numpy
     if array.dtype != dtype:
         kind = np.result_type(value).kind if isinstance(value, (bool, int, float)) else array.dtype.kind

@@ -129,17 +129,19 @@ class Tensor:
         return _divide(other, self)
 
     def __pow__(self, exponent: int | float) -> Tensor:
-        """``x ** n`` for a Python int ``n``, and the square root for 0.5.
+        """``x ** n`` for a whole number ``n``, and the square root for 0.5.
 
         Raises:
             AttributeValueError: the exponent is something else.
         """
         if isinstance(exponent, (float, np.floating)) and exponent == 0.5:
             return emit("sqrt", floating(self))
+        if isinstance(exponent, (float, np.floating)) and float(exponent).is_integer():
+            return emit("integer_power", floating(self), exponent=int(exponent))
         if isinstance(exponent, (bool, np.bool_)) or not hasattr(exponent, "__index__"):
             raise AttributeValueError(
                 "a tensor cannot be raised to this power",
-                expected="an int, or 0.5",
+                expected="a whole number, or 0.5",
                 got=repr(exponent),
                 location=here(),
                 hint="exp(y * log(x)) is x to the power of y for positive x",

@@ -75,7 +75,7 @@ def run(
     say(f"compile time  {step.compile_seconds:.3f} s ({'from the cache' if step.cached else 'cold'})")
     say(f"step          {1000 * history.step_seconds:.2f} ms (median, batch {BATCH}, {step.executor.threads} threads)")
     say(f"memory        {_memory(trainer)}, arena {memory.arena:,} bytes")
-    say(f"stages        {step.dump(dump)}")
+    say(f"stages        {step.dump(dump) / 'index.html'}")
     return trainer
 
 

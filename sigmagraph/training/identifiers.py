@@ -19,6 +19,8 @@ def matching(pattern: str, identifiers: Iterable[str]) -> list[str]:
         IdentifierError: there are none.
     """
     known = list(identifiers)
+    if not isinstance(pattern, str):
+        raise IdentifierError("this is no pattern", expected="text such as '*.weights'", got=repr(pattern))
     found = [identifier for identifier in known if fnmatchcase(identifier, pattern)]
     if not found:
         close = get_close_matches(pattern, known, 3, 0.4) or known

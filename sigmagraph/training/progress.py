@@ -64,7 +64,7 @@ def _make_bar() -> Bar:
         MofNCompleteColumn(),
         TextColumn("{task.fields[cost]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, force_terminal=True),
         transient=True,
         redirect_stdout=sys.stdout.isatty(),  # a file that stdout goes to still gets the lines
     )

@@ -153,7 +153,9 @@ def test_fused_and_unfused_programs_agree(fuse: bool) -> None:
     x, y, w, b = _regression()
     loss = (sg.log_softmax(x @ w + b) * y).sum(axis=1).mean()
     grads = sg.gradients(loss, [w, b])
-    f = sg.compile([x, y], {"loss": loss, "dw": grads[0], "db": grads[1]}, options=CompileOptions(cache=False, fuse=fuse))
+    f = sg.compile(
+        [x, y], {"loss": loss, "dw": grads[0], "db": grads[1]}, options=CompileOptions(cache=False, fuse=fuse)
+    )
     rng = np.random.default_rng(3)
     inputs = {"x": rng.standard_normal((9, 19)).astype(np.float32), "y": rng.random((9, 37)).astype(np.float32)}
     want = interpret(f.graph, inputs, {"w": w.value, "b": b.value})
@@ -185,3 +187,10 @@ def test_compiling_twice_gives_the_same_text(tmp_path) -> None:
     assert any(n.endswith(".legal.sgk") for n in first)
     for name, text in first.items():
         assert text == second[name], name
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_16_bit_floats_are_refused_by_name(dtype: str) -> None:
+    x = sg.placeholder("x", (3,), dtype=dtype)
+    with pytest.raises(sg.errors.LoweringError, match=r"no native code for b?f16"):
+        sg.compile([x], {"y": x + x}, options=FRESH)

@@ -69,8 +69,8 @@ def test_two_layers_have_two_names() -> None:
         names(L.Input(3) + 2 * L.Dense(4, name="fc"))
 
 
-@pytest.mark.parametrize("name", ["", "a.b", "a b", "*", "a/b"])
-def test_bad_names_are_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "a.b", "a b", "*", "a/b", None])
+def test_bad_names_are_refused(name: Any) -> None:
     with pytest.raises(AttributeValueError, match="name of a layer"):
         names(L.Input(3) + L.Dense(4, name=name))
 
@@ -223,6 +223,7 @@ def test_cost_layers_share_targets_of_one_type() -> None:
         (L.Input(Dim("time")) + L.Dense(8), ShapeError, r"'1-dense' cannot take what '0-input' gives.*known number"),
         (L.Input(3, dtype=I32) + L.Dense(8), DTypeError, r"'1-dense' cannot take what '0-input' gives, i32\[batch,3\]"),
         (L.Input() + L.SoftmaxCrossEntropy(), ShapeError, r"'1-softmaxcrossentropy' cannot take what '0-input' gives"),
+        (L.Input(3, dtype=I32) + L.Dropout(0.5), DTypeError, "'1-dropout' cannot take what '0-input' gives"),
         (L.Input(3, dtype=I32) + L.Activation("tanh"), DTypeError, "'1-activation' cannot take what '0-input' gives"),
         (L.Input(3) + L.Dense(2) + L.Input(2), GraphError, "'2-input' cannot take what '1-dense' gives.*first"),
         (

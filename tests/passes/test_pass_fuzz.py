@@ -22,7 +22,9 @@ from sigmagraph.passes.manager import PassManager
 from sigmagraph.passes.pipelines import STANDARD
 from sigmagraph.passes.simplify import Simplify
 
-quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+quick = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,7 @@ def function() -> sg.CompiledFunction:
     x = sg.placeholder("x", (batch, 3))
     label = sg.placeholder("label", (batch,), dtype="int32")
     rate = sg.placeholder("rate", ())
-    return sg.compile(
-        [x, label, rate], {"y": x * rate, "n": label + 1, "total": x.sum()}, name="calls", options=FRESH
-    )
+    return sg.compile([x, label, rate], {"y": x * rate, "n": label + 1, "total": x.sum()}, name="calls", options=FRESH)
 
 
 def test_arrays_are_taken_by_name_and_by_position(function: sg.CompiledFunction) -> None:

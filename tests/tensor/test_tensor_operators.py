@@ -38,6 +38,8 @@ FORMULAS: list[tuple[str, Callable[..., Any], tuple[tuple[str, tuple[int, ...]],
     ("NumPy scalars are strong", lambda a: a * np.float64(2), (("float32", (3,)),)),
     ("square", lambda a: a**2, (("float32", (3, 2)),)),
     ("cube of ints", lambda a: a**3, (("int64", (3,)),)),
+    ("whole float powers", lambda a: a**2.0, (("float32", (3,)),)),
+    ("whole float powers of ints", lambda a: a**3.0, (("int32", (3,)),)),
     ("inverse", lambda a: a**-1, (("float32", (5,)),)),
     ("root", lambda a: (a * a) ** 0.5, (("float64", (5,)),)),
     ("signs", lambda a: abs(-a) + +a, (("float32", (5,)),)),
@@ -171,8 +173,8 @@ def test_infinite_numbers_fit_every_float() -> None:
     assert value(x + float("-inf"), {x: np.float16(1)}) == -np.inf
 
 
-@pytest.mark.parametrize("exponent", [0.3, "2", None, True, [1, 2]])
-def test_powers_are_ints_or_one_half(exponent: Any) -> None:
+@pytest.mark.parametrize("exponent", [0.3, "2", None, True, [1, 2], float("nan"), float("inf")])
+def test_powers_are_whole_numbers_or_one_half(exponent: Any) -> None:
     with pytest.raises(AttributeValueError, match="this power"):
         placeholder("x", (2,)) ** exponent
 

@@ -86,6 +86,8 @@ def test_patterns_name_several_parameters() -> None:
     with pytest.raises(IdentifierError, match="names nothing") as caught:
         network.resolve("2-dense.weights")
     assert "3-dense.weights" in str(caught.value)
+    with pytest.raises(IdentifierError, match="no pattern"):
+        network.resolve(3)  # type: ignore[arg-type]
 
 
 def test_first_values_are_sensible_and_depend_on_seed_and_identifier_alone() -> None:

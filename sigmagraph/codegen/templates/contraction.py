@@ -238,7 +238,7 @@ class _Engine:
             return whole
         count = total - width * panel
         edge = (*self._zeros(width, target, tag), *self._copy(factor, batch, panel, width, count, target, tag + "e"))
-        return (If((full,), whole, edge),)
+        return _whole_or_edge(full, whole, edge)
 
     def _zeros(self, width: int, target: Callable[[Size, Size], tuple[str, tuple[Size, ...]]], tag: str) -> Block:
         zero = Const(0.0 if self.dtype.is_float else 0, self.dtype)
@@ -339,7 +339,7 @@ class _Engine:
         vectors = For("%g", self.columns // lanes, LoopKind.SERIAL, (vector,))
         if isinstance(self.n, int) and self.n % self.columns == 0:
             return (vectors,)
-        return (If((full,), (vectors,), (scalar,)),)
+        return _whole_or_edge(full, (vectors,), (scalar,))
 
     def _finish(self, batch: Size, m: Size, panel: Size, j: Size, tag: str) -> Block:
         facts = Facts({})
@@ -353,3 +353,10 @@ class _Engine:
             *instance.lets,
             *(instance.store(s) for s in self.compute.stores),
         )
+
+
+def _whole_or_edge(full: Size, whole: Block, edge: Block) -> Block:
+    """The statements for a whole panel where ``full`` is at least 0, else those for the edge."""
+    if isinstance(full, int):
+        return whole if full >= 0 else edge
+    return (If((full,), whole, edge),)

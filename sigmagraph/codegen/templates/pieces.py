@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from sigmagraph.dims import Dim, Facts, Size, coefficient, names, product, substitute
 from sigmagraph.dtypes import F32, DType
-from sigmagraph.ir.kernel.compute import Axis, Compute, Reduction
+from sigmagraph.ir.kernel.compute import Axis, Compute
 from sigmagraph.ir.kernel.expr import Apply, Const, Expr, Index, Load, Var, apply, rebuild, walk
 from sigmagraph.ir.kernel.expr import replace as replace_in
-from sigmagraph.ir.kernel.kernel import Block, Buffer, For, Let, LoopKind, Store
+from sigmagraph.ir.kernel.kernel import Block, Buffer, For, If, Let, LoopKind, Stmt, Store
 
 Body = Callable[[Size, str], Block]
 
@@ -18,7 +18,7 @@ Body = Callable[[Size, str], Block]
 def iteration_facts(compute: Compute) -> Facts:
     """What is known about the axes of a compute."""
     axes = [*compute.axes, *(compute.reduction.axes if compute.reduction else ())]
-    return Facts({a.var: (0, a.extent - 1) for a in axes})
+    return Facts({a.var: (0, a.extent - 1) for a in axes}, compute.assume)
 
 
 def flatten(compute: Compute) -> Compute:
@@ -195,6 +195,25 @@ def nest(axes: Sequence[Axis], body: Block, outermost: LoopKind) -> Block:
     return body
 
 
+def assuming(body: Block, conditions: Sequence[Size]) -> Block:
+    """The body under conditions that hold anyway, where the verifier and simplifications see them.
+
+    Parallel loops stay outermost.
+    """
+    if not conditions:
+        return body
+    out: list[Stmt] = []
+    serial: list[Stmt] = []
+    for stmt in body:
+        if isinstance(stmt, For) and stmt.kind is LoopKind.PARALLEL:
+            out += [If(tuple(conditions), tuple(serial))] if serial else []
+            serial = []
+            out.append(For(stmt.var, stmt.extent, stmt.kind, (If(tuple(conditions), stmt.body),)))
+        else:
+            serial.append(stmt)
+    return (*out, If(tuple(conditions), tuple(serial))) if serial else tuple(out)
+
+
 def initial(op: str, dtype: DType) -> Const:
     """The value that changes nothing when combined by a scalar op."""
     if op in ("add", "mul"):
@@ -221,9 +240,3 @@ def accumulator(name: str, dtype: DType, count: int) -> Buffer:
     from sigmagraph.ir.kernel.kernel import Role, Space
 
     return Buffer(name, dtype, (count,), Role.TEMP, Space.LOCAL)
-
-
-__all__ = [
-    "Body", "Instance", "Reduction", "accumulator", "combine", "element_type", "flatten", "indices_in", "indices_of",
-    "initial", "instantiate", "iteration_facts", "merge_axes", "nest", "slope", "uses", "vector_loop",
-]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sigmagraph.codegen.transform.expand import expand
+from sigmagraph.codegen.transform.hoist import hoist
 from sigmagraph.codegen.transform.simplify import simplify
 from sigmagraph.codegen.transform.unroll import unroll
 from sigmagraph.ir.kernel.kernel import Kernel, KernelStage
@@ -18,7 +19,7 @@ def legalize(kernels: Sequence[Kernel]) -> tuple[Kernel, ...]:
     def legal(kernel: Kernel) -> Kernel:
         if kernel not in known:
             callees = tuple(legal(c) for c in kernel.callees)
-            body = expand(unroll(simplify(kernel)))
+            body = expand(hoist(unroll(simplify(kernel))))
             known[kernel] = replace(body, stage=KernelStage.LEGAL, callees=callees)
         return known[kernel]
 

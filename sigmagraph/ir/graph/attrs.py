@@ -32,6 +32,14 @@ class Array:
         """A read-only NumPy view."""
         return np.frombuffer(self.data, self.dtype.numpy).reshape(self.shape)
 
+    @property
+    def repeated(self) -> Array | None:
+        """The element that all elements, two or more, are to the last bit, as an array without axes; None without one."""
+        element = self.data[: self.dtype.itemsize]
+        if len(self.data) <= len(element) or self.data != element * (len(self.data) // len(element)):
+            return None
+        return Array(self.dtype, (), element)
+
 
 AttrValue: TypeAlias = Union[bool, int, float, str, DType, Dim, Array, "tuple[AttrValue, ...]"]
 
@@ -108,7 +116,7 @@ class AttrSpec:
         Raises:
             AttributeValueError: the value is of another kind.
         """
-        out = _CANONICAL[self.kind](value)
+        out: AttrValue | None = _CANONICAL[self.kind](value)
         if out is None:
             raise AttributeValueError(
                 f"the attribute '{self.name}' is not what the op takes", expected=self.kind, got=repr(value)

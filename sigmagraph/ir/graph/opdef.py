@@ -50,7 +50,7 @@ class Trait(Enum):
     COMMUTATIVE: operands may be swapped. EXPENSIVE: not computed twice to save memory traffic. INPUT and PARAMETER mark
     the two ops that stand in a graph's signature. CONSTANT: the attribute ``value`` is the result. TRANSPARENT: each
     element of the result is made of one element of the operand at almost no cost and without conditions, so that even a
-    contraction may read through it. ROW_MAJOR: the elements of the operand in the same row-major order, in another shape.
+    contraction may read through it. ROW_MAJOR: the elements of the operand in the same order, in another shape.
     """
 
     COMMUTATIVE = "commutative"

@@ -13,7 +13,7 @@ from sigmagraph.errors import ParseError, SigmaError, VerifyError
 from sigmagraph.ir.graph.attrs import Array, AttrValue
 from sigmagraph.ir.graph.graph import Graph, Group, Stage
 from sigmagraph.ir.graph.opdef import OpDef
-from sigmagraph.ir.graph.printer import WORDS
+from sigmagraph.ir.graph.printer import NAME, WORDS
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.graph.verify import verify_graph
@@ -144,9 +144,9 @@ class _GraphParser:
 
     def _result_count(self, label: Token) -> int:
         tokens = self.tokens
-        if "#" in label.text or label.text.startswith('%"'):
+        if label.result is not None or label.text.startswith('%"'):
             raise tokens.error("this cannot name a node", label, expected="% and letters, digits, _ or .")
-        if label.label in self.nodes or label.label in self.ports:
+        if label.label in self.nodes or self._port_of(label) is not None:
             raise tokens.error("this name is taken", label, expected="a new name")
         return tokens.integer() if tokens.accept(":") else 1
 
@@ -165,18 +165,22 @@ class _GraphParser:
                 raise self._mismatch("the op gives another type", token, expected, got)
 
     def _value(self, token: Token) -> Value:
-        """The value that a name stands for; quoted names are ports, others nodes or ports."""
-        if token.text.startswith('%"') or token.label not in self.nodes:
-            if token.label not in self.ports:
+        """The value that a name stands for."""
+        node = None if token.text.startswith('%"') else self.nodes.get(token.label)
+        if node is None:
+            port = self._port_of(token)
+            if port is None or token.result is not None:
                 raise self.tokens.error("there is no such value", token, expected="a value that stands above")
-            return self.ports[token.label]
-        index = int(token.text.partition("#")[2] or 0)
-        node = self.nodes[token.label]
-        if index >= len(self.out.node(node).types):
-            raise self.tokens.error(
-                "the node has no such result", token, expected=f"{len(self.out.node(node).types)} results"
-            )
+            return port
+        index, count = token.result or 0, len(self.out.node(node).types)
+        if index >= count:
+            raise self.tokens.error("the node has no such result", token, expected=f"{count} results, counted from 0")
         return Value(node, index)
+
+    def _port_of(self, token: Token) -> Value | None:
+        """The input or parameter of a name; without quotes it can only be one that needs none."""
+        plain = not token.text.startswith('%"')
+        return None if plain and not NAME.match(token.label) else self.ports.get(token.label)
 
     def _group(self) -> Group:
         tokens = self.tokens
@@ -337,7 +341,9 @@ def _nan_bits(tokens: TokenStream, dtype: DType) -> bytes:
     tokens.expect("(")
     bits = tokens.integer()
     tokens.expect(")")
-    data = bits.to_bytes(dtype.itemsize, "little") if 0 <= bits < 1 << dtype.bits else b""
-    if not data or not np.isnan(np.frombuffer(data, dtype.numpy)[0]):
+    data = bits.to_bytes(dtype.itemsize, "little") if 0 <= bits < 1 << dtype.bits else bytes(dtype.itemsize)
+    with np.errstate(invalid="ignore"):
+        is_nan = np.isnan(np.frombuffer(data, dtype.numpy)[0])
+    if not is_nan:
         raise tokens.error(f"these are not the bits of a {dtype} NaN", token, expected=f"{dtype.bits} bits of a NaN")
     return data

@@ -21,10 +21,12 @@ from sigmagraph.ir.text.writer import location, number, string
 WORDS = frozenset({"true", "false", "inf", "nan", "dense", *map(str, DType)})
 """Words that mean something else than a dim where an attribute stands."""
 
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
+"""What a port may be called without quotes."""
+
 _WIDTH = 120
 _HASHED = 4096
 _PORTS = frozenset({Trait.INPUT, Trait.PARAMETER})
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 _SYMBOL = re.compile(r"[A-Za-z0-9_.\-/]+\Z")
 
 
@@ -62,29 +64,25 @@ def print_attr(value: AttrValue, *, digests: bool = False) -> str:
         return string(value)
     if isinstance(value, Dim):
         text = str(value)
-        first = re.match(r"\w*", text)
-        return f"({text})" if first and first.group() in WORDS else text
+        return f"({text})" if re.split(r"\W", text.removeprefix("-"), maxsplit=1)[0] in WORDS else text
     return str(value) if isinstance(value, DType) else number(value)
 
 
 def _elements(array: Array) -> str:
-    """The elements in row-major order; one stands for all where all are the same to the last bit."""
-    size = array.dtype.itemsize
-    if array.data[:size] * (len(array.data) // size) == array.data:
-        array = Array(array.dtype, (1,) if array.data else (0,), array.data[:size])
-    return ", ".join(_number_texts(array))
+    """The elements in row-major order; one stands for all where all are the same."""
+    return ", ".join(_number_texts(array.repeated or array))
 
 
 def _number_texts(array: Array) -> Iterator[str]:
     values = array.numpy.reshape(-1)
     if not array.dtype.is_float:
         return map(number, values.tolist())
-    texts: Iterator[str]
-    if array.dtype is F64 or array.dtype is BF16:
-        texts = map(number, values.astype(np.float64).tolist())
-    else:
-        texts = map(str, values)  # the shortest text for this type
-    if not np.isnan(values).any():
+    with np.errstate(invalid="ignore"):  # NaN that signals
+        has_nan = np.isnan(values).any()
+        exact = values.astype(np.float64).tolist()
+    shortest = array.dtype is not F64 and array.dtype is not BF16
+    texts = map(str, values) if shortest else map(number, exact)
+    if not has_nan:
         return texts
     bits = values.view(f"u{array.dtype.itemsize}")
     usual = np.array(np.nan, values.dtype).view(bits.dtype)[()]
@@ -127,7 +125,7 @@ class _Writer:
 
     def _names(self) -> dict[int, str]:
         ports = (*self.graph.inputs, *self.graph.params)
-        names = {v.node: _quoted("%", self.graph.node(v).name, _NAME) for v in ports}
+        names = {v.node: _quoted("%", self.graph.node(v).name, NAME) for v in ports}
         body = (n.id for n in self.nodes if n.id not in names)
         return names | {key: f"%{number}" for number, key in enumerate(body)}
 
@@ -147,8 +145,8 @@ class _Writer:
         return f"{names[node.id]}: {node.op.name} {node.types[0]}" + self._place(node)
 
     def _output(self, name: str, value: Value, updates: str | None, names: Mapping[int, str]) -> str:
-        label = name if _NAME.match(name) else string(name)
-        change = "" if updates is None else f" updates {_quoted('%', updates, _NAME)}"
+        label = name if NAME.match(name) else string(name)
+        change = "" if updates is None else f" updates {_quoted('%', updates, NAME)}"
         return f"{label}: {_value(value, names)}{change}"
 
     def _body_line(self, node: Node, names: Mapping[int, str]) -> str:

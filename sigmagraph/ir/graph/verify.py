@@ -70,7 +70,7 @@ class _Checker:
         """Attributes are canonical, types are those that inference gives, and the stage allows the op."""
         try:
             attrs = node.op.canonical_attrs(node.attrs)
-            types, _ = node.op.inference([self.graph.type(v) for v in node.inputs], node.attrs)
+            types, _ = node.op.inference([self.graph.type(v) for v in node.inputs], attrs)
         except SigmaError as error:
             self._fail(error.message, node, expected=error.expected, got=error.got, cause=error)
         if attrs != node.attrs:

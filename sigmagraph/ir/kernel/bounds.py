@@ -1,13 +1,17 @@
-"""What is known about integers at a statement of a kernel: ranges of loop variables, conditions, and lets."""
+"""What is known about integers at a statement of a kernel: ranges of loop variables, conditions, and lets.
+
+A loop variable ``t`` whose body speaks of ``t // n`` is looked at as two: ``t == n*q + r`` with ``0 <= r < n``. Then
+the quotient and the rest of a task number, say, are variables like any other, and proofs about them need no divisions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
 
-from sigmagraph.dims import Dim, Facts, Size, func, maximum, minimum, substitute
+from sigmagraph.dims import Dim, Facts, Func, Size, divide_exact, func, maximum, minimum, names, substitute
 from sigmagraph.dtypes import BOOL, I8, I16, I64, U8, DType
 from sigmagraph.ir.kernel.expr import Apply, Cast, Const, Expr, Index, Var
 
@@ -25,7 +29,7 @@ class Scope:
         ranges: least and greatest value of every loop variable and of every i64 let that is no index expression, outer
             names first. Names without a range are dims.
         assume: expressions that are at least zero here.
-        lets: i64 lets that are index expressions, as such.
+        lets: i64 lets that are index expressions, and loop variables that are split into digits, as such.
         intervals: bounds of integer lets of other types.
     """
 
@@ -34,19 +38,70 @@ class Scope:
     lets: Mapping[str, Size] = field(default_factory=dict)
     intervals: Mapping[str, Interval] = field(default_factory=dict)
 
+    _inner: dict[object, Scope] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _resolved: dict[Dim, Size] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _within: dict[tuple[Size, Size], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
+
     @cached_property
     def facts(self) -> Facts:
         """The prover for this scope."""
         return Facts(self.ranges, self.assume)
 
     def loop(self, var: str, extent: Size) -> Scope:
-        """Inside a loop."""
-        return replace(self, ranges={**self.ranges, var: (0, extent - 1)})
+        """Inside a loop; equal loops share what is found out about them."""
+        key = (var, extent)
+        if key not in self._inner:
+            ranges = {**self.ranges, var: (0, extent - 1)}
+            self._inner[key] = Scope(ranges, self.assume, self.lets, self.intervals)
+        return self._inner[key]
 
     def given(self, conditions: Sequence[Size]) -> Scope:
         """Where expressions are known to be at least zero."""
         new = tuple(c for c in conditions if not isinstance(c, int))
-        return replace(self, assume=self.assume + new) if new else self
+        if not new:
+            return self
+        if new not in self._inner:
+            self._inner[new] = Scope(self.ranges, self.assume + new, self.lets, self.intervals)
+        return self._inner[new]
+
+    def enter(self, var: str, extent: Size, mentioned: Sequence[Size], fresh: Callable[[str], str]) -> list[Digit]:
+        """The digits of a loop variable, most significant first; the last one's ``inside`` is the scope of the body.
+
+        Args:
+            var: the loop variable.
+            extent: number of iterations, without lets.
+            mentioned: what decides the digits: expressions of the body that may speak of ``var // n``.
+            fresh: makes a new name from a stem.
+        """
+        divisor = self._divisor(var, extent, mentioned)
+        if divisor is None:
+            return [Digit(var, extent, self, self.loop(var, extent))]
+        q, r = fresh(var), fresh(var)
+        whole = divisor * Dim(q) + Dim(r)
+        count = (extent - 1) // divisor + 1
+        known = self.loop(q, count).loop(r, divisor).facts
+        mentioned = [known.simplify(substitute(m, {var: whole})) for m in mentioned if var in names(m)]
+        high = self.enter(q, count, mentioned, fresh)
+        low = high[-1].inside.enter(r, divisor, mentioned, fresh)
+        inside = low[-1].inside
+        whole = inside.resolve(whole)
+        inside = replace(inside, lets={**inside.lets, var: whole})
+        if divide_exact(extent, divisor) is None:
+            inside = inside.given((extent - 1 - whole,))
+        return [*high, *low[:-1], replace(low[-1], inside=inside)]
+
+    def _divisor(self, var: str, extent: Size, mentioned: Sequence[Size]) -> Size | None:
+        """``n`` of the ``var // n`` in expressions that has most of the others as its factors."""
+        found = [a.args[1] for m in mentioned for a in divisions(m) if a.args[0] == Dim(var)]
+        found = [n for n in dict.fromkeys(found) if self._is_known(n) and self._divides(n, extent)]
+        return max(found, key=lambda n: sum(divide_exact(n, other) is not None for other in found), default=None)
+
+    def _divides(self, n: Size, extent: Size) -> bool:
+        """Whether ``n`` is at least 1 wherever a loop of this extent runs; a factor of what is not 0 is not 0."""
+        return self.nonnegative(n if divide_exact(extent, n) is not None else n - 1)
+
+    def _is_known(self, size: Size) -> bool:
+        return all(n in self.ranges or not n.startswith("%") for n in names(size))
 
     def let(self, name: str, value: Expr) -> Scope:
         """After a let."""
@@ -62,7 +117,12 @@ class Scope:
 
     def resolve(self, size: Size) -> Size:
         """The index expression with lets replaced by what they stand for."""
-        return substitute(size, self.lets) if self.lets else size
+        if not self.lets or isinstance(size, int):
+            return size
+        if size not in self._resolved:
+            out = substitute(size, self.lets)
+            self._resolved[size] = out if out is size or not any(divisions(out)) else self.facts.simplify(out)
+        return self._resolved[size]
 
     def nonnegative(self, size: Size) -> bool:
         """Whether a resolved expression can be shown to be at least zero."""
@@ -72,11 +132,16 @@ class Scope:
 
     def within(self, index: Size, extent: Size) -> bool:
         """Whether a resolved index can be shown to lie in ``0 .. extent - 1``."""
+        if isinstance(index, int) and isinstance(extent, int):
+            return 0 <= index < extent
         if isinstance(index, Dim) and index.is_name:
             low, high = self.ranges.get(str(index), (1, None))
             if isinstance(low, int) and low >= 0 and high is not None and high + 1 == extent:
                 return True
-        return self.nonnegative(index) and self.nonnegative(extent - 1 - index)
+        key = (index, extent)
+        if key not in self._within:
+            self._within[key] = self.nonnegative(index) and self.nonnegative(extent - 1 - index)
+        return self._within[key]
 
     def describe(self, names: Sequence[str]) -> str:
         """What is known about names, for an error."""
@@ -115,6 +180,34 @@ class Scope:
                 return _combined(op, [self.interval(a) for a in args]) or _limits(dtype)
             case _:
                 return _limits(value.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """A loop variable, or a part of one.
+
+    Attributes:
+        name: of the digit.
+        extent: it is less than that, and at least 0.
+        outside: what is known without it.
+        inside: what is known within.
+    """
+
+    name: str
+    extent: Size
+    outside: Scope
+    inside: Scope
+
+
+def divisions(size: Size | None) -> Iterator[Func]:
+    """The floor divisions in an expression, outer ones first."""
+    for monomial, _ in size.terms if isinstance(size, Dim) else ():
+        for atom in monomial:
+            if isinstance(atom, Func):
+                if atom.kind == "//":
+                    yield atom
+                for arg in atom.args:
+                    yield from divisions(arg)
 
 
 def _arithmetic(op: str, args: Sequence[Size]) -> Size | None:

@@ -57,6 +57,7 @@ class Compute:
         axes: iteration space; no two iterations store the same element.
         reduction: at most one.
         lets, stores: evaluated once per index.
+        assume: expressions of the dims that the caller has found to be at least 0.
         provenance: where its nodes come from.
     """
 
@@ -67,6 +68,7 @@ class Compute:
     reduction: Reduction | None
     lets: tuple[Let, ...]
     stores: tuple[Store, ...]
+    assume: tuple[Size, ...] = ()
     provenance: tuple[Location, ...] = ()
 
     def param(self, name: str) -> Buffer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -11,6 +12,19 @@ from sigmagraph.dims import Size, product
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.kernel.expr import Expr
 from sigmagraph.location import Location
+
+_LOCAL = re.compile(r"%[A-Za-z_][A-Za-z0-9_.]*\Z")
+_KERNEL = re.compile(r"[A-Za-z0-9_.\-/]+\Z")
+
+
+def is_local_name(name: str) -> bool:
+    """Whether a buffer, a let or a loop variable may be called so: ``%`` and an identifier."""
+    return bool(_LOCAL.match(name))
+
+
+def is_kernel_name(name: str) -> bool:
+    """Whether a kernel may be called so, without ``@``."""
+    return bool(_KERNEL.match(name))
 
 
 class Role(Enum):

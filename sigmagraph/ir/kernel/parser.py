@@ -27,6 +27,8 @@ from sigmagraph.ir.kernel.kernel import (
     Stmt,
     Store,
     View,
+    is_kernel_name,
+    is_local_name,
     statements,
 )
 from sigmagraph.ir.kernel.scalar import SCALARS
@@ -72,8 +74,8 @@ class _KernelParser:
         tokens = self.tokens
         tokens.expect("kernel")
         token = tokens.expect_kind("symbol", "the name of the kernel: @name")
-        if token.text[1:] in self.known:
-            raise tokens.error("this kernel exists already", token, expected="a new name")
+        if token.text[1:] in self.known or not is_kernel_name(token.text[1:]):
+            raise tokens.error("a kernel may not be called so", token, expected="a new name of letters and digits")
         tokens.expect("stage")
         tokens.expect("(")
         stage = self._choice(KernelStage)
@@ -249,7 +251,10 @@ class _KernelParser:
         return self.tokens.sizes("(", ")") if self.tokens.accept("when") else ()
 
     def _name(self, expected: str) -> str:
-        return self.tokens.expect_kind("value", expected).text
+        token = self.tokens.expect_kind("value", expected)
+        if not is_local_name(token.text):
+            raise self.tokens.error("this is not the name of something local", token, expected=expected)
+        return token.text
 
     def _dim(self) -> str:
         return self.tokens.expect_kind("name", "the name of a dim").text

@@ -1,21 +1,20 @@
 """Shows that the iterations of a loop do not touch each other's elements, so that their order does not matter.
 
 Two accesses, at least one of them a store, in two different iterations of a loop must touch different elements. There
-are two proofs. The short one: along one axis of the buffer (or in its flat index) iteration ``i`` stays in its own cell
-``slope*i + base .. slope*i + base + slope - 1``. The long one takes accesses in pairs, one in iteration ``i``, one in
-``i + d`` with ``d >= 1``, and shows that their indices differ along some axis, or that the conditions under which they
-are made exclude each other. Where indices speak of ``i // t``, the iteration is split into ``i == t*q + r`` first; then
-what differs is either ``q`` or, for equal ``q``, ``r``.
+are two proofs. The short one: along one axis of the buffer (or in its flat index) all accesses have the form
+``slope*i + offset``, and the offsets lie within one step, or are numbers so far apart that no other iteration gets
+there. The long one takes accesses in pairs, one in iteration ``i``, one in ``i + d`` with ``d >= 1``, and shows that
+their indices differ along some axis, or that the conditions under which they are made exclude each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
-from sigmagraph.dims import Dim, Facts, Func, Size, coefficient, divide_exact, func, names, product, substitute
+from sigmagraph.dims import Dim, Facts, Size, coefficient, divide_exact, func, names, product, substitute
 from sigmagraph.ir.kernel.bounds import Range, Scope
 from sigmagraph.ir.kernel.kernel import Buffer, Stmt
 
@@ -65,17 +64,19 @@ def find_race(var: str, extent: Size, outer: Scope, accesses: Sequence[Access]) 
         outer: what is known outside of the loop.
         accesses: what its body does to buffers from outside, at any time.
     """
+    if isinstance(extent, int) and extent <= 1:
+        return None  # there are no two iterations
     written = {a.buffer.name for a in accesses if a.writes}
     by_buffer: dict[str, list[Access]] = {}
     for access in accesses:
         if access.buffer.name in written:
             by_buffer.setdefault(access.buffer.name, []).append(access)
+    loop = _Loop(var, extent, outer.ranges, outer.assume)
     for group in by_buffer.values():
-        if _in_cells(var, outer, group):
+        if _in_cells(loop, outer, group):
             continue
         for first, second in _pairs(group):
-            loop = _Loop(var, extent, dict(outer.ranges), outer.assume)
-            if not _apart(loop, _Side.of(first, loop), _Side.of(second, loop), _SPLITS):
+            if not _apart(loop, _Side.of(first, loop), _Side.of(second, loop)):
                 return first, second
     return None
 
@@ -84,36 +85,49 @@ def _pairs(group: Sequence[Access]) -> Iterator[tuple[Access, Access]]:
     """Every store with every access, in both orders of iteration; equal ones once."""
     unique = list({(a.index, a.span, a.writes, id(a.scope)): a for a in group}.values())
     for first in unique:
-        for second in unique:
-            if first.writes or second.writes:
-                yield first, second
+        for second in unique if first.writes else ():
+            yield first, second
+            if not second.writes:
+                yield second, first
 
 
-# ---- cells
+# ---- all accesses at once
 
 
-def _in_cells(var: str, outer: Scope, group: Sequence[Access]) -> bool:
-    rank = len(group[0].buffer.shape)
-    if all(a.span == 1 for a in group) and any(
-        _cells(var, outer, group, [a.index[axis] for a in group]) for axis in range(rank)
-    ):
-        return True
-    return _cells(var, outer, group, [a.flat for a in group])
+def _in_cells(loop: _Loop, outer: Scope, group: Sequence[Access]) -> bool:
+    rank = len(group[0].buffer.shape) if all(a.span == 1 for a in group) else 0
+    return any(
+        _apart_along(loop, outer, group, [a.index[axis] for a in group]) for axis in range(rank)
+    ) or _apart_along(loop, outer, group, [a.flat for a in group])
 
 
-def _cells(var: str, outer: Scope, group: Sequence[Access], indices: Sequence[Size]) -> bool:
-    splits = [coefficient(i, var) for i in indices]
+def _apart_along(loop: _Loop, outer: Scope, group: Sequence[Access], indices: Sequence[Size]) -> bool:
+    splits = [coefficient(i, loop.var) for i in indices]
     if splits[0] is None:
         return False
-    slope, rest = splits[0]
-    offsets = [s[1] for s in splits if s is not None and s[0] == slope]
-    if len(offsets) != len(group) or not (_is_outer(slope, outer) and outer.nonnegative(slope - 1)):
+    slope, base = splits[0]
+    offsets = [s[1] - base for s in splits if s is not None and s[0] == slope]
+    if len(offsets) != len(group) or slope == 0 or not _is_outer(slope, outer):
         return False
-    bases = [rest, 0] if _is_outer(rest, outer) else [0]
-    return any(all(_in_cell(a, o - base, slope) for a, o in zip(group, offsets, strict=True)) for base in bases)
+    if _is_outer(base, outer) and _interleave(slope, offsets, loop.extent) and all(a.span == 1 for a in group):
+        return True
+    if not outer.nonnegative(slope - 1):
+        return False
+    shifts = [0, base] if _is_outer(base, outer) else [base]
+    return any(all(_in_cell(a, o + shift, slope) for a, o in zip(group, offsets, strict=True)) for shift in shifts)
+
+
+def _interleave(slope: Size, offsets: Sequence[Size], extent: Size) -> bool:
+    """Whether ``slope*i + offset`` never meets another iteration's, all numbers being known."""
+    numbers = sorted({o for o in offsets if isinstance(o, int)})
+    if not isinstance(slope, int) or len(set(offsets)) != len(numbers):
+        return False
+    steps = [abs((b - a) // slope) for n, a in enumerate(numbers) for b in numbers[n + 1 :] if (b - a) % slope == 0]
+    return not steps or (isinstance(extent, int) and min(steps) >= extent)
 
 
 def _in_cell(access: Access, offset: Size, slope: Size) -> bool:
+    """Whether an access stays in the cell of its iteration."""
     return access.scope.nonnegative(offset) and access.scope.nonnegative(slope - access.span - offset)
 
 
@@ -158,45 +172,9 @@ class _Side:
             tuple(map(change, self.assume)),
         )
 
-    def knowing(self, ranges: Mapping[str, Range], assume: Size) -> _Side:
-        """The same with more names of its own and one more thing that is at least zero."""
-        return replace(self, ranges={**ranges, **self.ranges}, assume=(*self.assume, assume))
 
-
-def _apart(loop: _Loop, first: _Side, second: _Side, splits: int) -> bool:
+def _apart(loop: _Loop, first: _Side, second: _Side) -> bool:
     """Whether ``first`` in some iteration and ``second`` in a later one never meet."""
-    if _differ(loop, first, second):
-        return True
-    divisor = _divisor(loop, (first, second)) if splits else None
-    if divisor is None:
-        return False
-    q, r = _fresh(("q", "r"), loop, first, second)
-    count = (loop.extent - 1) // divisor + 1
-    quotient: dict[str, Range] = {q: (0, count - 1)}
-    rest: dict[str, Range] = {r: (0, divisor - 1)}
-    whole = divisor * Dim(q) + Dim(r)
-
-    def split(side: _Side) -> _Side:
-        side = side.map(lambda size: substitute(size, {loop.var: whole}))
-        return side.map(Facts({**loop.ranges, **quotient, **rest, **side.ranges}, loop.assume).simplify)
-
-    first, second = split(first), split(second)
-    inside = loop.extent - 1 - whole
-    return _apart(
-        _Loop(q, count, loop.ranges, loop.assume),
-        first.knowing(rest, inside),
-        second.knowing(rest, inside),
-        splits - 1,
-    ) and _apart(
-        _Loop(r, divisor, {**loop.ranges, **quotient}, loop.assume),
-        first.knowing({}, inside),
-        second.knowing({}, inside),
-        splits - 1,
-    )
-
-
-def _differ(loop: _Loop, first: _Side, second: _Side) -> bool:
-    """The same without splitting the loop variable."""
     own = list(second.ranges)
     delta, *renamed = _fresh(("d", *own), loop, first, second)
     rename = dict(zip(own, renamed, strict=True))
@@ -206,7 +184,7 @@ def _differ(loop: _Loop, first: _Side, second: _Side) -> bool:
     facts = Facts(
         {
             **loop.ranges,
-            loop.var: (0, loop.extent - 1),
+            loop.var: (0, loop.extent - 2),
             delta: (1, loop.extent - 1 - Dim(loop.var)),
             **first.ranges,
             **later.ranges,
@@ -253,27 +231,6 @@ def _multiples(size: Dim, g: Size) -> tuple[Size, Size]:
         if divide_exact(term, g) is not None:
             high = high + term
     return high, size - high
-
-
-def _divisor(loop: _Loop, sides: Sequence[_Side]) -> Size | None:
-    """``t`` of some ``var // t`` in the sides."""
-    var = Dim(loop.var)
-    for side in sides:
-        for size in (*side.coordinates, *side.assume, *(b for bounds in side.ranges.values() for b in bounds)):
-            for atom in _divisions(size):
-                if atom.args[0] == var and all(n in loop.ranges or n[0] != "%" for n in names(atom.args[1])):
-                    return atom.args[1]
-    return None
-
-
-def _divisions(size: Size | None) -> Iterator[Func]:
-    for monomial, _ in size.terms if isinstance(size, Dim) else ():
-        for atom in monomial:
-            if isinstance(atom, Func):
-                if atom.kind == "//":
-                    yield atom
-                for arg in atom.args:
-                    yield from _divisions(arg)
 
 
 def _fresh(stems: Sequence[str], loop: _Loop, first: _Side, second: _Side) -> list[str]:

@@ -28,15 +28,15 @@ from sigmagraph.ir.kernel.kernel import (
     Space,
     Stmt,
     Store,
+    is_kernel_name,
+    is_local_name,
     statements,
 )
 from sigmagraph.ir.kernel.printer import statement_error
 from sigmagraph.ir.kernel.scalar import SCALARS
 
 WARP = 32
-_KERNEL = re.compile(r"[A-Za-z0-9_.\-/]+\Z")
 _DIM = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
-_LOCAL = re.compile(r"%[A-Za-z_][A-Za-z0-9_.]*\Z")
 
 
 def check_header(kernel: Kernel) -> None:
@@ -52,7 +52,7 @@ def check_header(kernel: Kernel) -> None:
 
     params = [p.name for p in kernel.params]
     callees = [c.name for c in kernel.callees]
-    check(bool(_KERNEL.match(kernel.name)), "the name of a kernel is not an identifier", kernel.name)
+    check(is_kernel_name(kernel.name), "the name of a kernel is not an identifier", kernel.name)
     check(all(map(_DIM.match, kernel.dims)), "the name of a dim is not an identifier", kernel.dims)
     check(len(set(kernel.dims)) == len(kernel.dims), "a dim stands twice", kernel.dims)
     check(len(set(params)) == len(params), "a parameter stands twice", params)
@@ -65,11 +65,6 @@ def check_header(kernel: Kernel) -> None:
     for number, callee in enumerate(kernel.callees):
         missing = [c.name for c in callee.callees if c not in kernel.callees[:number]]
         check(not missing, f"callees of '@{callee.name}' do not stand before it", missing)
-
-
-def is_local_name(name: str) -> bool:
-    """Whether a buffer, a let or a loop variable may be called so."""
-    return bool(_LOCAL.match(name))
 
 
 def check_structure(kernel: Kernel) -> None:
@@ -102,16 +97,24 @@ class _Structure:
             self.nest(inner[0].body)
 
     def block(self, block: Block, path: Sequence[Stmt], varying: dict[str, bool]) -> None:
-        """``path``: loops and conditions around, outer first; ``varying``: names that may differ between threads."""
+        """Check a block.
+
+        Args:
+            block: its statements.
+            path: loops and conditions around it, outer first.
+            varying: names whose values may differ between threads or lanes.
+        """
         varying = dict(varying)
         for stmt in block:
             self.scalar_ops(stmt, path, varying)
             match stmt:
                 case For(var, extent, kind, body):
                     self.loop(stmt, path)
-                    varying[var] = kind.is_thread or _varies(extent, varying)
+                    self.uniform(stmt, (extent,), path, varying)
+                    varying[var] = kind.is_thread or kind is LoopKind.VECTORIZED or _varies(extent, varying)
                     self.block(body, (*path, stmt), varying)
-                case If(_, then, orelse):
+                case If(conditions, then, orelse):
+                    self.uniform(stmt, conditions, path, varying)
                     self.block(then, (*path, stmt), varying)
                     self.block(orelse, (*path, stmt), varying)
                 case Let(name, value):
@@ -138,6 +141,11 @@ class _Structure:
         if _is_grid(stmt):
             self.axis(stmt, outside)
 
+    def uniform(self, stmt: Stmt, sizes: Sequence[Size], path: Sequence[Stmt], varying: dict[str, bool]) -> None:
+        """The lanes of a legal vectorized loop take the same way."""
+        if self.kernel.stage is KernelStage.LEGAL and _is_vectorized(path) and any(_varies(s, varying) for s in sizes):
+            raise self.fail(stmt, "the lanes of a vectorized loop take different ways")
+
     def axis(self, stmt: For, outside: Sequence[LoopKind]) -> None:
         if stmt.kind in outside:
             raise self.fail(stmt, f"{stmt.kind.value} is bound twice")
@@ -152,7 +160,7 @@ class _Structure:
         loops = [s for s in path if isinstance(s, For)]
         if buffer.role is not Role.TEMP or buffer.space is Space.GLOBAL:
             raise self.fail(stmt, "what is allocated is temp, and local, scratch or shared")
-        if any(loop.kind is LoopKind.VECTORIZED for loop in loops):
+        if _is_vectorized(path):
             raise self.fail(stmt, "a vectorized loop allocates nothing")
         if buffer.space is not Space.SCRATCH and not all(isinstance(s, int) for s in buffer.shape):
             raise self.fail(stmt, f"the shape of {buffer.space.value} memory is constant", got=buffer.shape)
@@ -178,7 +186,7 @@ class _Structure:
                 )
 
     def call(self, stmt: Call, path: Sequence[Stmt]) -> None:
-        if any(isinstance(s, For) and s.kind is LoopKind.VECTORIZED for s in path):
+        if _is_vectorized(path):
             raise self.fail(stmt, "a vectorized loop calls nothing")
         callee = next((k for k in self.kernel.callees if k.name == stmt.kernel), None)
         if callee is None:
@@ -199,8 +207,8 @@ class _Structure:
                 if self.kernel.stage is KernelStage.LEGAL and not op.primitive:
                     raise self.fail(stmt, f"a legal kernel has no '{op.name}'", expected="primitive scalar ops")
                 if op.lanes:
-                    self.warp(stmt, part is value and isinstance(stmt, Let))
                     self.together(stmt, path, varying)
+                    self.warp(stmt, part is value and isinstance(stmt, Let))
 
     def warp(self, stmt: Stmt, alone: bool) -> None:
         if not alone:
@@ -212,6 +220,10 @@ class _Structure:
 
 def _is_grid(stmt: Stmt) -> TypeGuard[For]:
     return isinstance(stmt, For) and (stmt.kind.is_block or stmt.kind.is_thread)
+
+
+def _is_vectorized(path: Sequence[Stmt]) -> bool:
+    return any(isinstance(s, For) and s.kind is LoopKind.VECTORIZED for s in path)
 
 
 def _values(stmt: Stmt) -> Iterator[Expr]:

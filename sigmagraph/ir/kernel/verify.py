@@ -6,14 +6,14 @@ matter. What cannot be shown is an error. Dims count as at least 1: loops over n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from sigmagraph.dims import Size, names, substitute
 from sigmagraph.dtypes import BOOL, I64, DType
 from sigmagraph.errors import DTypeError, VerifyError
-from sigmagraph.ir.kernel.bounds import Scope
+from sigmagraph.ir.kernel.bounds import Digit, Scope
 from sigmagraph.ir.kernel.expr import Apply, Bitcast, Expr, Index, Load, Var, walk
 from sigmagraph.ir.kernel.kernel import (
     Alloc,
@@ -32,11 +32,13 @@ from sigmagraph.ir.kernel.kernel import (
     Stmt,
     Store,
     View,
+    is_local_name,
 )
+from sigmagraph.ir.kernel.mentions import Mentions
 from sigmagraph.ir.kernel.printer import print_expr, print_statement, statement_error
 from sigmagraph.ir.kernel.races import Access, find_race
 from sigmagraph.ir.kernel.scalar import SCALARS
-from sigmagraph.ir.kernel.structure import check_header, check_structure, is_local_name
+from sigmagraph.ir.kernel.structure import check_header, check_structure
 
 # What a block does to buffers, cut into pieces at its barriers.
 _Phases: TypeAlias = "list[list[Access]]"
@@ -79,22 +81,22 @@ def verify_kernels(kernels: Sequence[Kernel]) -> None:
 class _Place:
     """What a statement sees: names (buffers, types of lets, None for loop variables) and what is known about them."""
 
-    names: Mapping[str, Buffer | DType | None]
+    names: dict[str, Buffer | DType | None]
     scope: Scope = field(default_factory=Scope)
     top: bool = True
-
-    def bind(self, name: str, kind: Buffer | DType | None, scope: Scope | None = None) -> _Place:
-        return _Place({**self.names, name: kind}, scope or self.scope, self.top)
 
 
 class _Verifier:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.start = _Place({p.name: p for p in kernel.params})
-        self.mentioned: dict[Size, tuple[str, ...]] = {}
+        self.mentions = Mentions(kernel.body)
+        self.names_in: dict[Size, tuple[str, ...]] = {}
 
     def check(self) -> None:
-        self.block(self.kernel.body, self.start)
+        self.block(self.kernel.body, self.start())
+
+    def start(self) -> _Place:
+        return _Place({p.name: p for p in self.kernel.params})
 
     def fail(self, stmt: Stmt, message: str, *, expected: object = None, got: object = None) -> VerifyError:
         return statement_error(self.kernel, stmt, message, expected=expected, got=got)
@@ -102,50 +104,53 @@ class _Verifier:
     # ---- statements
 
     def block(self, block: Block, place: _Place) -> _Phases:
+        """Verify a block; the names that it binds are added to the place."""
         phases: _Phases = [[]]
         for stmt in block:
             # The iterations of a legal parallel loop become a function of their own, which sees parameters only.
             phase = place.top and isinstance(stmt, For) and stmt.kind is LoopKind.PARALLEL
             if phase and self.kernel.stage is KernelStage.LEGAL:
-                place = self.start
-            inner, place = self.statement(stmt, place)
+                place = self.start()
+            inner = self.statement(stmt, place)
+            if isinstance(stmt, Let) and stmt.name in self.mentions.lets:
+                place = _Place(place.names, place.scope.let(stmt.name, stmt.value), place.top)
             phases[-1].extend(inner[0])
             phases.extend(inner[1:])
         return phases
 
-    def statement(self, stmt: Stmt, place: _Place) -> tuple[_Phases, _Place]:
-        """What a statement does to buffers, and what is known behind it."""
+    def statement(self, stmt: Stmt, place: _Place) -> _Phases:
+        """What a statement does to buffers; names that it binds are added to the place."""
         accesses: list[Access] = []
         match stmt:
             case For():
-                return self.loop(stmt, place), place
+                return self.loop(stmt, place)
             case If():
-                return self.branch(stmt, place), place
+                return self.branch(stmt, place)
             case Let(name, value):
                 self.expr(value, stmt, place, accesses)
-                self.new(name, stmt, place)
-                place = place.bind(name, value.dtype, place.scope.let(name, value))
+                self.bind(name, value.dtype, stmt, place)
             case Store():
                 self.store(stmt, place, accesses)
             case Alloc(buffer):
-                self.new(buffer.name, stmt, place)
-                place = place.bind(buffer.name, buffer)
+                self.bind(buffer.name, buffer, stmt, place)
             case Call():
                 self.call(stmt, place, accesses)
             case Barrier():
-                return [[], []], place
-        return [accesses], place
+                return [[], []]
+        return [accesses]
 
-    def new(self, name: str, stmt: Stmt, place: _Place) -> None:
+    def bind(self, name: str, kind: Buffer | DType | None, stmt: Stmt, place: _Place) -> None:
         if not is_local_name(name):
             raise self.fail(stmt, "a local name is % and an identifier", got=name)
         if name in place.names:
             raise self.fail(stmt, f"the name '{name}' is taken")
+        place.names[name] = kind
 
     def loop(self, stmt: For, place: _Place) -> _Phases:
-        self.new(stmt.var, stmt, place)
         extent = self.size(stmt.extent, stmt, place)
-        inner = replace(place.bind(stmt.var, None, place.scope.loop(stmt.var, extent)), top=False)
+        digits = place.scope.enter(stmt.var, extent, self.mentions.divisions, self.mentions.fresh)
+        inner = _Place(dict(place.names), digits[-1].inside, False)
+        self.bind(stmt.var, None, stmt, inner)
         phases = self.block(stmt.body, inner)
         if stmt.kind in (LoopKind.SERIAL, LoopKind.UNROLLED):
             if len(phases) == 1:
@@ -157,7 +162,7 @@ class _Verifier:
         if stmt.kind is LoopKind.PARALLEL:
             self.private(stmt, whole, place)
         for group in _groups(phases) if stmt.kind.is_thread else [whole]:
-            self.race(stmt, extent, [a for a in group if a.buffer.name in place.names], place)
+            self.race(stmt, digits, [a for a in group if a.buffer.name in place.names])
         return phases if stmt.kind.is_thread else [whole]
 
     def private(self, stmt: For, accesses: Sequence[Access], place: _Place) -> None:
@@ -169,8 +174,10 @@ class _Verifier:
                     expected=f"'{access.buffer.name}' allocated inside of the loop",
                 )
 
-    def race(self, stmt: For, extent: Size, accesses: Sequence[Access], place: _Place) -> None:
-        found = find_race(stmt.var, extent, place.scope, accesses)
+    def race(self, stmt: For, digits: Sequence[Digit], accesses: Sequence[Access]) -> None:
+        """Two iterations differ in one of the digits, and agree in those before it."""
+        races = (find_race(digit.name, digit.extent, digit.outside, accesses) for digit in digits)
+        found = next((race for race in races if race is not None), None)
         if found is None:
             return
         first, second = found
@@ -184,10 +191,9 @@ class _Verifier:
 
     def branch(self, stmt: If, place: _Place) -> _Phases:
         conditions = [self.size(c, stmt, place) for c in stmt.conditions]
-        inner = replace(place, top=False)
         otherwise = [-1 * conditions[0] - 1] if len(conditions) == 1 else []
-        then = self.block(stmt.then, replace(inner, scope=place.scope.given(conditions)))
-        orelse = self.block(stmt.orelse, replace(inner, scope=place.scope.given(otherwise)))
+        then = self.block(stmt.then, _Place(dict(place.names), place.scope.given(conditions), False))
+        orelse = self.block(stmt.orelse, _Place(dict(place.names), place.scope.given(otherwise), False))
         return [then[0] + orelse[0]]
 
     def store(self, stmt: Store, place: _Place, accesses: list[Access]) -> None:
@@ -274,9 +280,9 @@ class _Verifier:
         return place.scope.resolve(size)
 
     def names(self, size: Size) -> tuple[str, ...]:
-        if size not in self.mentioned:
-            self.mentioned[size] = names(size)
-        return self.mentioned[size]
+        if size not in self.names_in:
+            self.names_in[size] = names(size)
+        return self.names_in[size]
 
     # ---- expressions
 

@@ -31,8 +31,8 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 class Token:
     """A piece of text.
 
-    ``kind`` is ``number``, ``value`` (%x), ``symbol`` (@x), ``name``, ``string``, ``punct`` or ``end``. Values and symbols
-    that are no words are quoted (%"1-dense.weights").
+    ``kind`` is ``number``, ``value`` (%x), ``symbol`` (@x), ``name``, ``string``, ``punct`` or ``end``. Values and
+    symbols that are no words are quoted (%"1-dense.weights").
     """
 
     kind: str
@@ -44,6 +44,12 @@ class Token:
         """What a value or symbol is called, without its sign, its quotes and the number of the result."""
         body = self.text[1:]
         return _unquoted(body[: body.rindex('"') + 1]) if body.startswith('"') else body.partition("#")[0]
+
+    @property
+    def result(self) -> int | None:
+        """Which result of a node a value is (``%5#1``), if it says so."""
+        number = self.text.rpartition('"')[2].partition("#")[2]
+        return int(number) if number else None
 
 
 def _unquoted(text: str) -> str:
