@@ -9,6 +9,8 @@ __version__ = "0.1.0"
 _OFFERS = {
     "sigmagraph.dims": ("Dim",),
     "sigmagraph.driver": ("compile", "parse"),
+    "sigmagraph.options": ("CompileOptions", "Target"),
+    "sigmagraph.program": ("CompiledFunction",),
     "sigmagraph.tensor.functions": (
         "abs",
         "argmax",

@@ -7,6 +7,9 @@ from sigmagraph import optimisers as optimisers
 from sigmagraph.dims import Dim as Dim
 from sigmagraph.driver import compile as compile
 from sigmagraph.driver import parse as parse
+from sigmagraph.options import CompileOptions as CompileOptions
+from sigmagraph.options import Target as Target
+from sigmagraph.program import CompiledFunction as CompiledFunction
 from sigmagraph.tensor.functions import abs as abs
 from sigmagraph.tensor.functions import argmax as argmax
 from sigmagraph.tensor.functions import broadcast_to as broadcast_to

@@ -163,15 +163,15 @@ def devices() -> None:
         typer.echo(f"{device.name}  {device.description}, {device.threads} threads")
 
 
-def cache(clear: Annotated[bool, typer.Option("--clear", help="Remove all programs.")] = False) -> None:
+def cache(clear: Annotated[bool, typer.Option("--clear", help="Remove all entries.")] = False) -> None:
     """Say where compiled programs are kept and how large they are."""
     environment = from_environment()
     store = Cache(cache_folder(environment))
     size = sum(path.stat().st_size for path in store.entries())
     state = "" if environment.cache_enabled else " (switched off)"
-    typer.echo(f"{store.folder}{state}: {len(store.entries())} programs, {size:,} bytes")
+    typer.echo(f"{store.folder}{state}: {len(store.entries())} entries, {size:,} bytes")
     if clear:
-        typer.echo(f"removed {store.clear()} programs")
+        typer.echo(f"removed {store.clear()} entries")
 
 
 def _read_graph(path: Path) -> Graph:

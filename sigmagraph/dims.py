@@ -1,4 +1,4 @@
-"""Symbolic sizes and index expressions: normalised integer polynomials, and proofs about their sign.
+"""Symbolic sizes and index expressions: normalised integer polynomials.
 
 A :class:`Dim` is a polynomial with integer coefficients over *atoms*: names (symbolic dims, loop variables), floor
 divisions, minima and maxima. Equal expressions have equal terms, so ``==`` decides equality of normal forms. Shapes,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, Union
 
@@ -17,8 +17,6 @@ from sigmagraph.errors import DimError
 
 Size: TypeAlias = Union[int, "Dim"]
 _Monomial: TypeAlias = "tuple[Atom, ...]"
-_Rank: TypeAlias = tuple[int, int, str]
-_Bound: TypeAlias = tuple[Size, Size]  # a value and what it is divided by
 
 _NAME = re.compile(r"%?[A-Za-z_][A-Za-z0-9_.]*\Z")
 
@@ -206,7 +204,8 @@ def _restore(terms: tuple[tuple[_Monomial, int], ...]) -> Size:
     return _make(dict(terms))
 
 
-def _of_atom(atom: Atom) -> Dim:
+def of_atom(atom: Atom) -> Dim:
+    """The expression that an atom is."""
     dim = _make({(atom,): 1})
     assert isinstance(dim, Dim)
     return dim
@@ -225,7 +224,7 @@ def floordiv(a: Size, b: Size) -> Size:
     quotient, rest = _divide(a, b)
     if isinstance(rest, int) and rest in (0, -1):
         return quotient + rest
-    return quotient + _of_atom(Func("//", (rest, b)))
+    return quotient + of_atom(Func("//", (rest, b)))
 
 
 def _div_const(a: Dim, b: int) -> Size:
@@ -250,7 +249,7 @@ def _div_const(a: Dim, b: int) -> Size:
         atom = inner._terms[0][0][0]
         if isinstance(atom, Func) and atom.kind == "//" and isinstance(atom.args[1], int):
             return _make(whole) + floordiv(atom.args[0], atom.args[1] * b)
-    return _make(whole) + _of_atom(Func("//", (inner, b)))
+    return _make(whole) + of_atom(Func("//", (inner, b)))
 
 
 def _divide(a: Size, b: Dim) -> tuple[Size, Size]:
@@ -324,7 +323,7 @@ def _extreme(kind: str, args: Sequence[Size]) -> Size:
     if len(kept) == 1:
         return kept[0]
     kept.sort(key=str)
-    return _of_atom(Func(kind, tuple(kept)))
+    return of_atom(Func(kind, tuple(kept)))
 
 
 def product(sizes: Iterable[Size]) -> Size:
@@ -391,7 +390,7 @@ def substitute(size: Size, values: Mapping[str, Size]) -> Size:
         for atom in monomial:
             new = _substitute_atom(atom, values)
             changed = changed or new is not atom
-            term = term * (_of_atom(new) if isinstance(new, (str, Func)) else new)
+            term = term * (of_atom(new) if isinstance(new, (str, Func)) else new)
         out = out + term
     return out if changed else size
 
@@ -421,194 +420,40 @@ def coefficient(size: Size, name: str) -> tuple[Size, Size] | None:
     for monomial, c in size._terms:
         count = monomial.count(name)
         others = tuple(a for a in monomial if a != name)
-        if count > 1 or any(isinstance(a, Func) and name in names(_of_atom(a)) for a in others):
+        if count > 1 or any(isinstance(a, Func) and name in names(of_atom(a)) for a in others):
             return None
         (slope if count else rest)[others] = c
     return _make(slope), _make(rest)
 
 
-class Facts:
-    """What is known about names, and whether an expression can be shown to be at least zero.
-
-    A proof replaces atoms by bounds that make the expression smaller, the innermost name first, until sizes of one sign
-    are left. Bounds of a name are its range and what the assumptions say about it; ``a // b`` lies between
-    ``(a - b + 1) / b`` and ``a / b``.
-
-    Args:
-        ranges: for each name its least and greatest value (None: unbounded above), outer names first; a bound may
-            speak of names that stand before it. Names without an entry are sizes: at least 1.
-        assume: expressions known to be at least zero.
-
-    A proof that is found is right; one that is not found says nothing.
-    """
-
-    def __init__(
-        self, ranges: Mapping[str, tuple[Size, Size | None]] | None = None, assume: Sequence[Size] = ()
-    ) -> None:
-        self._ranges = dict(ranges or {})
-        self._order = {name: i for i, name in enumerate(self._ranges)}
-        self._assume = tuple(a for a in map(_tightened, assume) if isinstance(a, Dim))
-        self._known: dict[Dim, bool] = {}
-        self._ranks: dict[Atom, _Rank] = {}
-        self._assumed: dict[tuple[Atom, bool], list[_Bound]] | None = None
-
-    def extend(self, ranges: Mapping[str, tuple[Size, Size | None]], assume: Sequence[Size] = ()) -> Facts:
-        """These facts and some more; later names are eliminated first."""
-        return Facts({**self._ranges, **ranges}, (*self._assume, *assume))
-
-    def nonnegative(self, size: Size) -> bool:
-        """Whether ``size >= 0`` can be shown."""
-        size = _tightened(size)
-        if isinstance(size, int):
-            return size >= 0
-        if size not in self._known:
-            self._known[size] = False  # a proof may not rest on itself
-            self._known[size] = self._prove(size)
-        return self._known[size]
-
-    def less(self, a: Size, b: Size) -> bool:
-        """Whether ``a < b`` can be shown."""
-        return self.nonnegative(b - a - 1)
-
-    def simplify(self, size: Size) -> Size:
-        """The expression without the floor divisions, minima and maxima that the facts decide."""
-        if isinstance(size, int):
-            return size
-        out: Size = 0
-        for monomial, c in size._terms:
-            term: Size = c
-            for atom in monomial:
-                term = term * (_of_atom(atom) if isinstance(atom, str) else self._simplify_atom(atom))
-            out = out + term
-        return out
-
-    def _simplify_atom(self, atom: Func) -> Size:
-        args = [self.simplify(a) for a in atom.args]
-        if atom.kind == "//":
-            a, b = args
-            whole: Size = 0
-            if isinstance(b, int) and isinstance(a, Dim):
-                whole = _make({m: c // b for m, c in a._terms if c % b == 0})
-                a = a - whole * b
-            if self.nonnegative(a) and self.less(a, b):
-                return whole
-            return whole + floordiv(a, b)
-        sign = 1 if atom.kind == "min" else -1
-        best = args[0]
-        for other in args[1:]:
-            if self.nonnegative(sign * (other - best)):
-                continue
-            best = other if self.nonnegative(sign * (best - other)) else func(atom.kind, (best, other))
-        return best
-
-    # ---- proofs
-
-    def _prove(self, p: Dim) -> bool:
-        sign = self._plain_sign(p)
-        if sign:
-            return sign > 0
-        atom = max(_atoms(p), key=self._rank)
-        slope, rest = _by_atom(p, atom)
-        if isinstance(atom, Func) and atom.kind != "//":
-            return self._prove_extreme(atom, slope, rest)
-        rising = self.nonnegative(slope)
-        if not rising and not self.nonnegative(-1 * slope):
-            return False
-        return any(self.nonnegative(_at_bound(slope, rest, bound)) for bound in self._bounds(atom, not rising))
-
-    def _prove_extreme(self, atom: Func, slope: Size, rest: Size) -> bool:
-        """A minimum is at most any of its arguments, and is one of them; a maximum likewise."""
-        cases = (rest + slope * arg for arg in atom.args)
-        if self.nonnegative(-1 * slope if atom.kind == "min" else slope):
-            return any(map(self.nonnegative, cases))
-        return all(map(self.nonnegative, cases))
-
-    def _bounds(self, atom: Atom, above: bool) -> Iterator[_Bound]:
-        """What an atom is at least, or at most (``above``)."""
-        if isinstance(atom, str):
-            bound = self._ranges.get(atom, (1, None))[above]
-            if bound is not None:
-                yield bound, 1
-        elif above:
-            yield atom.args[0], atom.args[1]
-        else:
-            a, b = atom.args
-            if self.nonnegative(a):
-                yield 0, 1
-            yield a - b + 1, b
-        if self._assumed is None:
-            self._assumed = self._read_assumptions()
-        yield from self._assumed.get((atom, above), ())
-
-    def _read_assumptions(self) -> dict[tuple[Atom, bool], list[_Bound]]:
-        """Each assumption bounds its innermost atom; with that at its best, it bounds the next one."""
-        out: dict[tuple[Atom, bool], list[_Bound]] = {}
-        for assumed in self._assume:
-            size: Size = assumed
-            while isinstance(size, Dim):
-                atom = max(_atoms(size), key=self._rank)
-                slope, rest = _by_atom(size, atom)
-                sign = self._plain_sign(slope)
-                if not sign or atom in _atoms(slope):
-                    break
-                out.setdefault((atom, sign < 0), []).append((-sign * rest, sign * slope))
-                best = self._ranges.get(atom, (1, None))[sign > 0] if isinstance(atom, str) else None
-                size = 0 if best is None else rest + slope * best
-        return out
-
-    def _plain_sign(self, p: Size) -> int:
-        """1 or -1 where every term is a product of sizes, all of one sign; 0 where more thought is needed."""
-        if isinstance(p, int):
-            return (p > 0) - (p < 0)
-        positive = p._terms[0][1] > 0
-        for monomial, c in p._terms:
-            if (c > 0) is not positive or any(isinstance(a, Func) or a in self._order for a in monomial):
-                return 0
-        return 1 if positive else -1
-
-    def _rank(self, atom: Atom) -> _Rank:
-        """Where an atom stands: by its innermost name, functions above what they are made of."""
-        rank = self._ranks.get(atom)
-        if rank is None:
-            if isinstance(atom, str):
-                rank = (self._order.get(atom, -1), 0, atom)
-            else:
-                inner = [self._rank(a) for arg in atom.args for a in _atoms(arg)]
-                rank = (max(r[0] for r in inner), 1 + max(r[1] for r in inner), str(atom))
-            self._ranks[atom] = rank
-        return rank
-
-
-def _tightened(p: Size) -> Size:
-    """An expression that is at least 0 exactly where ``p`` is: a common factor goes, the constant is rounded down."""
-    if isinstance(p, int):
-        return p
-    divisor = math.gcd(*(c for m, c in p._terms if m))
-    return p if divisor == 1 else _make({m: c // divisor for m, c in p._terms})
-
-
-def _at_bound(slope: Size, rest: Size, bound: _Bound) -> Size:
-    """An expression that is negative wherever ``rest + slope * atom`` is, for an atom bounded by a quotient."""
-    value, divisor = bound
-    whole = divide_exact(slope, divisor)
-    if whole is not None:
-        return rest + whole * value
-    return rest * divisor + slope * value + divisor - 1  # an integer greater than -1 is at least 0
-
-
-def _atoms(size: Size) -> list[Atom]:
+def atoms(size: Size) -> list[Atom]:
     """The atoms that stand directly in an expression, each once."""
     return list(dict.fromkeys(a for m, _ in size._terms for a in m)) if isinstance(size, Dim) else []
 
 
-def _by_atom(p: Dim, atom: Atom) -> tuple[Size, Size]:
-    """(c, rest) with ``p == c * atom + rest`` and no atom in the rest."""
+def by_atom(size: Dim, atom: Atom) -> tuple[Size, Size]:
+    """(c, rest) with ``size == c * atom + rest`` and no atom in the rest."""
     slope: dict[_Monomial, int] = {}
     rest: dict[_Monomial, int] = {}
-    for monomial, c in p._terms:
+    for monomial, c in size._terms:
         if atom in monomial:
             at = monomial.index(atom)
             slope[monomial[:at] + monomial[at + 1 :]] = c
         else:
             rest[monomial] = c
     return _make(slope), _make(rest)
+
+
+def multiples(size: Size, number: int) -> Size:
+    """The terms whose coefficients a number divides, divided by it."""
+    if isinstance(size, int):
+        return size // number if size % number == 0 else 0
+    return _make({m: c // number for m, c in size._terms if c % number == 0})
+
+
+def tightened(p: Size) -> Size:
+    """An expression that is at least 0 exactly where ``p`` is: a common factor goes, the constant is rounded down."""
+    if isinstance(p, int):
+        return p
+    divisor = math.gcd(*(c for m, c in p._terms if m))
+    return p if divisor == 1 else _make({m: c // divisor for m, c in p._terms})

@@ -72,6 +72,7 @@ class CompiledFunction:
 
     @property
     def name(self) -> str:
+        """Name of the program, in dumps and errors."""
         return self.graph.name
 
     @property

@@ -1,10 +1,21 @@
-"""What holds for all tests: a cache of compiled programs that only this run sees."""
+"""What holds for all tests: a cache of compiled programs that only this run sees, and examples that are the same each run.
+
+``pytest --hypothesis-profile=explore`` looks for new counterexamples, ten times as long.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Machines that tests share have no say in which tests pass: nothing is timed.
+settings.register_profile(
+    "same", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("same"), derandomize=False, max_examples=1000)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session", autouse=True)

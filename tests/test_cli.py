@@ -203,11 +203,11 @@ def test_cache_counts_and_clears(
     command, graph: Path, arrays: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIGMAGRAPH_CACHE", str(tmp_path / "cache"))
-    assert "0 programs, 0 bytes" in command("cache").out
+    assert "0 entries, 0 bytes" in command("cache").out
     command("run", graph, "-i", f"x={arrays['x']}", "-i", f"w={arrays['w']}", "-i", "rate=1")
-    assert "1 programs" in command("cache").out
-    assert "removed 1 programs" in command("cache", "--clear").out
-    assert "0 programs" in command("cache").out
+    assert re.search(r": [1-9]\d* entries, [1-9][\d,]+ bytes", command("cache").out)
+    assert re.search(r"removed [1-9]\d* entries", command("cache", "--clear").out)
+    assert "0 entries" in command("cache").out
 
 
 def test_wrong_usage_ends_in_code_2(command) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sigmagraph.dims import Dim, Facts, Size, evaluate, floordiv, maximum, minimum
+from sigmagraph.dims import Dim, Size, evaluate, floordiv, maximum, minimum
+from sigmagraph.facts import Facts
 
 N, M, A, B = (Dim(name) for name in ("n", "m", "%i", "%j"))
 

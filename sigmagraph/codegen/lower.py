@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sigmagraph.dims import Dim, Facts, Size
+from sigmagraph.dims import Dim, Size
 from sigmagraph.dims import names as names_in
 from sigmagraph.dtypes import DType
 from sigmagraph.errors import LoweringError
+from sigmagraph.facts import Facts
 from sigmagraph.ir.graph.attrs import Array, Attrs
 from sigmagraph.ir.graph.graph import Graph, Node
 from sigmagraph.ir.graph.opdef import Trait

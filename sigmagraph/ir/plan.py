@@ -57,7 +57,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a buffer lies: number ``index`` of the inputs, outputs, params, slots or constants (``space``, singular)."""
+    """Where a buffer lies: entry ``index`` of ``space``: ``input``, ``output``, ``param``, ``slot`` or ``constant``."""
 
     space: str
     index: int

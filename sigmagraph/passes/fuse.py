@@ -9,7 +9,8 @@ from typing import ClassVar, TypeAlias
 
 import networkx as nx
 
-from sigmagraph.dims import Facts, Size
+from sigmagraph.dims import Size
+from sigmagraph.facts import Facts
 from sigmagraph.ir.graph.graph import Graph, Group, Node, Stage
 from sigmagraph.ir.graph.groups import ROOTS
 from sigmagraph.ir.graph.opdef import OpKind, Trait
@@ -33,6 +34,7 @@ class Fuse:
     - an output of the graph is made of it, or it is opaque;
     - it is a root, and its readers are not all in the epilogue of one group without a root;
     - it hangs on a root, and a reader needs it at other indices or reduces it: this ends the epilogue;
+    - the chain behind it is ``depth`` nodes long: kernels are lowered by recursion;
     - it stands under a contraction, which reads its operands many times, and is not transparent;
     - a reader repeats it (a broadcast, a gather), and it costs more than ``spread``;
     - it would be evaluated at several places, and costs more than ``recompute``, or would read more than two arrays for
@@ -46,6 +48,7 @@ class Fuse:
         merge: False makes every node a group of its own.
         recompute: cost (see :data:`~sigmagraph.ir.kernel.scalar.SCALARS`) up to which a chain is evaluated again.
         spread: cost up to which a chain is evaluated for every element that it is broadcast to.
+        depth: number of nodes after which a chain is cut.
     """
 
     name: ClassVar[str] = "fuse"
@@ -55,6 +58,7 @@ class Fuse:
     merge: bool = True
     recompute: int = 20
     spread: int = 8
+    depth: int = 60
 
     def run(self, graph: Graph, context: PassContext) -> Graph:
         """The fused graph, without dead nodes."""
@@ -106,12 +110,14 @@ class _Chain:
         cost: of evaluating one element from what is stored for certain; infinite for roots and expensive ops.
         reads: the arrays that are read at full size for it.
         rooted: whether it hangs on a root whose epilogue it could belong to.
+        depth: number of nodes in it, one behind the other.
         stored: whether it is stored for certain.
     """
 
     cost: float
     reads: frozenset[int]
     rooted: bool
+    depth: int
     stored: bool
 
 
@@ -141,16 +147,22 @@ class _Fusion:
     def _measure(self, node: Node) -> _Chain:
         itself = frozenset() if self.sizes[node.id] == 1 else frozenset({node.id})
         if node.op.kind is OpKind.SOURCE:
-            return _Chain(0, itself if node.op.traits & _ARRAYS else frozenset(), False, True)
+            return _Chain(0, itself if node.op.traits & _ARRAYS else frozenset(), False, 0, True)
         below = [self.chains[n] for n in _operands(node)]
         rooted = node.op.kind in ROOTS or any(c.rooted for c in below)
-        ended = rooted and not all(_passes(user) for user in self.users[node.id])
-        if ended or node.id in self.returned or node.op.kind is OpKind.OPAQUE or len(node.types) > 1:
-            return _Chain(0, itself, False, True)
+        depth = 1 + max((c.depth for c in below), default=0)
+        if self._ends(node, rooted, depth):
+            return _Chain(0, itself, False, 0, True)
         reads: frozenset[int] = frozenset().union(*(c.reads for c in below))
         if any(self._grows(node, n) for n in _operands(node)):
             reads = frozenset()  # what is read is small
-        return _Chain(_own_cost(node) + sum(c.cost for c in below), reads, rooted, False)
+        return _Chain(_own_cost(node) + sum(c.cost for c in below), reads, rooted, depth, False)
+
+    def _ends(self, node: Node, rooted: bool, depth: int) -> bool:
+        """Whether a node is stored whatever reads it."""
+        if node.id in self.returned or node.op.kind is OpKind.OPAQUE or len(node.types) > 1:
+            return True
+        return depth > self.options.depth or (rooted and not all(map(_passes, self.users[node.id])))
 
     def _grows(self, reader: Node, node: int) -> bool:
         """Whether a reader may want elements of a node more than once."""
@@ -214,6 +226,8 @@ class _Fusion:
         """The group that computes a node anyway and can store it."""
         if node.op.kind is OpKind.OPAQUE or len(node.types) > 1:
             return None
+        if len(places) == 1 and node.id not in self.returned:
+            return None  # nobody else would read it
         for group, at in places.items():
             fits = at == {RESULT} and group.shape == node.types[0].shape
             free = node.op.kind not in ROOTS or group.root is None

@@ -139,7 +139,7 @@ def test_constants_inputs_and_parameters_can_be_outputs() -> None:
 
 
 def test_specialise_gives_a_program_for_one_size() -> None:
-    x, y, w, b = _regression()
+    x, _, w, b = _regression()
     f = sg.compile([x], {"y": sg.relu(x @ w + b)}, specialise={"batch": 4}, options=FRESH)
     assert f(np.ones((4, 19)))["y"].shape == (4, 37)
     with pytest.raises(sg.errors.InputError, match="x"):

@@ -221,6 +221,16 @@ def test_options_bound_what_is_computed_again() -> None:
     check_groups(head, body, "%e\n%a\n%b", Fuse(recompute=15))
 
 
+def test_long_chains_are_cut() -> None:
+    chain = " ".join(f"%a{i + 1} = neg(%a{i})" for i in range(1, 7))
+    check_groups(
+        "(%x: input f32[n,3]) -> (y: %y)",
+        f"%a1 = neg(%x) {chain} %t = transpose(%a7) {{axes = [1, 0]}} %y = exp(%t)",
+        "%a1 %a2 %a3\n%a4 %a5 %a6\n%a7 %t %y",
+        Fuse(depth=2),
+    )
+
+
 def test_dead_nodes_are_in_no_group() -> None:
     graph = graph_of("graph @g stage(primitive) (%x: input f32[3]) -> (y: %y) { %d = neg(%x) %y = exp(%x) }")
     fused, _ = run_pass(Fuse(), graph)

@@ -139,9 +139,7 @@ def test_different_functions_share_the_pool() -> None:
     wrong: list[float] = []
 
     def work(k: int) -> None:
-        for _ in range(10):
-            if not (functions[k](a)["y"] == 300 * (k + 1)).all():
-                wrong.append(k)
+        wrong.extend(k for _ in range(10) if not (functions[k](a)["y"] == 300 * (k + 1)).all())
 
     threads = [threading.Thread(target=work, args=(k,)) for k in (0, 1)]
     for t in threads:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.codegen.templates.pieces import Instance, combine, indices_in, instantiate, slope, uses
-from sigmagraph.dims import Dim, Facts, Size, ceildiv, minimum, product
+from sigmagraph.dims import Dim, Size, ceildiv, minimum, product
 from sigmagraph.dtypes import DType
+from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.compute import Axis, Compute, Reduction
 from sigmagraph.ir.kernel.expr import Apply, Const, Expr, Load, Var, apply, walk
 from sigmagraph.ir.kernel.kernel import (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sigmagraph.dims import Dim, Facts, Size, coefficient, names, product, substitute
+from sigmagraph.dims import Dim, Size, coefficient, names, product, substitute
 from sigmagraph.dtypes import F32, DType
+from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.compute import Axis, Compute
 from sigmagraph.ir.kernel.expr import Apply, Const, Expr, Index, Load, Var, apply, rebuild, walk
 from sigmagraph.ir.kernel.expr import replace as replace_in

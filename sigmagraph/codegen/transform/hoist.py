@@ -1,19 +1,18 @@
-"""Moves loads of run-time scalars and random keys out of loops, so that what is computed from them alone is computed once."""
+"""Moves loads of run-time scalars out of loops, so that what is computed from them alone is computed once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from sigmagraph.codegen.transform.rename import Names, copy_block
 from sigmagraph.ir.kernel.expr import Load
-from sigmagraph.ir.kernel.kernel import Block, For, Kernel, Let, LoopKind, Role, Stmt, map_blocks
+from sigmagraph.ir.kernel.kernel import Block, For, If, Kernel, Let, LoopKind, Role, Stmt, map_blocks
 
 _LEFT = (LoopKind.SERIAL, LoopKind.VECTORIZED)
 
 
 def hoist(kernel: Kernel) -> Kernel:
-    """The kernel with lets of fixed elements of small inputs before the outermost loop that is no parallel one.
+    """The kernel with lets that name a fixed element of an input moved out of serial and vectorized loops and branches.
 
     Only elements that exist whatever the dims are, of buffers that the kernel does not write, are read earlier than
     before; emitters place arithmetic by its operands. Callees are left as they are.
@@ -29,16 +28,18 @@ class _Hoister:
     def block(self, block: Block) -> Block:
         out: list[Stmt] = []
         for stmt in block:
-            out.extend(self.statement(map_blocks(stmt, self.block)))
+            stmt = map_blocks(stmt, self.block)
+            if isinstance(stmt, If) or (isinstance(stmt, For) and stmt.kind in _LEFT):
+                stmt = map_blocks(stmt, lambda inner: self.rest(inner, out))
+            out.append(stmt)
         return tuple(out)
 
-    def statement(self, stmt: Stmt) -> Iterator[Stmt]:
-        """The statement, after what can leave it."""
-        if isinstance(stmt, For) and stmt.kind in _LEFT and any(map(self.is_fixed, stmt.body)):
-            body = copy_block(stmt.body, {}, self.names.unique)
-            yield from filter(self.is_fixed, body)
-            stmt = For(stmt.var, stmt.extent, stmt.kind, tuple(s for s in body if not self.is_fixed(s)))
-        yield stmt
+    def rest(self, block: Block, out: list[Stmt]) -> Block:
+        """What stays in a block; the others are appended to ``out``."""
+        if any(map(self.is_fixed, block)):
+            block = copy_block(block, {}, self.names.unique)
+            out.extend(filter(self.is_fixed, block))
+        return tuple(s for s in block if not self.is_fixed(s))
 
     def is_fixed(self, stmt: Stmt) -> bool:
         """Whether a statement names an element that is the same and exists at every place of the kernel."""

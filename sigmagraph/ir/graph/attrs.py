@@ -34,7 +34,7 @@ class Array:
 
     @property
     def repeated(self) -> Array | None:
-        """The element that all elements, two or more, are to the last bit, as an array without axes; None without one."""
+        """The element that all elements (two or more) are, to the last bit, as an array without axes."""
         element = self.data[: self.dtype.itemsize]
         if len(self.data) <= len(element) or self.data != element * (len(self.data) // len(element)):
             return None

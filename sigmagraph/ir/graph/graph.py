@@ -178,6 +178,14 @@ class Graph:
 
         return print_graph(self)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same program: names, types, nodes and outputs, but not ids, hints and places."""
+        from sigmagraph.ir.graph.equal import equal
+
+        return self is other or (isinstance(other, Graph) and equal(self, other))
+
+    __hash__ = None  # type: ignore[assignment]  # a graph changes, and equal graphs are different objects
+
     # ---- changing
 
     def add(

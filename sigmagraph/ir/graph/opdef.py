@@ -14,9 +14,10 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from sigmagraph.dims import Facts, Size, names
+from sigmagraph.dims import Size, names
 from sigmagraph.dtypes import DType
 from sigmagraph.errors import AttributeValueError, GraphError, ShapeError, SigmaError
+from sigmagraph.facts import Facts
 from sigmagraph.ir.graph.attrs import Attrs, AttrSpec
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
 
-from sigmagraph.dims import Dim, Facts, Func, Size, divide_exact, func, maximum, minimum, names, substitute
+from sigmagraph.dims import Dim, Func, Size, divide_exact, func, maximum, minimum, names, substitute
 from sigmagraph.dtypes import BOOL, I8, I16, I64, U8, DType
+from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.expr import Apply, Cast, Const, Expr, Index, Var
 
 Interval: TypeAlias = "tuple[Size | None, Size | None]"
@@ -46,6 +47,12 @@ class Scope:
     def facts(self) -> Facts:
         """The prover for this scope."""
         return Facts(self.ranges, self.assume)
+
+    @cached_property
+    def dead(self) -> bool:
+        """Whether it can be shown that no run gets here."""
+        empty = (low - high - 1 for low, high in self.ranges.values() if high is not None)
+        return any(map(self.nonnegative, (*empty, *(-1 * a - 1 for a in self.assume))))
 
     def loop(self, var: str, extent: Size) -> Scope:
         """Inside a loop; equal loops share what is found out about them."""
@@ -132,15 +139,16 @@ class Scope:
 
     def within(self, index: Size, extent: Size) -> bool:
         """Whether a resolved index can be shown to lie in ``0 .. extent - 1``."""
-        if isinstance(index, int) and isinstance(extent, int):
-            return 0 <= index < extent
+        if isinstance(index, int) and isinstance(extent, int) and 0 <= index < extent:
+            return True
         if isinstance(index, Dim) and index.is_name:
             low, high = self.ranges.get(str(index), (1, None))
             if isinstance(low, int) and low >= 0 and high is not None and high + 1 == extent:
                 return True
         key = (index, extent)
         if key not in self._within:
-            self._within[key] = self.nonnegative(index) and self.nonnegative(extent - 1 - index)
+            inside = self.nonnegative(index) and self.nonnegative(extent - 1 - index)
+            self._within[key] = inside or self.dead
         return self._within[key]
 
     def describe(self, names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
-from sigmagraph.dims import Func, Size, func, names, substitute
+from sigmagraph.dims import Func, Size, names, of_atom, substitute
 from sigmagraph.ir.kernel.bounds import divisions
 from sigmagraph.ir.kernel.expr import Expr, Index, Load, Var, walk
 from sigmagraph.ir.kernel.kernel import Alloc, Block, Call, For, If, Let, Stmt, Store, statements
@@ -35,7 +35,7 @@ class Mentions:
                 made_from.setdefault(stmt.name, []).extend(e.name for e in walk(stmt.value) if isinstance(e, Var))
                 if isinstance(stmt.value, Index):
                     exact[stmt.name] = substitute(stmt.value.value, exact)
-        self.divisions: tuple[Size, ...] = tuple(func(a.kind, a.args) for a in divided)
+        self.divisions: tuple[Size, ...] = tuple(map(of_atom, divided))
         self.lets = frozenset(_closure(indexing, made_from))
 
     def fresh(self, stem: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import TypeVar
@@ -32,7 +33,7 @@ from sigmagraph.ir.kernel.kernel import (
     statements,
 )
 from sigmagraph.ir.kernel.scalar import SCALARS
-from sigmagraph.ir.text.lexer import Token, TokenStream
+from sigmagraph.ir.text.lexer import DIGITS, Token, TokenStream
 
 _Choice = TypeVar("_Choice", bound=Enum)
 _Element = TypeVar("_Element")
@@ -57,9 +58,12 @@ def parse_kernels(text: str, file: str = "<text>") -> tuple[Kernel, ...]:
     tokens = TokenStream(text, file)
     tokens.header()
     kernels: dict[str, Kernel] = {}
-    while tokens.next.kind != "end" or not kernels:
-        kernel = _KernelParser(tokens, kernels).kernel()
-        kernels[kernel.name] = kernel
+    try:
+        while tokens.next.kind != "end" or not kernels:
+            kernel = _KernelParser(tokens, kernels).kernel()
+            kernels[kernel.name] = kernel
+    except RecursionError:
+        raise tokens.error("the text is nested too deeply") from None
     return tuple(kernels.values())
 
 
@@ -208,7 +212,10 @@ class _KernelParser:
             if sign < 0 or dtype is not DType.BOOL:
                 raise tokens.error("true and false are bools", start, expected=f"{token.text}:bool")
             return Const(token.text == "true", dtype)
-        value = int(token.text) if token.text.isdigit() and not dtype.is_float else float(token.text)
+        whole = token.text.isdigit() and len(token.text) <= DIGITS and not dtype.is_float
+        value = int(token.text) if whole else float(token.text)
+        if token.kind == "number" and math.isinf(value):
+            raise tokens.error("the type has no such value", start, expected=f"inf:{dtype} for infinity")
         if dtype is DType.BOOL:
             raise tokens.error("a number is no bool", start, expected="true:bool or false:bool")
         return self._typed(start, lambda: Const(sign * value, dtype))

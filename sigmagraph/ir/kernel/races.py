@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
-from sigmagraph.dims import Dim, Facts, Size, coefficient, divide_exact, func, names, product, substitute
+from sigmagraph.dims import Dim, Size, coefficient, divide_exact, names, of_atom, product, substitute
+from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.bounds import Range, Scope
 from sigmagraph.ir.kernel.kernel import Buffer, Stmt
 
@@ -76,8 +77,9 @@ def find_race(var: str, extent: Size, outer: Scope, accesses: Sequence[Access]) 
         if _in_cells(loop, outer, group):
             continue
         for first, second in _pairs(group):
-            if not _apart(loop, _Side.of(first, loop), _Side.of(second, loop)):
-                return first, second
+            if _apart(loop, _Side.of(first, loop), _Side.of(second, loop)) or first.scope.dead or second.scope.dead:
+                continue
+            return first, second
     return None
 
 
@@ -227,7 +229,7 @@ def _multiples(size: Dim, g: Size) -> tuple[Size, Size]:
     """The terms that ``g`` divides, and the others."""
     high: Size = 0
     for monomial, c in size.terms:
-        term = c * product(Dim(a) if isinstance(a, str) else func(a.kind, a.args) for a in monomial)
+        term = c * product(map(of_atom, monomial))
         if divide_exact(term, g) is not None:
             high = high + term
     return high, size - high

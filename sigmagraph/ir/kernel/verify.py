@@ -213,7 +213,7 @@ class _Verifier:
                 stmt, "the call does not fit", expected=expected, got=f"{len(dims)} dims, {len(stmt.args)} buffers"
             )
         for dim, name in zip(dims, callee.dims, strict=True):
-            if not place.scope.nonnegative(dim - 1):
+            if not (place.scope.nonnegative(dim - 1) or place.scope.dead):
                 raise self.fail(stmt, f"the dim '{name}' could not be shown to be at least 1", got=dim)
         values = dict(zip(callee.dims, dims, strict=True))
         for view, param in zip(stmt.args, callee.params, strict=True):
@@ -231,7 +231,8 @@ class _Verifier:
             raise self.fail(stmt, f"'{param.name}' has another type", expected=param.dtype, got=buffer.dtype)
         if writes and buffer.role is Role.IN:
             raise self.fail(stmt, f"'{buffer.name}' is read only")
-        if not place.scope.nonnegative(place.scope.resolve(buffer.size) - access.flat - span):
+        room = place.scope.resolve(buffer.size) - access.flat - span
+        if not (place.scope.nonnegative(room) or place.scope.dead):
             raise self.fail(
                 stmt, f"the view of '{buffer.name}' may be too long", expected=f"at most {buffer.size}", got=span
             )

@@ -12,6 +12,7 @@ from sigmagraph.errors import DimError, ParseError
 from sigmagraph.location import Location
 
 VERSION = 1
+DIGITS = 4000  # Python reads a few more, but not any number of them
 
 _TOKEN = re.compile(
     r"""(?P<skip>[ \t\r\n]+|\#[^\n]*)
@@ -138,8 +139,8 @@ class TokenStream:
         """
         sign = -1 if self.accept("-") else 1
         token = self.expect_kind("number", "an integer")
-        if not token.text.isdigit():
-            raise self.error("unexpected number", token, expected="an integer")
+        if not token.text.isdigit() or len(token.text) > DIGITS:
+            raise self.error("unexpected number", token, expected=f"an integer of at most {DIGITS} digits")
         return sign * int(token.text)
 
     def string(self) -> str:

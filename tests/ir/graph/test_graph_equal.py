@@ -9,6 +9,8 @@ from random_graphs import graphs
 
 from sigmagraph.ir.graph.equal import difference, equal
 from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.parser import parse_graph
+from sigmagraph.ops.registry import OPS
 
 HEAD = "graph @g(%x: input f32[n], %w: param f32[n]) -> (y: %y)"
 BODY = "%a = neg(%x) %b = exp(%w) %y = add(%a, %b)"
@@ -71,6 +73,15 @@ def test_groups_are_compared() -> None:
     assert str(difference(one, two)).startswith("groups")
     wide = graph_of(f"{body} fusion @k0 {{ %a }} fusion @k1 {{ %a %b }} }}".replace("fusion @k0 { %a } ", ""))
     assert str(difference(one, wide)).startswith("groups")
+
+
+def test_the_operator_means_structural_equality() -> None:
+    graph = graph_of(f"{HEAD} {{ {BODY} }}")
+    assert graph == parse_graph(str(graph), OPS)
+    assert graph != graph_of(f"{HEAD} {{ {BODY} %z = neg(%y) }}")
+    assert graph != str(graph)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(graph)
 
 
 @settings(max_examples=25, deadline=None)

@@ -60,6 +60,7 @@ def threads(body: str) -> str:
         "for %i in n parallel { if (-%i) { %s[] = 1.0:f32 } }",
         "for %i in n parallel { %s[] when(%i-n+1) = 1.0:f32 }",
         "for %i in n parallel { if (%i-8*(%i//8)-7) { %y[(%i//8)] = 1.0:f32 } }",
+        "for %i in 4*n parallel { if (-1-n) { %s[] = 1.0:f32 } }",
         # its own memory
         "for %i in n parallel { alloc %t: f32[4] local  for %j in 4 { %t[%j] = %x[%i, 0] }  %y[%i] = %t[3] }",
         # threads

@@ -77,6 +77,9 @@ def message(broken: Kernel) -> str:
             "  let %j: i64 = cast(%b, i64)  %t[%j] = 1.0:f32 }"
         ),
         "for %i in 0 { %y[%i] = 1.0:f32 }",
+        "for %i in 0 { %y[n] = 1.0:f32 }",
+        "for %i in n-n*m { %y[n] = 1.0:f32 }",
+        "for %i in n { if (%i-n) { %y[n] = 1.0:f32 } }",
     ],
 )
 def test_accesses_in_bounds(body: str) -> None:

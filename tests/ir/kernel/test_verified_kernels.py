@@ -73,11 +73,11 @@ def run(kernel: Kernel, dims: Mapping[str, int], shuffle: int | None) -> list[An
     return [a.tolist() for a in arrays]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_what_is_verified_runs_in_bounds_and_in_any_order(seed: int) -> None:
     rng = random.Random(seed)
     passed = 0
-    for _ in range(150):
+    for _ in range(80):
         text = random_text(rng)
         kernel = parse_kernel(text)
         try:
@@ -85,7 +85,7 @@ def test_what_is_verified_runs_in_bounds_and_in_any_order(seed: int) -> None:
         except VerifyError:
             continue
         passed += 1
-        for n, m in itertools.product((1, 2, 4, 5), (1, 2, 3)):
+        for n, m in itertools.product((1, 2, 5), (1, 2, 3)):
             in_order = run(kernel, {"n": n, "m": m}, None)
             for shuffle in range(2):
                 assert run(kernel, {"n": n, "m": m}, shuffle) == in_order, text
