@@ -13,7 +13,8 @@ from sigmagraph.dtypes import DType
 from sigmagraph.errors import DifferentiationError, VerifyError
 from sigmagraph.ir.graph.attrs import Attrs
 from sigmagraph.ir.graph.builder import Builder
-from sigmagraph.ir.graph.graph import Graph, Node
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Node
 from sigmagraph.ir.graph.opdef import NotDifferentiable, OpDef
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value

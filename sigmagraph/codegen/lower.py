@@ -11,7 +11,8 @@ from sigmagraph.dtypes import DType
 from sigmagraph.errors import LoweringError
 from sigmagraph.facts import Facts
 from sigmagraph.ir.graph.attrs import Array, Attrs
-from sigmagraph.ir.graph.graph import Graph, Node
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Node
 from sigmagraph.ir.graph.opdef import Trait
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from sigmagraph.codegen.partition import Partition, Task, in_place
 from sigmagraph.dims import Size, evaluate, maximum, names
-from sigmagraph.ir.graph.graph import Graph, Output
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Output
 from sigmagraph.ir.graph.opdef import Trait
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.kernel import Buffer, Kernel

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, TypeAlias, Union
 
-from sigmagraph.ir.graph.graph import Graph, Node, Stage
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Node, Stage
 from sigmagraph.ir.graph.opdef import OpDef, Trait
 from sigmagraph.ir.graph.value import Value
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sigmagraph.dims import Size
-from sigmagraph.ir.graph.graph import Graph, Stage
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Stage
 from sigmagraph.ir.graph.opdef import Trait
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.passes.base import PassContext

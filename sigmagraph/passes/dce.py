@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sigmagraph.ir.graph.graph import Graph, Stage
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Stage
 from sigmagraph.passes.base import PORTS, PassContext, keep, live_nodes, rebuild
 
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from sigmagraph.dtypes import DType
 from sigmagraph.errors import PassError
 from sigmagraph.ir.graph.builder import Builder
-from sigmagraph.ir.graph.graph import Graph, Node, Stage
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Node, Stage
 from sigmagraph.ir.graph.opdef import OpDef, OpKind
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value

@@ -10,7 +10,8 @@ import numpy as np
 from sigmagraph.dims import Dim, Size, evaluate, product
 from sigmagraph.ir.graph.attrs import Array, AttrValue
 from sigmagraph.ir.graph.builder import Builder
-from sigmagraph.ir.graph.graph import Graph, Node, Stage
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Node, Stage
 from sigmagraph.ir.graph.opdef import NDArray, OpKind
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.passes.base import PORTS, PassContext, keep, live_nodes, rebuild

@@ -10,9 +10,11 @@ from typing import ClassVar, TypeAlias
 import networkx as nx
 
 from sigmagraph.dims import Size
+from sigmagraph.errors import PassError
 from sigmagraph.facts import Facts
-from sigmagraph.ir.graph.graph import Graph, Group, Node, Stage
+from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.groups import ROOTS
+from sigmagraph.ir.graph.node import Group, Node, Stage
 from sigmagraph.ir.graph.opdef import OpKind, Trait
 from sigmagraph.ir.kernel.scalar import SCALARS
 from sigmagraph.passes.base import PassContext
@@ -61,7 +63,13 @@ class Fuse:
     depth: int = 60
 
     def run(self, graph: Graph, context: PassContext) -> Graph:
-        """The fused graph, without dead nodes."""
+        """The fused graph, without dead nodes.
+
+        Raises:
+            PassError: the graph has not been decomposed.
+        """
+        if graph.stage is Stage.CAPTURED:
+            raise PassError("a captured graph cannot be fused", expected="a primitive graph", hint="decompose it first")
         graph = Dce().run(graph, context)
         out = graph.copy()
         out.stage = Stage.FUSED

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sigmagraph.errors import ParseError, PassError, SigmaError
-from sigmagraph.ir.graph.graph import Graph, Stage
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Stage
 from sigmagraph.ir.graph.opdef import OpDef
 from sigmagraph.ir.graph.verify import verify_graph
 from sigmagraph.ir.text.lexer import TokenStream

@@ -11,7 +11,8 @@ from sigmagraph.dtypes import DType
 from sigmagraph.errors import PassError
 from sigmagraph.ir.graph.attrs import Array, Attrs
 from sigmagraph.ir.graph.builder import Builder
-from sigmagraph.ir.graph.graph import Graph, Node
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Node
 from sigmagraph.ir.graph.opdef import OpDef, OpKind, Trait
 from sigmagraph.ir.graph.printer import print_node
 from sigmagraph.ir.graph.types import TensorType

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sigmagraph.dtypes import BOOL, DType, Kind
-from sigmagraph.ir.graph.graph import Graph, Stage
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Stage
 from sigmagraph.ir.graph.opdef import OpKind
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.passes.base import PassContext

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sigmagraph.errors import DTypeError, GraphError, ShapeError
-from sigmagraph.ir.graph.graph import Graph, Output, extract
+from sigmagraph.ir.graph.graph import Graph, extract
+from sigmagraph.ir.graph.node import Output
 from sigmagraph.runtime.state import Variable
 from sigmagraph.tensor.tensor import Parameter, Tensor, located
 from sigmagraph.tensor.workspace import here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,25 @@ def sources() -> dict[str, ast.Module]:
 @pytest.fixture(scope="session")
 def imports(sources: dict[str, ast.Module]) -> dict[str, list[str]]:
     """What every module imports, wherever the statement stands: our modules in full, others by their root."""
-    return {name: _imports(tree, sources) for name, tree in sources.items()}
+    return {name: _imports(ast.walk(tree), sources) for name, tree in sources.items()}
 
 
-def _imports(tree: ast.Module, sources: dict[str, ast.Module]) -> list[str]:
+@pytest.fixture(scope="session")
+def imports_at_run_time(sources: dict[str, ast.Module]) -> dict[str, list[str]]:
+    """The same without what only type checkers import."""
+    return {name: _imports(_run_time(tree), sources) for name, tree in sources.items()}
+
+
+def _run_time(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"):
+            yield child
+            yield from _run_time(child)
+
+
+def _imports(nodes: Iterable[ast.AST], sources: dict[str, ast.Module]) -> list[str]:
     found = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import pytest
 
 # Who may import a library that is not for everybody: packages or modules, each with all that is under it.
@@ -55,6 +56,12 @@ def test_imports_only_go_down(root: Path, imports: dict[str, list[str]]) -> None
                 if here and there and there != here and there[0] <= here[0]:
                     broken.append(f"{module} -> {name}")
     assert broken == []
+
+
+def test_no_modules_import_each_other_in_a_circle(imports_at_run_time: dict[str, list[str]]) -> None:
+    graph = nx.DiGraph((module, name) for module, names in imports_at_run_time.items() for name in names)
+    circles = [sorted(found) for found in nx.strongly_connected_components(graph) if len(found) > 1]
+    assert circles == []
 
 
 def test_nobody_inside_imports_the_public_names(imports: dict[str, list[str]]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from graph_checks import check_pass, check_same_numbers, graph_of, run_pass
 
 from sigmagraph.errors import PassError
-from sigmagraph.ir.graph.graph import Stage
+from sigmagraph.ir.graph.node import Stage
 from sigmagraph.ir.graph.opdef import OpKind, OpRegistry
 from sigmagraph.ops.registry import OPS
 from sigmagraph.passes.base import PassContext

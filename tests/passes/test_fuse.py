@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from evaluators import assert_agree, kernels
 from graph_checks import arrays_for, graph_of, run_pass
 
+from sigmagraph.errors import PassError
 from sigmagraph.ir.graph.equal import difference
 from sigmagraph.ir.graph.groups import interfaces
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ops.registry import OPS
+from sigmagraph.passes.base import PassContext
 from sigmagraph.passes.fuse import Fuse
 from sigmagraph.passes.manager import PassManager
 
@@ -252,7 +255,12 @@ def test_interfaces_say_what_is_read_and_written() -> None:
     assert seen == [(None, ["x"], ["t"]), ("y", ["t", "w"], ["y", "z"])]
 
 
-def test_a_graph_with_composites_is_decomposed_first() -> None:
+def test_captured_graphs_are_refused() -> None:
+    with pytest.raises(PassError, match="captured graph cannot be fused"):
+        Fuse().run(graph_of("graph @g() -> () { }"), PassContext(OPS))
+
+
+def test_the_manager_decomposes_before_it_fuses() -> None:
     graph = graph_of("graph @g(%x: input f32[n]) -> (y: %y) { %y = square(%x) }")
     manager = PassManager((Fuse(),), OPS, verify=True)
     assert [n.op.name for n in manager.run(graph).nodes()] == ["input", "mul"]

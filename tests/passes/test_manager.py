@@ -9,7 +9,8 @@ import pytest
 from graph_checks import graph_of
 
 from sigmagraph.errors import PassError, VerifyError
-from sigmagraph.ir.graph.graph import Graph, Stage
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Stage
 from sigmagraph.ops.registry import OPS
 from sigmagraph.passes.base import PassContext, Repeat
 from sigmagraph.passes.canonicalize import Canonicalize

@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from random_graphs import graphs
 
 from sigmagraph.ir.graph.equal import difference
-from sigmagraph.ir.graph.graph import Graph, Stage
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Stage
+from sigmagraph.ir.graph.printer import print_graph
 from sigmagraph.ops.registry import OPS
 from sigmagraph.passes.base import Pass, PassContext
 from sigmagraph.passes.canonicalize import Canonicalize
@@ -68,5 +70,6 @@ def test_the_standard_pipeline_keeps_the_meaning_and_comes_to_rest(graph: Graph)
     manager = PassManager(STANDARD, OPS, verify=True)
     out = manager.run(graph)
     check_same_numbers(graph, out, exact=False, seeds=2)
+    assert print_graph(PassManager(STANDARD, OPS).run(graph)) == print_graph(out)
     rounds = [s for s in manager.steps if s.name == "simplify"]
     assert not rounds[-1].changed

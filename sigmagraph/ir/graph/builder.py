@@ -8,7 +8,8 @@ from typing import Any
 from sigmagraph.dtypes import DType
 from sigmagraph.errors import GraphError, SigmaError
 from sigmagraph.ir.graph.attrs import Array
-from sigmagraph.ir.graph.graph import Graph, Node
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Node
 from sigmagraph.ir.graph.opdef import OpDef
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value

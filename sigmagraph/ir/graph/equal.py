@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from sigmagraph.ir.graph.graph import Graph, Node
+from sigmagraph.ir.graph.node import Node
 from sigmagraph.ir.graph.printer import print_node
 from sigmagraph.ir.graph.value import Value
+
+if TYPE_CHECKING:
+    from sigmagraph.ir.graph.graph import Graph
 
 
 def equal(a: Graph, b: Graph) -> bool:

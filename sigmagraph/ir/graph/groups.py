@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sigmagraph.ir.graph.graph import Graph, Group, Node
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Group, Node
 from sigmagraph.ir.graph.opdef import OpKind
 from sigmagraph.ir.graph.value import Value
 

@@ -12,7 +12,8 @@ from sigmagraph.dims import Dim, evaluate
 from sigmagraph.errors import InputError, VerifyError
 from sigmagraph.ir.bind import bind_dims
 from sigmagraph.ir.graph.attrs import Attrs, AttrValue
-from sigmagraph.ir.graph.graph import Graph, Node
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Node
 from sigmagraph.ir.graph.opdef import NDArray
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value

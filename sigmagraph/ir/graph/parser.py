@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sigmagraph.dims import evaluate, product
+from sigmagraph.dims import Size, evaluate, names, product
 from sigmagraph.dtypes import BOOL, DType
 from sigmagraph.errors import ParseError, SigmaError, VerifyError
 from sigmagraph.ir.graph.attrs import Array, AttrValue
-from sigmagraph.ir.graph.graph import Graph, Group, Stage
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Group, Stage
 from sigmagraph.ir.graph.opdef import OpDef
 from sigmagraph.ir.graph.printer import NAME, WORDS
 from sigmagraph.ir.graph.types import TensorType
@@ -21,6 +22,7 @@ from sigmagraph.ir.text.lexer import Token, TokenStream
 from sigmagraph.location import UNKNOWN, Location
 
 _Item = TypeVar("_Item")
+_LARGEST = 1 << 31
 
 
 def parse_graph(text: str, registry: Mapping[str, OpDef], file: str = "<text>") -> Graph:
@@ -31,7 +33,10 @@ def parse_graph(text: str, registry: Mapping[str, OpDef], file: str = "<text>") 
     """
     tokens = TokenStream(text, file)
     tokens.header()
-    graph = _GraphParser(tokens, registry).graph()
+    try:
+        graph = _GraphParser(tokens, registry).graph()
+    except RecursionError:
+        raise tokens.error("the text is nested too deeply here") from None
     if tokens.next.kind != "end":
         raise tokens.error("there is more text behind the graph", expected="the end of the text")
     return graph
@@ -203,7 +208,13 @@ class _GraphParser:
         return tuple(out)
 
     def _type(self) -> TensorType:
-        return TensorType(self.tokens.dtype(), self.tokens.sizes("[", "]"))
+        start = self.tokens.next
+        type_ = TensorType(self.tokens.dtype(), self.tokens.sizes("[", "]"))
+        for size in type_.shape:
+            if isinstance(size, int) and size < 0:
+                raise self.tokens.error("a size is negative", start, expected="at least 0")
+            _check_names(self.tokens, start, size)
+        return type_
 
     def _location(self) -> Location:
         return self.tokens.location() if self.tokens.at("loc") else UNKNOWN
@@ -264,7 +275,15 @@ def parse_attr(tokens: TokenStream) -> AttrValue:
     number = tokens.ahead() if token.text == "-" else token
     if number.text in ("inf", "nan") or (number.kind == "number" and not number.text.isdigit()):
         return _float(tokens)
-    return tokens.size()
+    size = tokens.size()
+    _check_names(tokens, token, size)
+    return size
+
+
+def _check_names(tokens: TokenStream, start: Token, size: Size) -> None:
+    """Refuse the loop variables of kernels."""
+    if any(name.startswith("%") for name in names(size)):
+        raise tokens.error("a size speaks of a value", start, expected="names of dims, without %")
 
 
 def _word(tokens: TokenStream) -> AttrValue:
@@ -302,12 +321,13 @@ def _array(tokens: TokenStream) -> Array:
     shape = tuple(evaluate(s, {}) for s in sizes)
     tokens.expect("[")
     count = evaluate(product(shape), {})
+    if count * dtype.itemsize > _LARGEST:
+        raise tokens.error("the array is too large", start, expected=f"at most {_LARGEST} bytes")
     values = _items(tokens, lambda t: _element(t, dtype))
-    if len(values) == 1 and count > 1:
-        values *= count
-    if len(values) != count:
+    repeat = count if len(values) == 1 else 1
+    if len(values) * repeat != count:
         raise tokens.error("the array has another number of elements", start, expected=count)
-    return Array(dtype, shape, b"".join(values))
+    return Array(dtype, shape, b"".join(values) * repeat)
 
 
 def _element(tokens: TokenStream, dtype: DType) -> bytes:

@@ -6,17 +6,21 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sigmagraph.dims import Dim
 from sigmagraph.dtypes import BF16, F64, DType
 from sigmagraph.ir.graph.attrs import Array, Attrs, AttrValue
-from sigmagraph.ir.graph.graph import Graph, Node, Stage
+from sigmagraph.ir.graph.node import Node, Stage
 from sigmagraph.ir.graph.opdef import Trait
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.text.lexer import VERSION
 from sigmagraph.ir.text.writer import location, number, string
+
+if TYPE_CHECKING:
+    from sigmagraph.ir.graph.graph import Graph
 
 WORDS = frozenset({"true", "false", "inf", "nan", "dense", *map(str, DType)})
 """Words that mean something else than a dim where an attribute stands."""

@@ -8,8 +8,9 @@ from typing import Any, NoReturn
 import networkx as nx
 
 from sigmagraph.errors import SigmaError, VerifyError
-from sigmagraph.ir.graph.graph import Graph, Node, Stage
+from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.groups import ROOTS, interfaces
+from sigmagraph.ir.graph.node import Node, Stage
 from sigmagraph.ir.graph.opdef import OpKind, Trait
 from sigmagraph.ir.graph.printer import print_node
 from sigmagraph.ir.graph.value import Value

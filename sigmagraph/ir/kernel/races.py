@@ -53,7 +53,7 @@ class Access:
     @property
     def coordinates(self) -> tuple[Size, ...]:
         """Index expressions each of which tells elements apart: one an axis, last the flat index."""
-        return (*self.index, self.flat)
+        return (self.flat,) if len(self.index) == 1 else (*self.index, self.flat)
 
 
 def find_race(var: str, extent: Size, outer: Scope, accesses: Sequence[Access]) -> tuple[Access, Access] | None:
@@ -193,36 +193,53 @@ def _apart(loop: _Loop, first: _Side, second: _Side) -> bool:
         },
         (*loop.assume, *first.assume, *later.assume),
     )
-    if any(facts.nonnegative(-1 * a - 1) for a in (*first.assume, *later.assume)):
-        return True  # one of the two is not made
+    ahead = [b - a for a, b in zip(first.coordinates, later.coordinates, strict=True)]
     if first.span == later.span == 1:
-        return any(_nonzero(b - a, facts, _SPLITS) for a, b in zip(first.coordinates, later.coordinates, strict=True))
-    ahead = later.coordinates[-1] - first.coordinates[-1]
-    return facts.nonnegative(ahead - first.span) or facts.nonnegative(-1 * ahead - later.span)
+        different = any(_nonzero(size, delta, facts, _SPLITS) for size in ahead)
+    else:
+        different = facts.nonnegative(ahead[-1] - first.span) or facts.nonnegative(-1 * ahead[-1] - later.span)
+    # Else one of the two may be impossible.
+    return different or any(facts.nonnegative(-1 * a - 1) for a in (*first.assume, *later.assume))
 
 
-def _nonzero(difference: Size, facts: Facts, splits: int) -> bool:
+def _nonzero(size: Size, delta: str, facts: Facts, splits: int) -> bool:
     """Whether an expression is never zero; where it is ``g*a + b`` with ``-g < b < g``, neither are both a and b."""
-    if facts.nonnegative(difference - 1) or facts.nonnegative(-1 * difference - 1):
+    if isinstance(size, int):
+        return size != 0
+    split = coefficient(size, delta) if splits and delta in names(size) else None
+    scales = _scales(size, facts) if split else []
+    # A scale above that of delta is tried first: below it, in b, delta is likely to stand alone.
+    above = [g for g in scales if split and _exceeds(g, split[0])]
+    if any(_nonzero_at(g, size, delta, facts, splits) for g in above):
         return True
-    if isinstance(difference, int) or not splits:
+    if facts.nonnegative(size - 1) or facts.nonnegative(-1 * size - 1):
+        return True
+    return any(_nonzero_at(g, size, delta, facts, splits) for g in scales if g not in above)
+
+
+def _nonzero_at(g: Size, size: Dim, delta: str, facts: Facts, splits: int) -> bool:
+    high, low = _multiples(size, g)
+    if high == 0 or low == 0 or not (facts.less(low, g) and facts.less(-1 * low, g)):
         return False
-    for g in _scales(difference, facts):
-        high, low = _multiples(difference, g)
-        if high == 0 or low == 0 or not (facts.less(low, g) and facts.less(-1 * low, g)):
-            continue
-        quotient = divide_exact(high, g)
-        if quotient is not None and (_nonzero(low, facts, splits - 1) or _nonzero(quotient, facts, splits - 1)):
-            return True
-    return False
+    quotient = divide_exact(high, g)
+    return _nonzero(low, delta, facts, splits - 1) or (
+        quotient is not None and _nonzero(quotient, delta, facts, splits - 1)
+    )
 
 
-def _scales(size: Dim, facts: Facts) -> Iterator[Size]:
+def _exceeds(g: Size, slope: Size) -> bool:
+    """Whether a scale is, or may be, greater than a slope without its sign."""
+    return not isinstance(g, int) or not isinstance(slope, int) or g > abs(slope)
+
+
+def _scales(size: Dim, facts: Facts) -> list[Size]:
     """The coefficients of an expression seen as a polynomial in the loop variables, without their signs."""
+    found: dict[Size, None] = {}
     for monomial, c in size.terms:
         g = product((abs(c), *(Dim(a) for a in monomial if isinstance(a, str) and not a.startswith("%"))))
-        if g != 1 and facts.less(0, g):
-            yield g
+        if g != 1:
+            found[g] = None
+    return [g for g in found if facts.less(0, g)]
 
 
 def _multiples(size: Dim, g: Size) -> tuple[Size, Size]:

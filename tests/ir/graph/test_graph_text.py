@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from random_graphs import graphs
 
-from sigmagraph.dims import Dim, maximum, minimum
+from sigmagraph.dims import Dim, Size, maximum, minimum
 from sigmagraph.dtypes import BF16, BOOL, F16, F32, F64, I8, I32, I64, U8, DType
 from sigmagraph.ir.graph.attrs import Array, Attrs, AttrValue
 from sigmagraph.ir.graph.builder import Builder
 from sigmagraph.ir.graph.equal import difference
-from sigmagraph.ir.graph.graph import Graph, Group, Stage
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Group, Stage
 from sigmagraph.ir.graph.opdef import OpDef, OpKind, OpRegistry
 from sigmagraph.ir.graph.parser import parse_attr, parse_graph
 from sigmagraph.ir.graph.printer import canonical_text, print_attr, print_graph
@@ -155,17 +156,21 @@ graph @g(%x: input f32[n]) -> (y: %1, z: %0#1) {
 # ---- attributes and constants
 
 atoms = st.sampled_from(["n", "m", "f32", "inf", "min", "true", "dense", "nan", "x.y", "_"]).map(Dim)
-dims = st.recursive(
-    atoms,
-    lambda inner: st.one_of(
+
+
+def _compound(inner: st.SearchStrategy[Size]) -> st.SearchStrategy[Size]:
+    return st.one_of(
+        inner,
         st.tuples(inner, inner, st.integers(-3, 3)).map(lambda t: t[2] - t[0] * t[1]),
         st.tuples(inner, st.integers(2, 5)).map(lambda t: t[0] // t[1]),
         st.tuples(inner, inner).map(lambda t: minimum(*t) - maximum(t[0], 3)),
-    ),
-    max_leaves=4,
-)
+    )
+
+
+dims = _compound(_compound(atoms))
 atomic = st.one_of(st.integers(), st.floats(), st.booleans(), st.text(max_size=8), st.sampled_from(DType), dims)
-attributes = st.recursive(atomic, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=6)
+lists = st.lists(atomic, max_size=3).map(tuple)
+attributes = st.one_of(atomic, lists, st.lists(lists, max_size=3).map(tuple))
 
 
 def read_back(value: AttrValue) -> AttrValue:

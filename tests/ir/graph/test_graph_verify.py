@@ -11,7 +11,8 @@ from graph_checks import graph_of
 from sigmagraph.dtypes import F32, F64
 from sigmagraph.errors import VerifyError
 from sigmagraph.ir.graph.attrs import Attrs
-from sigmagraph.ir.graph.graph import Graph, Group, Node, Output, Stage
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.node import Group, Node, Output, Stage
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.graph.verify import verify_graph

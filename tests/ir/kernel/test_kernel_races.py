@@ -41,6 +41,8 @@ def threads(body: str) -> str:
         # lanes of their own
         "alloc %a: f32[32] local  for %v in 16 vectorized { %a[%v] = 0.0:f32  %a[%v+16] = %a[%v] }",
         "alloc %a: f32[8] local  for %v in 4 vectorized { %a[2*%v] = 0.0:f32  %a[2*%v+1] = %a[2*%v] }",
+        "alloc %a: f32[2,8] local  for %v in 8 vectorized { %a[0, %v] = 0.0:f32  %a[1, 7-%v] = %a[1, 7-%v] }",
+        "for %i in n parallel { for %j in 4 { %z[0, 0] when(n-2-%i, -%j, %i, -%i) = 1.0:f32 } }",
         # columns of a flat matrix
         "for %j in m parallel { for %i in n { %f[%i*m+%j] = 1.0:f32 } }",
         "for %p in ((m+7)//8) parallel { for %i in n { for %j in min(8, m-8*%p) { %f[%i*m+8*%p+%j] = 1.0:f32 } } }",
