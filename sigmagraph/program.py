@@ -99,12 +99,12 @@ class CompiledFunction:
         """
         if positional:
             arrays = self._named(positional, arrays)
+        if len(arrays) != len(self._names):
+            raise self._mismatch(arrays)
         try:
             ordered = [arrays[name] for name in self._names]
         except KeyError:
             raise self._mismatch(arrays) from None
-        if len(arrays) != len(ordered):
-            raise self._mismatch(arrays)
         return self.executor.run(ordered)
 
     def _named(self, positional: tuple[Any, ...], arrays: Mapping[str, Any]) -> dict[str, Any]:

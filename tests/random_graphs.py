@@ -29,17 +29,18 @@ Draw = Callable[..., Any]
 class _Grower:
     """Appends one random node after the other; every step names the values it may take."""
 
-    def __init__(self, draw: Draw, composites: bool) -> None:
+    def __init__(self, draw: Draw, composites: bool, params: bool) -> None:
         self.draw = draw
         self.graph = Graph("random")
         self.build = Builder(self.graph, OPS)
+        add = self.graph.add_param if params else self.graph.add_input
         self.values = [
             self.graph.add_input("x", TensorType(F32, (N, 3))),
             self.graph.add_input("i", TensorType(I32, (N,))),
-            self.graph.add_param("1-dense.weights", TensorType(F32, (3, 5))),
-            self.graph.add_param("s", TensorType(F32, ())),
-            self.graph.add_param("v", TensorType(F32, (1, 3))),
-            self.graph.add_param("key", TensorType(I64, (2,))),
+            add("1-dense.weights", TensorType(F32, (3, 5))),
+            add("s", TensorType(F32, ())),
+            add("v", TensorType(F32, (1, 3))),
+            add("key", TensorType(I64, (2,))),
         ]
         self.steps = [
             self.unary, self.binary, self.binary, self.number, self.compare, self.select, self.cast, self.reduce,
@@ -193,9 +194,15 @@ class _Grower:
 
 
 @st.composite
-def graphs(draw: Draw, *, composites: bool = False, nodes: int = 14) -> Graph:
-    """A graph with symbolic dims, all kinds of ops, shared values, dead nodes and several outputs."""
-    grower = _Grower(draw, composites)
+def graphs(draw: Draw, *, composites: bool = False, params: bool = True, nodes: int = 14) -> Graph:
+    """A graph with symbolic dims, all kinds of ops, shared values, dead nodes and several outputs.
+
+    Args:
+        composites: whether there are composites.
+        params: whether some ports are parameters; else all are inputs.
+        nodes: greatest number of nodes besides ports.
+    """
+    grower = _Grower(draw, composites, params)
     for _ in range(draw(st.integers(1, nodes))):
         grower.step()
     graph = grower.graph
@@ -204,6 +211,6 @@ def graphs(draw: Draw, *, composites: bool = False, nodes: int = 14) -> Graph:
         assert value is not None
         graph.add_output(f"y{number}", value)
     updated = grower.pick(lambda t: t == graph.type(graph.port("s").outputs[0]))
-    if updated is not None and draw(st.booleans()):
+    if params and updated is not None and draw(st.booleans()):
         graph.add_output("s'", updated, "s")
     return graph

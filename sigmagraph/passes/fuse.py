@@ -13,7 +13,7 @@ from sigmagraph.dims import Size
 from sigmagraph.errors import PassError
 from sigmagraph.facts import Facts
 from sigmagraph.ir.graph.graph import Graph
-from sigmagraph.ir.graph.groups import ROOTS
+from sigmagraph.ir.graph.groups import ROOTS, keeps_index
 from sigmagraph.ir.graph.node import Group, Node, Stage
 from sigmagraph.ir.graph.opdef import OpKind, Trait
 from sigmagraph.ir.kernel.scalar import SCALARS
@@ -170,7 +170,7 @@ class _Fusion:
         """Whether a node is stored whatever reads it."""
         if node.id in self.returned or node.op.kind is OpKind.OPAQUE or len(node.types) > 1:
             return True
-        return depth > self.options.depth or (rooted and not all(map(_passes, self.users[node.id])))
+        return depth > self.options.depth or (rooted and not all(map(keeps_index, self.users[node.id])))
 
     def _grows(self, reader: Node, node: int) -> bool:
         """Whether a reader may want elements of a node more than once."""
@@ -199,7 +199,7 @@ class _Fusion:
         for user in self.users[node.id]:
             here = frozenset({user.id})
             for group, at in self._places_of(user.id).items():
-                out[group] = out.get(group, frozenset()) | (at if _passes(user) else here)
+                out[group] = out.get(group, frozenset()) | (at if keeps_index(user) else here)
         return out
 
     def _places_of(self, node: int) -> _Places:
@@ -251,7 +251,7 @@ class _Fusion:
             return False
         for user in outside:
             others = [n for n in _operands(user) if n != node.id]
-            if user.id in self.home or host in self.places[user.id] or not _passes(user):
+            if user.id in self.home or host in self.places[user.id] or not keeps_index(user):
                 return False
             if user.types[0].shape != host.shape or not all(map(self._is_free, others)):
                 return False
@@ -277,7 +277,7 @@ class _Fusion:
             return
         self.places[node] = {**self.places[node], group: self.places[node].get(group, frozenset()) | at}
         for operand in _operands(self.nodes[node]):
-            self._add_place(operand, group, at if _passes(self.nodes[node]) else frozenset({node}))
+            self._add_place(operand, group, at if keeps_index(self.nodes[node]) else frozenset({node}))
 
     # ---- the groups themselves
 
@@ -319,11 +319,6 @@ _ARRAYS = frozenset({Trait.INPUT, Trait.PARAMETER, Trait.CONSTANT})
 
 def _operands(node: Node) -> tuple[int, ...]:
     return tuple(dict.fromkeys(v.node for v in node.inputs))
-
-
-def _passes(node: Node) -> bool:
-    """Whether each element of the result stands where those of the operands stand that it is made of."""
-    return node.op.kind is OpKind.ELEMENTWISE or Trait.ROW_MAJOR in node.op.traits
 
 
 def _own_cost(node: Node) -> float:

@@ -21,20 +21,26 @@ def aligned_bytes(size: int) -> np.ndarray[Any, Any]:
     return raw[start : start + size]
 
 
+_HEAD = object.__basicsize__
+_pointer_at = ctypes.c_void_p.from_address
+
+
 def address_of(array: np.ndarray[Any, Any]) -> int:
     """The address of an array's first element.
 
     ``ndarray.ctypes`` takes over a microsecond. The address stands right behind the object's head, which is part of
     NumPy's binary interface; where that is not so, the slow way is taken.
     """
-    if _DATA_FOLLOWS_HEAD:
-        return ctypes.c_void_p.from_address(id(array) + _HEAD).value or 0
+    return _pointer_at(id(array) + _HEAD).value  # type: ignore[return-value]  # arrays have an address
+
+
+def _slow_address_of(array: np.ndarray[Any, Any]) -> int:
     return int(array.ctypes.data)
 
 
-_HEAD = object.__basicsize__
 _PROBE = np.zeros(1)
-_DATA_FOLLOWS_HEAD = ctypes.c_void_p.from_address(id(_PROBE) + _HEAD).value == _PROBE.ctypes.data
+if address_of(_PROBE) != _PROBE.ctypes.data:
+    address_of = _slow_address_of
 
 
 class Variable:

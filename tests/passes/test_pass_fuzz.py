@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graph_checks import check_same_numbers, run_pass
+from evaluators import kernels
+from graph_checks import arrays_for, assert_same, check_same_numbers, run_pass
 from hypothesis import HealthCheck, given, settings
 from random_graphs import graphs
 
+from sigmagraph.errors import DimError
 from sigmagraph.ir.graph.equal import difference
 from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.graph.node import Stage
 from sigmagraph.ir.graph.printer import print_graph
 from sigmagraph.ops.registry import OPS
@@ -62,6 +65,22 @@ def test_fuse_keeps_the_nodes(merge: bool, graph: Graph) -> None:
     assert out.stage is Stage.FUSED
     out.stage, out.groups = Stage.PRIMITIVE, ()
     assert difference(Dce().run(graph, PassContext(OPS)), out) is None
+
+
+@pytest.mark.parametrize("fuse", [Fuse(), Fuse(recompute=0, spread=0, depth=2)], ids=["usual", "tight"])
+@quick
+@given(graph=graphs(params=False, nodes=20))
+def test_kernels_of_groups_compute_what_the_graph_says(fuse: Fuse, graph: Graph) -> None:
+    graph.stage = Stage.PRIMITIVE
+    for n in (4, 1):
+        inputs = arrays_for(graph, graph.inputs, n, {"n": n})
+        try:
+            expected = interpret(graph, inputs)
+        except DimError:  # not for these sizes
+            continue
+        actual = kernels((fuse,))(graph, inputs)
+        for name, array in expected.items():
+            assert_same(actual[name], array, exact=False)
 
 
 @quick

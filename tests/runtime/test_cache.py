@@ -16,6 +16,7 @@ from sigmagraph.runtime.profile import snapshot
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SIGMAGRAPH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SIGMAGRAPH_THREADS", "1")  # the code of thread pools has an entry of its own
     return tmp_path / "cache"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.node import Group, Node
-from sigmagraph.ir.graph.opdef import OpKind
+from sigmagraph.ir.graph.opdef import OpKind, Trait
 from sigmagraph.ir.graph.value import Value
 
 ROOTS = (OpKind.REDUCTION, OpKind.CONTRACTION)
@@ -27,6 +27,11 @@ class Interface:
     root: Node | None
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
+
+
+def keeps_index(node: Node) -> bool:
+    """Whether each element of the result stands where the elements of the operands stand that it is made of."""
+    return node.op.kind is OpKind.ELEMENTWISE or Trait.ROW_MAJOR in node.op.traits
 
 
 def interfaces(graph: Graph) -> tuple[Interface, ...]:

@@ -9,7 +9,7 @@ import networkx as nx
 
 from sigmagraph.errors import SigmaError, VerifyError
 from sigmagraph.ir.graph.graph import Graph
-from sigmagraph.ir.graph.groups import ROOTS, interfaces
+from sigmagraph.ir.graph.groups import ROOTS, interfaces, keeps_index
 from sigmagraph.ir.graph.node import Node, Stage
 from sigmagraph.ir.graph.opdef import OpKind, Trait
 from sigmagraph.ir.graph.printer import print_node
@@ -122,9 +122,11 @@ class _Checker:
         self._unique([o.updates for o in graph.outputs if o.updates is not None], "updates of one parameter")
 
     def _unique(self, names: list[str], what: str) -> None:
+        seen: set[str] = set()
         for name in names:
-            if names.count(name) > 1:
+            if name in seen:
                 self._fail(f"there are two {what} called '{name}'")
+            seen.add(name)
 
     # ---- groups
 
@@ -179,12 +181,22 @@ class _Checker:
             if node.id in seen or any(v.node in inside and v.node not in seen for v in node.inputs):
                 self._fail(f"the members of the group '{name}' are not in topological order", node)
             seen.add(node.id)
-        roots = [n for n in members if n.op.kind in ROOTS]
-        if len(roots) > 1:
-            self._fail(f"the group '{name}' has two reductions or contractions", roots[1], expected="at most one")
         opaque = next((n for n in members if n.op.kind is OpKind.OPAQUE), None)
         if opaque is not None and len(members) > 1:
             self._fail(f"the group '{name}' fuses an op that can only stand alone", opaque)
+        self._epilogue(name, members)
+
+    def _epilogue(self, name: str, members: list[Node]) -> None:
+        """There is one root at most, and what follows it in the group needs its elements in their places."""
+        rooted: set[int] = set()
+        for node in members:
+            follows = any(v.node in rooted for v in node.inputs)
+            if node.op.kind in ROOTS and rooted:
+                self._fail(f"the group '{name}' has two reductions or contractions", node, expected="at most one")
+            if follows and not keeps_index(node):
+                self._fail(f"the group '{name}' reads what it reduces at other indices", node)
+            if follows or node.op.kind in ROOTS:
+                rooted.add(node.id)
 
     # ---- errors
 

@@ -10,6 +10,7 @@ from typing import TypeAlias, Union
 
 from sigmagraph.dims import Size, product
 from sigmagraph.dtypes import DType
+from sigmagraph.errors import VerifyError
 from sigmagraph.ir.kernel.expr import Expr
 from sigmagraph.location import Location
 
@@ -192,8 +193,16 @@ class Kernel:
     provenance: tuple[Location, ...] = ()
 
     def callee(self, name: str) -> Kernel:
-        """The callee of that name."""
-        return next(k for k in self.callees if k.name == name)
+        """The callee of that name.
+
+        Raises:
+            VerifyError: there is none.
+        """
+        found = next((k for k in self.callees if k.name == name), None)
+        if found is None:
+            names = ", ".join(k.name for k in self.callees)
+            raise VerifyError(f"'@{self.name}' has no callee '@{name}'", expected=names)
+        return found
 
 
 def statements(block: Block) -> Iterator[Stmt]:

@@ -188,9 +188,7 @@ class _Structure:
     def call(self, stmt: Call, path: Sequence[Stmt]) -> None:
         if _is_vectorized(path):
             raise self.fail(stmt, "a vectorized loop calls nothing")
-        callee = next((k for k in self.kernel.callees if k.name == stmt.kernel), None)
-        if callee is None:
-            raise self.fail(stmt, "there is no such callee", expected=", ".join(k.name for k in self.kernel.callees))
+        callee = self.kernel.callee(stmt.kernel)
         if self.kernel.stage is KernelStage.LEGAL and callee.stage is not KernelStage.LEGAL:
             raise self.fail(stmt, "the callee of a legal kernel is not legal", got=callee.stage.value)
         for inner in statements(callee.body):

@@ -9,7 +9,7 @@ import pytest
 from graph_checks import graph_of
 
 from sigmagraph.dtypes import F32, F64
-from sigmagraph.errors import VerifyError
+from sigmagraph.errors import ParseError, VerifyError
 from sigmagraph.ir.graph.attrs import Attrs
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.node import Group, Node, Output, Stage
@@ -203,6 +203,14 @@ def test_a_value_that_is_stored_is_computed_once() -> None:
         verify_graph(graph)
 
 
+def test_what_is_reduced_is_not_read_back_in_the_same_group() -> None:
+    with pytest.raises(ParseError, match="reads what it reduces at other indices"):
+        graph_of("""graph @g stage(fused) (%x: input f32[n,3]) -> (y: %y) {
+          %m = reduce_max(%x) {axes = [1], keepdims = true} %b = broadcast(%m) {shape = [n, 3]} %y = sub(%x, %b)
+          fusion @k0 { %m %b %y }
+        }""")
+
+
 def test_groups_belong_to_fused_graphs() -> None:
     graph = graph_of(FUSED)
     graph.stage = Stage.PRIMITIVE
@@ -218,7 +226,7 @@ def test_group_names_differ() -> None:
 
 
 def test_expensive_nodes_are_computed_once() -> None:
-    with pytest.raises(Exception, match="must be computed once is in several groups"):
+    with pytest.raises(ParseError, match="must be computed once is in several groups"):
         graph_of("""graph @g stage(fused) (%k: param i64[2]) -> (a: %a, b: %b) {
           %r = random_bits(%k) {stream = 1, shape = [n, 3]} %a = reduce_sum(%r) {axes = [0]} %b = reduce_sum(%r) {axes = [1]}
           fusion @k0 { %r %a } fusion @k1 { %r %b }

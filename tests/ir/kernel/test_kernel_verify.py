@@ -295,7 +295,7 @@ def test_callees_stand_before_their_callers() -> None:
     verify_kernel(outer)
     assert "callees of '@middle' do not stand before it" in message(replace(outer, callees=(middle, inner)))
     assert "a callee stands twice" in message(replace(outer, callees=(inner, middle, inner)))
-    assert "there is no such callee" in message(replace(outer, callees=()))
+    assert "'@outer' has no callee '@middle'" in message(replace(outer, callees=()))
 
 
 def test_kernels_of_one_program_have_different_names() -> None:
