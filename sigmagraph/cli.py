@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import typer
 
-from sigmagraph.driver import cache_folder, compile_graph
+from sigmagraph.driver import compile_graph
 from sigmagraph.errors import FileFormatError, InputError, PassError, SigmaError
 from sigmagraph.ir.graph.graph import Graph, iter_updates
 from sigmagraph.ir.graph.parser import parse_graph
@@ -21,6 +21,7 @@ from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.kernel.parser import parse_kernels
 from sigmagraph.ir.kernel.printer import print_kernels
 from sigmagraph.ir.kernel.verify import verify_kernels
+from sigmagraph.loader import cache_folder
 from sigmagraph.ops.registry import OPS
 from sigmagraph.options import CompileOptions, as_target, from_environment
 from sigmagraph.passes.manager import PassManager, Step, parse_pipeline

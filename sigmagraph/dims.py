@@ -334,6 +334,14 @@ def product(sizes: Iterable[Size]) -> Size:
     return out
 
 
+def total(sizes: Iterable[Size]) -> Size:
+    """The sum of sizes; 0 for none."""
+    out: Size = 0
+    for size in sizes:
+        out = out + size
+    return out
+
+
 def names(size: Size) -> tuple[str, ...]:
     """The names in an expression, each once, sorted."""
     found: set[str] = set()

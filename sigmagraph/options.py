@@ -32,15 +32,17 @@ class Target:
 def as_target(value: Target | str) -> Target:
     """A target from its text form: ``cpu``, ``cpu:1`` (one thread), ``cpu:2``.
 
+    Whether there is a target of that kind is found out when something is compiled for it.
+
     Raises:
-        OptionError: the text names no target.
+        OptionError: the text has another form.
     """
     if isinstance(value, Target):
         return value
-    kind, _, rest = value.partition(":")
-    if kind != "cpu" or (rest and not rest.isdigit()):
-        raise OptionError("there is no such target", expected="cpu or cpu:THREADS", got=repr(value))
-    return Target("cpu", threads=int(rest or 0))
+    kind, colon, threads = value.partition(":")
+    if not kind.isidentifier() or (colon and not (threads.isdigit() and int(threads) > 0)):
+        raise OptionError("this is no target", expected="cpu or cpu:THREADS", got=repr(value))
+    return Target(kind, threads=int(threads or 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sigmagraph.codegen.partition import Partition, Task, in_place
-from sigmagraph.dims import Size, evaluate, maximum, names
+from sigmagraph.dims import Size, evaluate, maximum, names, total
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.node import Output
 from sigmagraph.ir.graph.opdef import Trait
 from sigmagraph.ir.graph.value import Value
-from sigmagraph.ir.kernel.kernel import Buffer, Kernel
-from sigmagraph.ir.plan import Copy, Launch, Place, Plan, Port, Requirement, Step
+from sigmagraph.ir.kernel.kernel import Alloc, Buffer, Kernel, Space, statements
+from sigmagraph.ir.plan import Copy, Launch, Place, Plan, Port, Requirement, Step, align
 
 NOMINAL = 64  # what a dim is taken to be where sizes must be compared
 
@@ -33,7 +33,6 @@ def plan_memory(
     kernels: Mapping[str, Kernel],
     dims: Sequence[str],
     requirements: Sequence[Requirement],
-    scratch: Size,
 ) -> Plan:
     """The plan of a program.
 
@@ -43,7 +42,6 @@ def plan_memory(
         kernels: the legal kernel of each compute, by name; parameters beyond the compute's are temporary.
         dims: names of the symbolic dims.
         requirements: checked at each call.
-        scratch: bytes of scratch memory per thread.
     """
     planner = _Planner(graph, partition, kernels)
     steps = planner.run()
@@ -54,11 +52,17 @@ def plan_memory(
         tuple(_port(graph, o.value, o.name) for o in planner.results),
         tuple(_port(graph, v, graph.node(v).name) for v in graph.params),
         tuple(slot.size for slot in planner.slots),
-        scratch,
+        maximum(0, *(scratch_bytes(k) for k in kernels.values())),
         tuple(_constant_bytes(graph, v) for v in partition.constants),
         tuple(requirements),
         steps,
     )
+
+
+def scratch_bytes(kernel: Kernel) -> Size:
+    """Bytes of scratch memory that each thread needs for a kernel; its buffers lie behind each other."""
+    buffers = [s.buffer for s in statements(kernel.body) if isinstance(s, Alloc) and s.buffer.space is Space.SCRATCH]
+    return total(align(b.size * b.dtype.itemsize) for b in buffers)
 
 
 def _port(graph: Graph, value: Value, name: str) -> Port:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sigmagraph.dims import Dim, Func, Size, evaluate, func, product
+from sigmagraph.dims import Dim, Func, Size, evaluate, func, product, total
 from sigmagraph.dtypes import DType, as_dtype
 from sigmagraph.errors import DimError, DTypeError, FileFormatError
 
@@ -211,7 +211,7 @@ def _decode(value: Any) -> Any:
         record = _RECORDS[value["record"]]
         return record(**{k: _decode(v) for k, v in value.items() if k != "record"})
     if "dim" in value:
-        return _sum(_term(m, c) for m, c in value["dim"])
+        return total(_term(m, c) for m, c in value["dim"])
     return as_dtype(value["dtype"])
 
 
@@ -219,10 +219,3 @@ def _term(monomial: list[Any], coefficient: int) -> Size:
     return coefficient * product(
         Dim(a) if isinstance(a, str) else func(a[0], [_decode(x) for x in a[1]]) for a in monomial
     )
-
-
-def _sum(sizes: Iterable[Size]) -> Size:
-    out: Size = 0
-    for size in sizes:
-        out = out + size
-    return out

@@ -11,6 +11,7 @@ import pytest
 
 from sigmagraph.codegen.llvm.compile import Loaded, compile_module, processor
 from sigmagraph.codegen.llvm.emit import emit_callee, emit_kernel
+from sigmagraph.codegen.memory import scratch_bytes
 from sigmagraph.codegen.transform.legalize import legalize
 from sigmagraph.dims import evaluate
 from sigmagraph.errors import CompileError
@@ -37,7 +38,7 @@ def run_native(kernel: Kernel, buffers: Sequence[np.ndarray], dims: Mapping[str,
     )
     context = np.array([b.ctypes.data for b in buffers] + [dims[d] for d in kernel.dims], np.int64)
     for phase in code.phases:
-        scratch = aligned_bytes(evaluate(phase.scratch, dims))
+        scratch = aligned_bytes(evaluate(scratch_bytes(kernel), dims))
         _PHASE(loaded.address(phase.symbol))(context.ctypes.data, 0, evaluate(phase.extent, dims), scratch.ctypes.data)
 
 

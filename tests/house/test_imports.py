@@ -16,7 +16,7 @@ import pytest
 CONFINED = {
     "llvmlite": ("sigmagraph.codegen.llvm",),
     "networkx": ("sigmagraph.ir.graph", "sigmagraph.passes", "sigmagraph.codegen.partition"),
-    "platformdirs": ("sigmagraph.runtime", "sigmagraph.driver"),
+    "platformdirs": ("sigmagraph.loader",),
     "pycuda": ("sigmagraph.codegen.cuda.compile", "sigmagraph.runtime.cuda"),
     "rich": ("sigmagraph.cli", "sigmagraph.training"),
     "safetensors": ("sigmagraph.training", "sigmagraph.artifact"),

@@ -45,13 +45,11 @@ class Phase:
         symbol: its name in the module.
         extent: number of iterations, an expression of the kernel's dims; 1 for a serial phase.
         parallel: whether the iterations may run at the same time.
-        scratch: bytes of scratch memory each thread needs.
     """
 
     symbol: str
     extent: Size
     parallel: bool
-    scratch: Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ def emit_kernel(kernel: Kernel, declarations: dict[str, str]) -> KernelCode:
         symbol = f"{kernel.name}.p{number}"
         writer = _KernelWriter(kernel, declarations)
         texts.append(writer.phase(symbol, loop, block))
-        phases.append(Phase(symbol, loop.extent if loop else 1, loop is not None, writer.scratch))
+        phases.append(Phase(symbol, loop.extent if loop else 1, loop is not None))
     return KernelCode("\n".join(texts), tuple(phases))
 
 

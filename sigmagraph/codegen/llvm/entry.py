@@ -23,28 +23,19 @@ _TABLES = ("arena", "params", "dims", "inputs", "outputs", "pool")
 PARALLEL_COST = 60_000  # rough instructions below which waking a thread costs more than it saves
 
 
-def kernel_codes(kernels: Sequence[Kernel], declarations: dict[str, str]) -> tuple[dict[str, KernelCode], list[str]]:
-    """The code of every kernel by name, and the texts of the callees that they share."""
-    codes = {k.name: emit_kernel(k, declarations) for k in kernels}
-    callees = {c.name: c for k in kernels for c in k.callees}
-    return codes, [emit_callee(c, declarations) for c in callees.values()]
+def emit_module(plan: Plan, kernels: Mapping[str, Kernel], constants: Sequence[bytes], attributes: str) -> str:
+    """The module of a program as text.
 
-
-def scratch_bytes(codes: Mapping[str, KernelCode]) -> list[Size]:
-    """Scratch memory that each phase asks for."""
-    return [phase.scratch for code in codes.values() for phase in code.phases]
-
-
-def emit_module(
-    plan: Plan,
-    kernels: Mapping[str, Kernel],
-    codes: Mapping[str, KernelCode],
-    callees: Sequence[str],
-    constants: Sequence[bytes],
-    declarations: dict[str, str],
-    attributes: str,
-) -> str:
-    """The module as text."""
+    Args:
+        plan: the program; its entry point is called like it.
+        kernels: its legal kernels, by name.
+        constants: contents of its array constants.
+        attributes: of every function, in LLVM's syntax.
+    """
+    declarations: dict[str, str] = {}
+    codes = {name: emit_kernel(kernel, declarations) for name, kernel in kernels.items()}
+    callees = {callee.name: callee for kernel in kernels.values() for callee in kernel.callees}
+    texts = [emit_callee(callee, declarations) for callee in callees.values()]
     entry = _Entry(plan, kernels, codes, declarations).text()
     data = [
         f'@constant{n} = internal constant [{len(b)} x i8] c"{_escaped(b)}", align 64' for n, b in enumerate(constants)
@@ -53,7 +44,7 @@ def emit_module(
         [
             *(declarations[name] for name in sorted(declarations)),
             *data,
-            *callees,
+            *texts,
             *(code.text.replace("define void", "define internal void") for code in codes.values()),
             entry,
             f"attributes #0 = {{ {attributes} }}",
