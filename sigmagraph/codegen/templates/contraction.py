@@ -287,9 +287,14 @@ class _Engine:
     # ---- tasks
 
     def _tasks(self) -> Stmt:
-        """A task a column panel; or, where there are few of them, a task a block of rows."""
+        """A task a column panel; or, where columns are few or rows are known to be many, a task a block of rows.
+
+        Panels are packed again for every block of rows, but neighbouring panels of the outputs lie on the same pages.
+        """
         task = Dim("%t")
-        if not self.batch and isinstance(self.column_panels, int) and self.column_panels < FEW_PANELS:
+        few_columns = isinstance(self.column_panels, int) and self.column_panels < FEW_PANELS
+        many_rows = isinstance(self.m, int) and self.m >= 2 * ROWS_PER_TASK
+        if not self.batch and (few_columns or many_rows):
             block = max(1, ROWS_PER_TASK // self.rows)
             count = minimum(block, self.row_panels - block * task)
             body = self._panel(0, Dim("%n"), block * task, count)
