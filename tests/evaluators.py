@@ -10,7 +10,7 @@ import pytest
 from sigmagraph.codegen.loops import naive_kernel
 from sigmagraph.codegen.partition import partition
 from sigmagraph.codegen.schedule.cpu import schedule
-from sigmagraph.codegen.schedule.machine import BASELINE
+from sigmagraph.codegen.schedule.machine import BASELINE, Machine
 from sigmagraph.codegen.transform.legalize import legalize
 from sigmagraph.dims import evaluate
 from sigmagraph.driver import compile_graph
@@ -71,14 +71,14 @@ def kernels(pipeline: Pipeline, stage: Stage = naive_kernel) -> Evaluator:
     return run
 
 
-def scheduled(compute: Compute) -> Kernel:
-    """The kernel as it is scheduled for a small CPU, whose vectors and tiles are soon full."""
-    return schedule(compute, BASELINE)
+def scheduled(machine: Machine) -> Stage:
+    """Kernels as they are scheduled for a machine."""
+    return lambda compute: schedule(compute, machine)
 
 
-def legal(compute: Compute) -> Kernel:
-    """The kernel that is emitted."""
-    return legalize([scheduled(compute)])[0]
+def legal(machine: Machine) -> Stage:
+    """Kernels as they are emitted for a machine."""
+    return lambda compute: legalize([schedule(compute, machine)])[0]
 
 
 def native(options: CompileOptions) -> Evaluator:
@@ -100,8 +100,9 @@ EVALUATORS: Mapping[str, Evaluator] = {
     "decomposed": decomposed,
     "kernels": kernels(UNFUSED),
     "fused kernels": kernels(STANDARD),
-    "scheduled kernels": kernels(STANDARD, scheduled),
-    "legal kernels": kernels(STANDARD, legal),
+    # BASELINE has the smallest vectors and tiles, so that small samples fill them.
+    "scheduled kernels": kernels(STANDARD, scheduled(BASELINE)),
+    "legal kernels": kernels(STANDARD, legal(BASELINE)),
     "native": native(CompileOptions(cache=False)),
     "unfused native": native(CompileOptions(cache=False, fuse=False)),
 }
