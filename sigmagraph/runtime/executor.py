@@ -68,6 +68,8 @@ class Executor:
         self._keep = keep
         self._entry = _ENTRY(entry)
         self._params = (ctypes.c_void_p * len(self.variables))(*(address_of(v.value) for v in self.variables))
+        ends = [address_of(v.value) + v.bytes for v in self.variables]
+        self._state = (min(self._params, default=0) or 0, max(ends, default=0))
         self._inputs = (ctypes.c_void_p * len(plan.inputs))()
         self._outputs = (ctypes.c_void_p * len(plan.outputs))()
         self._params_at, self._inputs_at, self._outputs_at = map(
@@ -95,9 +97,15 @@ class Executor:
         shapes = tuple(map(_SHAPE, ready))
         binding = self._bindings.get(shapes) or self._bind(shapes, ready)
         results = {name: np.empty(shape, dtype) for name, shape, dtype in binding.outputs}
+        low, high = self._state
         with self._lock:
             for number, array in enumerate(ready):
-                self._inputs[number] = address_of(array)
+                at = address_of(array)
+                if low <= at < high:
+                    # A view of a parameter, perhaps one that is overwritten in this call.
+                    ready[number] = array = array.copy()
+                    at = address_of(array)
+                self._inputs[number] = at
             for number, array in enumerate(results.values()):
                 self._outputs[number] = address_of(array)
             if binding.arena_bytes > self._arena.size:

@@ -147,3 +147,13 @@ def test_different_functions_share_the_pool() -> None:
     for t in threads:
         t.join()
     assert not wrong
+
+
+def test_a_parameter_may_be_handed_in_while_it_is_overwritten() -> None:
+    """The new value is written element by element where the old one lies; a view of it as input must not change."""
+    w = sg.parameter("w", np.arange(40_000, dtype=np.float32))
+    x = sg.placeholder("x", (40_000,))
+    total = sg.concatenate([x[20_000:], x[:20_000]], axis=0)
+    f = sg.compile([x], {}, {w: w + total}, options=FRESH)
+    f(w.value)
+    np.testing.assert_array_equal(w.value, np.arange(40_000) + np.roll(np.arange(40_000), 20_000))
