@@ -30,6 +30,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.overheads
 
 clean:
 	rm -rf $(VENV) build dist runs dump .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
