@@ -42,7 +42,8 @@ def import_seconds(statement: str) -> float:
 
 def compile_seconds() -> tuple[float, float]:
     """Seconds for the demo's training step, cold and from the cache; medians of five."""
-    cold, cached = [], []
+    cold: list[float] = []
+    cached: list[float] = []
     for _ in range(5):
         with tempfile.TemporaryDirectory() as folder:
             for times, expected in ((cold, "False"), (cached, "True")):

@@ -10,12 +10,13 @@ from pathlib import Path
 from sigmagraph.codegen.backend import Backend
 from sigmagraph.codegen.llvm.pool import PoolLibrary, compile_pool
 from sigmagraph.codegen.targets import backend_for
+from sigmagraph.errors import TargetError
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.printer import canonical_text
 from sigmagraph.ir.plan import Plan, from_json, to_json
 from sigmagraph.options import CompileOptions, Environment, Target
 from sigmagraph.runtime.cache import Cache, Entry
-from sigmagraph.runtime.devices import default_threads
+from sigmagraph.runtime.devices import default_threads, has_threads
 from sigmagraph.runtime.executor import Executor
 from sigmagraph.runtime.profile import counters
 from sigmagraph.runtime.state import Variable, place_together
@@ -71,6 +72,8 @@ class Loader:
         threads = default_threads(limit) if not wanted else min(wanted, limit or wanted)
         if threads == 1:
             return None
+        if not has_threads():
+            raise TargetError("there are no pools of threads on this system", expected="cpu:1", got=f"cpu:{threads}")
         pools = _pools()
         if threads not in pools:
             key = _digest("pool", backend_for(Target()).key)

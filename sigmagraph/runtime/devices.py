@@ -34,7 +34,9 @@ def devices() -> tuple[Device, ...]:
 
 
 def default_threads(limit: int = 0) -> int:
-    """min(processors this process may use, cgroup quota, limit if there is one), at least 1."""
+    """min(processors this process may use, cgroup quota, limit if there is one); 1 where there are no pools."""
+    if not has_threads():
+        return 1
     counts = [_affinity()]
     quota = _quota()
     if quota:
@@ -42,6 +44,11 @@ def default_threads(limit: int = 0) -> int:
     if limit:
         counts.append(limit)
     return max(1, min(counts))
+
+
+def has_threads() -> bool:
+    """Whether pools of threads can run here: they are written for POSIX threads, which Windows lacks."""
+    return os.name == "posix"
 
 
 def _affinity() -> int:

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+import sigmagraph as sg
+from sigmagraph import loader
 from sigmagraph.runtime import devices
 
 PROGRAM = """
@@ -47,6 +49,15 @@ def test_threads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices.default_threads(1) == 1
     monkeypatch.setattr(devices, "_quota", lambda: 1)
     assert devices.default_threads() == 1
+
+
+def test_without_posix_threads_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (devices, loader):
+        monkeypatch.setattr(module, "has_threads", lambda: False)
+    assert devices.default_threads() == 1
+    x = sg.placeholder("x", (3,))
+    with pytest.raises(sg.errors.TargetError, match="no pools of threads"):
+        sg.compile([x], {"y": x * 3.0}, target="cpu:2")
 
 
 @pytest.mark.parametrize(("text", "threads"), [("200000 100000", 2), ("150000 100000", 2), ("max 100000", 0), ("", 0)])
