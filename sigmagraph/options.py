@@ -73,14 +73,12 @@ class Environment:
     Attributes:
         dump: ``SIGMAGRAPH_DUMP``: folder into which every compiled program writes its stages.
         cache_dir: ``SIGMAGRAPH_CACHE``: folder of the persistent cache; ``off`` switches it off.
-        debug: ``SIGMAGRAPH_DEBUG``: 0 silent, 1 kernel table, 2 pass times, 3 rule hits.
         threads: ``SIGMAGRAPH_THREADS``: upper bound on threads; 0 for none.
     """
 
     dump: Path | None = None
     cache_dir: Path | None = None
     cache_enabled: bool = True
-    debug: int = 0
     threads: int = 0
 
 
@@ -96,7 +94,6 @@ def from_environment() -> Environment:
         dump=Path(dump) if dump else None,
         cache_dir=Path(cache_dir) if cache_dir and cache_dir != "off" else None,
         cache_enabled=cache_dir != "off",
-        debug=_number("SIGMAGRAPH_DEBUG"),
         threads=_number("SIGMAGRAPH_THREADS"),
     )
 

@@ -13,7 +13,7 @@ from sigmagraph.facts import Facts
 from sigmagraph.ir.graph.attrs import Array, Attrs
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.node import Node
-from sigmagraph.ir.graph.opdef import Trait
+from sigmagraph.ir.graph.opdef import OpKind, Trait
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.compute import Axis, Compute, Reduction
@@ -97,8 +97,6 @@ class _Lowering:
         return KernelSpec(compute, tuple(values))
 
     def _iteration_shape(self, outputs: Sequence[Value]) -> tuple[Size, ...]:
-        from sigmagraph.ir.graph.opdef import OpKind
-
         for node in map(self.graph.node, self.nodes):
             if node.op.kind in (OpKind.REDUCTION, OpKind.CONTRACTION):
                 return node.types[0].shape
@@ -216,16 +214,3 @@ def _dims_of(
         sizes += [e.value] if isinstance(e, Index) else [*e.index, *e.guard] if isinstance(e, Load) else []
     found = {n for size in sizes for n in names_in(size)}
     return tuple(sorted(n for n in found if not n.startswith("%")))
-
-
-def expressions_of(compute: Compute) -> list[Expr]:
-    """All expressions of a Compute, whole."""
-    out = [let.value for let in compute.lets] + [s.value for s in compute.stores]
-    if compute.reduction is not None:
-        out += [let.value for let in compute.reduction.lets] + [compute.reduction.value]
-    return out
-
-
-def loads_of(compute: Compute) -> list[Load]:
-    """All loads of a Compute."""
-    return [e for whole in expressions_of(compute) for e in walk(whole) if isinstance(e, Load)]

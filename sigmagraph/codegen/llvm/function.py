@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from sigmagraph.codegen.llvm.types import Register, memory_type, register_type
-from sigmagraph.dims import Dim, Func, Size, coefficient, func, names, substitute
+from sigmagraph.dims import Dim, Func, Size, coefficient, names, of_atom, product, substitute
 from sigmagraph.dtypes import BOOL, I64, DType
 
 _REGISTER_NAME = re.compile(r"%[\w.]+")
@@ -262,7 +262,7 @@ class Function:
             if not monomial:
                 constant = factor
                 continue
-            term = factor * _of(monomial)
+            term = factor * product(map(of_atom, monomial))
             depth = self._depth_of.get(self.size(term).name, 0)
             by_depth[depth] = by_depth.get(depth, 0) + term
         pointer = base
@@ -274,10 +274,3 @@ class Function:
 
 def _is_number(text: str) -> bool:
     return not text.startswith("%")
-
-
-def _of(monomial: tuple[str | Func, ...]) -> Size:
-    out: Size = 1
-    for atom in monomial:
-        out = out * (Dim(atom) if isinstance(atom, str) else func(atom.kind, atom.args))
-    return out

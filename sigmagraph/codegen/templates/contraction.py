@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sigmagraph.codegen.schedule.machine import Machine
-from sigmagraph.codegen.templates.pieces import Instance, combine, indices_in, instantiate, slope, uses
+from sigmagraph.codegen.templates.pieces import Instance, indices_in, instantiate, slope, uses
 from sigmagraph.dims import Dim, Size, ceildiv, minimum, product
 from sigmagraph.dtypes import DType
 from sigmagraph.facts import Facts
@@ -159,7 +159,7 @@ def micro_kernel(machine: Machine, dtype: DType) -> Kernel:
 def _multiply_add(machine: Machine, a: Expr, b: Expr, c: Expr) -> Expr:
     if machine.fma and a.dtype.is_float:
         return apply("fma", a, b, c)
-    return combine("add", c, apply("mul", a, b))
+    return apply("add", c, apply("mul", a, b))
 
 
 def contraction_kernel(contraction: Contraction, machine: Machine) -> Kernel:

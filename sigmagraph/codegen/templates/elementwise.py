@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sigmagraph.codegen.schedule.machine import Machine
-from sigmagraph.codegen.templates.pieces import element_type, instantiate, slope, vector_loop
+from sigmagraph.codegen.templates.pieces import element_type, instantiate, nest, slope, vector_loop
 from sigmagraph.dims import Dim, Size, ceildiv, minimum
 from sigmagraph.ir.kernel.compute import Axis, Compute
 from sigmagraph.ir.kernel.kernel import Block, For, Kernel, KernelStage, LoopKind
@@ -39,9 +39,7 @@ def _loops(compute: Compute, machine: Machine, make: Make) -> Block:
     lanes = machine.lanes(element_type(compute)) if _contiguous(compute, last) else 1
     if outer:
         inner = vector_loop(last.var, last.extent, lanes, lambda at, tag: make({last.var: at}, tag))
-        for axis in reversed(outer[1:]):
-            inner = (For(axis.var, axis.extent, LoopKind.SERIAL, inner),)
-        return (For(outer[0].var, outer[0].extent, LoopKind.PARALLEL, inner),)
+        return nest(outer, inner, LoopKind.PARALLEL)
     return _chunks(last, lanes, make)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sigmagraph.dims import Dim, Size, coefficient, names, product, substitute
-from sigmagraph.dtypes import F32, DType
+from sigmagraph.dtypes import F32, DType, Kind
 from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.compute import Axis, Compute
-from sigmagraph.ir.kernel.expr import Apply, Const, Expr, Index, Load, Var, apply, rebuild, walk
+from sigmagraph.ir.kernel.expr import Const, Expr, Index, Load, Var, rebuild, walk
 from sigmagraph.ir.kernel.expr import replace as replace_in
-from sigmagraph.ir.kernel.kernel import Block, Buffer, For, If, Let, LoopKind, Stmt, Store
+from sigmagraph.ir.kernel.kernel import Block, Buffer, For, If, Let, LoopKind, Role, Space, Stmt, Store
 
 Body = Callable[[Size, str], Block]
 
@@ -123,7 +123,12 @@ def _substituted(compute: Compute, indices: Mapping[str, Size]) -> Compute:
     if reduction is not None:
         reduction = replace(reduction, lets=lets(reduction.lets), value=replace_in(reduction.value, indices))
     stores = tuple(
-        Store(s.buffer, tuple(substitute(i, indices) for i in s.index), replace_in(s.value, indices), s.guard)
+        Store(
+            s.buffer,
+            tuple(substitute(i, indices) for i in s.index),
+            replace_in(s.value, indices),
+            tuple(substitute(g, indices) for g in s.guard),
+        )
         for s in compute.stores
     )
     return replace(compute, reduction=reduction, lets=lets(compute.lets), stores=stores)
@@ -189,7 +194,7 @@ def element_type(compute: Compute) -> DType:
     return widest if widest.itemsize >= 4 else F32
 
 
-def nest(axes: Sequence[Axis], body: Block, outermost: LoopKind) -> Block:
+def nest(axes: Sequence[Axis], body: Block, outermost: LoopKind = LoopKind.SERIAL) -> Block:
     """Loops over axes around a body; the outermost loop has its own kind."""
     for number, axis in reversed(list(enumerate(axes))):
         body = (For(axis.var, axis.extent, LoopKind.SERIAL if number else outermost, body),)
@@ -222,13 +227,10 @@ def initial(op: str, dtype: DType) -> Const:
         return Const(float(one) if dtype.is_float else int(one), dtype)
     if dtype.is_float:
         return Const(float("-inf") if op == "max" else float("inf"), dtype)
-    low, high = (0, 2**dtype.bits - 1) if str(dtype) == "u8" else (-(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1) - 1)
+    low, high = (
+        (0, 2**dtype.bits - 1) if dtype.kind is Kind.UINT else (-(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1) - 1)
+    )
     return Const(low if op == "max" else high, dtype)
-
-
-def combine(op: str, a: Expr, b: Expr) -> Apply:
-    """Two partial results as one."""
-    return apply(op, a, b)
 
 
 def uses(size: Size, variables: Sequence[str]) -> bool:
@@ -238,6 +240,4 @@ def uses(size: Size, variables: Sequence[str]) -> bool:
 
 def accumulator(name: str, dtype: DType, count: int) -> Buffer:
     """A small local array for partial results."""
-    from sigmagraph.ir.kernel.kernel import Role, Space
-
     return Buffer(name, dtype, (count,), Role.TEMP, Space.LOCAL)

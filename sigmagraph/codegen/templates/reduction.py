@@ -6,22 +6,22 @@ accumulators form a fixed tree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.codegen.templates.pieces import (
     accumulator,
-    combine,
     element_type,
     initial,
     instantiate,
+    nest,
     slope,
     vector_loop,
 )
 from sigmagraph.dims import Dim, Size
 from sigmagraph.ir.kernel.compute import Axis, Compute, Reduction
-from sigmagraph.ir.kernel.expr import Expr, Load, Var, walk
+from sigmagraph.ir.kernel.expr import Expr, Load, Var, apply, walk
 from sigmagraph.ir.kernel.kernel import Alloc, Block, For, Kernel, KernelStage, Let, LoopKind, Stmt, Store
 
 ROW_ACCUMULATORS = 4
@@ -99,16 +99,14 @@ class _Plan:
         if rest != 0:
             done = step * whole
             inner += vector_loop("%w", rest, lanes, lambda at, tag: self._add(last, done + at, _lane(at), ".r" + tag))
-        for axis in reversed(outer):
-            inner = (For(axis.var, axis.extent, LoopKind.SERIAL, inner),)
         statements: Block = (
             Alloc(accumulator("%acc", self.reduction.dtype, step)),
             *self._fill(step),
-            *inner,
+            *nest(outer, inner),
             *self._tree(step),
             *self._finish({}, "", Load("%acc", (0,), self.reduction.dtype)),
         )
-        return self._outer(self.compute.axes, statements)
+        return nest(self.compute.axes, statements, LoopKind.PARALLEL)
 
     def columns(self) -> Block:
         """A strip of neighbouring outputs at a time; reduced axes in plain loops."""
@@ -124,7 +122,7 @@ class _Plan:
                 )
             done = done + width * count
         if outer:
-            return self._outer(outer, tuple(blocks))
+            return nest(outer, tuple(blocks), LoopKind.PARALLEL)
         return tuple(For(b.var, b.extent, LoopKind.PARALLEL, b.body) if isinstance(b, For) else b for b in blocks)
 
     def _strip(self, axis: Axis, start: Size, width: int, tag: str) -> Block:
@@ -140,37 +138,31 @@ class _Plan:
 
         def add(at: Size) -> Block:
             instance = instantiate(self.reduction.lets, {axis.var: start + at}, f".{tag}")
-            value = combine(self.reduction.op, Load(acc, (at,), dtype), instance.value(self.reduction.value))
+            value = apply(self.reduction.op, Load(acc, (at,), dtype), instance.value(self.reduction.value))
             return (*instance.lets, Store(acc, (at,), value))
 
-        inner = over("k", add)
-        for reduced in reversed(self.reduction.axes):
-            inner = (For(reduced.var, reduced.extent, LoopKind.SERIAL, inner),)
         return (
             Alloc(accumulator(acc, dtype, width)),
             *over("i", lambda at: (Store(acc, (at,), initial(self.reduction.op, dtype)),)),
-            *inner,
+            *nest(self.reduction.axes, over("k", add)),
             *over("f", lambda at: self._finish({axis.var: start + at}, f".f{tag}", Load(acc, (at,), dtype))),
         )
 
     def scalars(self) -> Block:
         """One output and one operand at a time."""
-        inner = self._add(None, 0, 0, "")
-        for axis in reversed(self.reduction.axes):
-            inner = (For(axis.var, axis.extent, LoopKind.SERIAL, inner),)
         statements: Block = (
             Alloc(accumulator("%acc", self.reduction.dtype, 1)),
             *self._fill(1),
-            *inner,
+            *nest(self.reduction.axes, self._add(None, 0, 0, "")),
             *self._finish({}, "", Load("%acc", (0,), self.reduction.dtype)),
         )
-        return self._outer(self.compute.axes, statements)
+        return nest(self.compute.axes, statements, LoopKind.PARALLEL)
 
     # ---- pieces
 
     def _add(self, axis: Axis | None, at: Size, lane: Size, tag: str) -> Block:
         instance = instantiate(self.reduction.lets, {axis.var: at} if axis else {}, tag)
-        value = combine(
+        value = apply(
             self.reduction.op,
             Load("%acc", (lane,), self.reduction.dtype),
             instance.value(self.reduction.value),
@@ -195,13 +187,13 @@ class _Plan:
             count //= 2
             var = f"%h{level}"
             here, there = Dim(var), Dim(var) + count
-            value = combine(self.reduction.op, Load("%acc", (here,), dtype), Load("%acc", (there,), dtype))
+            value = apply(self.reduction.op, Load("%acc", (here,), dtype), Load("%acc", (there,), dtype))
             kind = LoopKind.VECTORIZED if count in (self.lanes, self.lanes // 2) else LoopKind.UNROLLED
             if count > self.lanes:
                 inner = Store(
                     "%acc",
                     (self.lanes * Dim(var) + Dim(f"{var}v"),),
-                    combine(
+                    apply(
                         self.reduction.op,
                         Load("%acc", (self.lanes * Dim(var) + Dim(f"{var}v"),), dtype),
                         Load("%acc", (self.lanes * Dim(var) + Dim(f"{var}v") + count,), dtype),
@@ -219,11 +211,6 @@ class _Plan:
         variables: dict[str, Expr] = {self.reduction.result: Var(name, self.reduction.dtype)}
         instance = instantiate(self.compute.lets, indices, tag, variables)
         return (Let(name, result), *instance.lets, *(instance.store(s) for s in self.compute.stores))
-
-    def _outer(self, axes: Sequence[Axis], body: Block) -> Block:
-        for number, axis in reversed(list(enumerate(axes))):
-            body = (For(axis.var, axis.extent, LoopKind.SERIAL if number else LoopKind.PARALLEL, body),)
-        return body
 
 
 def _lane(at: Size) -> Size:
