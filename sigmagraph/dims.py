@@ -18,6 +18,8 @@ from sigmagraph.errors import DimError
 Size: TypeAlias = Union[int, "Dim"]
 _Monomial: TypeAlias = "tuple[Atom, ...]"
 
+NOMINAL = 64
+
 _NAME = re.compile(r"%?[A-Za-z_][A-Za-z0-9_.]*\Z")
 
 
@@ -379,6 +381,11 @@ def evaluate(size: Size, values: Mapping[str, int]) -> int:
                 coefficient *= _apply(atom.kind, [evaluate(a, values) for a in atom.args])
         total += coefficient
     return total
+
+
+def nominal(size: Size) -> int:
+    """The number that an expression stands for when every dim is :data:`NOMINAL`, where sizes must be compared."""
+    return evaluate(size, dict.fromkeys(names(size), NOMINAL))
 
 
 def _apply(kind: str, args: Sequence[int]) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
-from functools import cache
+from functools import cache, reduce
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -120,23 +122,52 @@ def as_dtype(value: object) -> DType:
 _BY_SHORT_NAME = {str(dtype): dtype for dtype in DType}
 
 
-@cache
-def promote(a: DType, b: DType) -> DType:
-    """The type of an arithmetic result, by NumPy's rules; bf16 stands beside f16 and meets it in f32."""
-    if a is b:
-        return a
-    if DType.BF16 in (a, b):
-        other = b if a is DType.BF16 else a
-        if other in (DType.BOOL, DType.I8, DType.U8):
-            return DType.BF16
-        if other in (DType.F16, DType.F32, DType.I16):
-            return DType.F32
-        return DType.F64
-    return _BY_NUMPY_NAME[np.promote_types(a.numpy, b.numpy).name]
+# The type of an arithmetic result of two types. It is NumPy's for the nine types that NumPy has. bf16, which meets only
+# some types in ml_dtypes, is treated as f16 is: it keeps small integers, and wider types that hold both take the rest.
+_PROMOTION_TABLE = """
+          bool u8   i8   i16  i32  i64  f16  bf16 f32  f64
+    bool  bool u8   i8   i16  i32  i64  f16  bf16 f32  f64
+    u8    u8   u8   i16  i16  i32  i64  f16  bf16 f32  f64
+    i8    i8   i16  i8   i16  i32  i64  f16  bf16 f32  f64
+    i16   i16  i16  i16  i16  i32  i64  f32  f32  f32  f64
+    i32   i32  i32  i32  i32  i32  i64  f64  f64  f64  f64
+    i64   i64  i64  i64  i64  i64  i64  f64  f64  f64  f64
+    f16   f16  f16  f16  f32  f64  f64  f16  f32  f32  f64
+    bf16  bf16 bf16 bf16 f32  f64  f64  f32  bf16 f32  f64
+    f32   f32  f32  f32  f32  f64  f64  f32  f32  f32  f64
+    f64   f64  f64  f64  f64  f64  f64  f64  f64  f64  f64
+"""
+
+
+def _read_table(text: str) -> Mapping[tuple[DType, DType], DType]:
+    head, *rows = (line.split() for line in text.strip().splitlines())
+    return MappingProxyType(
+        {
+            (DType(row[0]), DType(column)): DType(cell)
+            for row in rows
+            for column, cell in zip(head, row[1:], strict=True)
+        }
+    )
+
+
+_PROMOTED = _read_table(_PROMOTION_TABLE)
+
+
+def promote(*dtypes: DType) -> DType:
+    """The type of an arithmetic result of one or more types, whatever their order: floats meet first, then the others.
+
+    Pair by pair the table is associative among bools and integers and among floats, but, as in NumPy, not across: i8
+    and u8 are i16, which f16 meets in f32, while each of them meets f16 in f16.
+    """
+    return reduce(lambda a, b: _PROMOTED[a, b], sorted(dtypes, key=lambda dtype: not dtype.is_float))
 
 
 def promote_scalar(dtype: DType, value: bool | int | float) -> DType:
-    """The type of an arithmetic result of ``dtype`` with a Python number, which is weak (NEP 50)."""
+    """The type of an arithmetic result of ``dtype`` with a Python number, which is weak, as in NumPy (NEP 50).
+
+    A number changes the type only where its kind is a greater one: an int makes i64 of bool, a float f64 of what is no
+    float. Whether its value fits is not asked here.
+    """
     if isinstance(value, bool):
         return dtype
     if isinstance(value, int):

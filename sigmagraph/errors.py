@@ -109,6 +109,10 @@ class DimError(InputError):
     """A symbolic dimension that two inputs of one call disagree about, or that breaks a requirement."""
 
 
+class IndexRangeError(InputError, IndexError):
+    """A call with an index among its data that is out of range."""
+
+
 class FileFormatError(SigmaError):
     """A file that is truncated, damaged or of another format."""
 

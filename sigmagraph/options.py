@@ -53,6 +53,9 @@ class CompileOptions:
         target: what code is made for.
         passes: the pipeline in text form; empty for the standard one.
         fuse: whether producers are merged into their consumers' kernels.
+        remat: whether values are computed again where that makes the arena smaller, and groups run early that free
+            memory; results stay the same to the last bit.
+        checks: whether programs check that indices among their data lie in their range, and refuse the call if not.
         verify: whether graph and kernels are verified after every step.
         cache: whether compiled programs are read from and written to the persistent cache.
         specialise: symbolic dims replaced by numbers, by name.
@@ -61,6 +64,8 @@ class CompileOptions:
     target: Target = field(default_factory=Target)
     passes: str = ""
     fuse: bool = True
+    remat: bool = False
+    checks: bool = True
     verify: bool = True
     cache: bool = True
     specialise: tuple[tuple[str, int], ...] = ()

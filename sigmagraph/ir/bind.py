@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,12 @@ class _Solution:
     rest: Size
 
 
-def bind_dims(ports: Sequence[Port], arrays: Sequence[np.ndarray[Any, Any]]) -> dict[str, int]:
+def bind_dims(
+    ports: Sequence[Port], arrays: Sequence[np.ndarray[Any, Any]], known: Mapping[str, int] | None = None
+) -> dict[str, int]:
     """The numbers for the dims in the shapes of ``ports`` that make them the shapes of ``arrays``.
 
-    A dim follows from an axis whose size is a whole multiple of it plus what is known already.
+    A dim follows from an axis whose size is a whole multiple of it plus what is known already, be it from elsewhere.
 
     Raises:
         InputError: an array has another number of axes or another size than its port.
@@ -40,9 +42,9 @@ def bind_dims(ports: Sequence[Port], arrays: Sequence[np.ndarray[Any, Any]]) -> 
                 expected=f"{len(port.shape)} ({_text(port.shape)})",
                 got=f"{len(array.shape)} ({_text(array.shape)})",
             )
-    dims: dict[str, int] = {}
-    origins: dict[str, str] = {}
-    for found in _solutions(ports):
+    dims = dict(known or {})
+    origins = {name: f"{name} is {value}" for name, value in dims.items()}
+    for found in _solutions(ports, dims):
         size = arrays[found.port].shape[found.axis]
         value, remainder = divmod(size - evaluate(found.rest, dims), found.slope)
         if remainder or value < 0:
@@ -66,9 +68,9 @@ def unbound_dims(ports: Sequence[Port], wanted: Sequence[str]) -> tuple[str, ...
     return tuple(name for name in wanted if name not in bound)
 
 
-def _solutions(ports: Sequence[Port]) -> Iterator[_Solution]:
+def _solutions(ports: Sequence[Port], given: Iterable[str] = ()) -> Iterator[_Solution]:
     """For each dim that can be found the axis that gives it, in an order in which they can be found."""
-    known: set[str] = set()
+    known = set(given)
     waiting = [(i, axis, size) for i, port in enumerate(ports) for axis, size in enumerate(port.shape)]
     waiting.sort(
         key=lambda entry: not (isinstance(entry[2], Dim) and entry[2].is_name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,13 +57,23 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a buffer lies: entry ``index`` of ``space``: ``input``, ``output``, ``param``, ``slot`` or ``constant``."""
+    """Where a buffer lies: in entry ``index`` of ``space``: ``input``, ``output``, ``param``, ``slot`` or ``constant``.
+
+    Attributes:
+        space, index: the whole buffer.
+        offset: bytes from there on, an expression of dims and of the turns of the loops around.
+    """
 
     space: str
     index: int
+    offset: Size = 0
+
+    def at(self, offset: Size) -> Place:
+        """The place some bytes further on."""
+        return Place(self.space, self.index, self.offset + offset)
 
     def __str__(self) -> str:
-        return f"{self.space}[{self.index}]"
+        return f"{self.space}[{self.index}]" + (f" + {self.offset}" if self.offset != 0 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,46 @@ class Copy:
     bytes: Size
 
 
-Step = Launch | Copy
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Carry out steps for every ``turn`` (a name that starts with ``%``) in ``0 .. extent - 1``."""
+
+    turn: str
+    extent: Size
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Carry out ``then`` where the bool at a place holds, else ``orelse``."""
+
+    condition: Place
+    then: tuple[Step, ...]
+    orelse: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Go on only where the bool at a place holds; else the program ends and says the number of the check, from 1."""
+
+    condition: Place
+    message: str
+
+
+Step = Launch | Copy | Loop | Branch | Check
+
+
+def flat_steps(steps: Sequence[Step]) -> Iterator[Step]:
+    """All steps, outer first, in order."""
+    for step in steps:
+        yield step
+        match step:
+            case Loop(_, _, inner):
+                yield from flat_steps(inner)
+            case Branch(_, then, orelse):
+                yield from flat_steps((*then, *orelse))
+            case _:
+                pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +174,11 @@ class Plan:
         return self.offsets()[-1] + align(self.scratch) * threads
 
     @property
+    def checks(self) -> tuple[str, ...]:
+        """What is wrong when the program ends with status 1, 2, ..."""
+        return tuple(step.message for step in flat_steps(self.steps) if isinstance(step, Check))
+
+    @property
     def param_bytes(self) -> int:
         """Bytes of all parameters, optimiser memory and counters."""
         return sum(evaluate(p.bytes, {}) for p in self.params)
@@ -132,12 +186,6 @@ class Plan:
 
 def pretty(plan: Plan) -> str:
     """The plan for readers: JSON with sizes as formulas."""
-    launches = [
-        f"{s.kernel}({', '.join(map(str, s.places))})"
-        if isinstance(s, Launch)
-        else f"copy({s.source} -> {s.target}, {s.bytes} bytes)"
-        for s in plan.steps
-    ]
     ports = {
         kind: {p.name: f"{p.dtype}[{','.join(map(str, p.shape))}]" for p in getattr(plan, kind)}
         for kind in ("inputs", "outputs", "params")
@@ -151,9 +199,27 @@ def pretty(plan: Plan) -> str:
         "scratch per thread": str(plan.scratch),
         "constants": plan.constants,
         "requirements": [f"{r.left} {r.relation} {r.right}: {r.what}" for r in plan.requirements],
-        "steps": launches,
+        "steps": _readable(plan.steps),
     }
     return json.dumps(text, indent=2) + "\n"
+
+
+def _readable(steps: Sequence[Step]) -> list[Any]:
+    """Steps as lines, those inside others as lists."""
+    out: list[Any] = []
+    for step in steps:
+        match step:
+            case Launch(kernel, places, _):
+                out.append(f"{kernel}({', '.join(map(str, places))})")
+            case Copy(source, target, size):
+                out.append(f"copy({source} -> {target}, {size} bytes)")
+            case Loop(turn, extent, inner):
+                out.append({f"for {turn} in {extent}": _readable(inner)})
+            case Check(condition, message):
+                out.append(f"check {condition}: {message}")
+            case Branch(condition, then, orelse):
+                out.append({f"if {condition}": _readable(then), "else": _readable(orelse)})
+    return out
 
 
 def align(size: Size) -> Size:
@@ -183,7 +249,7 @@ def from_json(data: Any) -> Plan:
     return plan
 
 
-_RECORDS: dict[str, Any] = {c.__name__: c for c in (Requirement, Port, Place, Launch, Copy, Plan)}
+_RECORDS: dict[str, Any] = {c.__name__: c for c in (Requirement, Port, Place, Launch, Copy, Loop, Branch, Check, Plan)}
 
 
 def _encode(value: Any) -> Any:

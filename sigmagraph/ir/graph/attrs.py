@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, Union
@@ -41,7 +42,36 @@ class Array:
         return Array(self.dtype, (), element)
 
 
-AttrValue: TypeAlias = Union[bool, int, float, str, DType, Dim, Array, "tuple[AttrValue, ...]"]
+class Region(ABC):
+    """A graph as an attribute, such as the body of a loop; never changed, compared by its canonical text.
+
+    It may speak of the symbolic dims of the graph around it, and of nothing else there: what it reads is an operand.
+    The one implementation is :class:`sigmagraph.ir.graph.body.Body`; attributes stand below graphs.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def canonical(self) -> str:
+        """The canonical text of the graph."""
+
+    @abstractmethod
+    def readable(self, *, locations: bool) -> str:
+        """The graph as it stands within the text of another one, without a header."""
+
+    @abstractmethod
+    def bound(self, dims: Mapping[str, int]) -> Region:
+        """The same graph where dims have these values."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Region) and (self is other or self.canonical == other.canonical)
+
+    def __hash__(self) -> int:
+        return hash(self.canonical)
+
+
+AttrValue: TypeAlias = Union[bool, int, float, str, DType, Dim, Array, Region, "tuple[AttrValue, ...]"]
 
 
 class Attrs(Mapping[str, AttrValue]):
@@ -83,6 +113,8 @@ def _tagged(value: AttrValue) -> tuple[Any, ...]:
         return ("tuple", *(_tagged(v) for v in value))
     if isinstance(value, float):
         return ("float", value.hex())
+    if isinstance(value, Region):
+        return ("graph", value)
     return (type(value).__name__, value)
 
 
@@ -95,8 +127,8 @@ class AttrSpec:
 
     Attributes:
         name: as it stands in text.
-        kind: ``int``, ``float``, ``bool``, ``str``, ``dtype``, ``array``, ``axis``, ``axes``, ``ints`` or ``shape``
-            (ints or Dims).
+        kind: ``int``, ``float``, ``bool``, ``str``, ``dtype``, ``array``, ``axis``, ``axes``, ``ints``, ``size`` (an
+            int or a Dim), ``shape`` (a tuple of these) or ``graph``.
         default: left out means this; without a default it must be given.
         doc: what it says, in one phrase.
     """
@@ -152,6 +184,10 @@ def _array(value: Any) -> Array | None:
     return value if isinstance(value, Array) else Array.of(value)
 
 
+def _region(value: Any) -> Region | None:
+    return value if isinstance(value, Region) else None
+
+
 def _size(value: Any) -> int | Dim | None:
     return value if isinstance(value, Dim) else _int(value)
 
@@ -175,5 +211,7 @@ _CANONICAL: Mapping[str, Any] = {
     "axis": _int,
     "axes": _tuple_of(_int),
     "ints": _tuple_of(_int),
+    "size": _size,
     "shape": _tuple_of(_size),
+    "graph": _region,
 }

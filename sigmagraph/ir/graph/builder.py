@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sigmagraph.dtypes import DType
 from sigmagraph.errors import GraphError, SigmaError
-from sigmagraph.ir.graph.attrs import Array
+from sigmagraph.ir.graph.attrs import Array, Region
+from sigmagraph.ir.graph.body import Body, replay
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.node import Node
 from sigmagraph.ir.graph.opdef import OpDef
@@ -47,6 +48,24 @@ class Builder:
         if len(node.types) != 1:
             raise GraphError(f"'{node.op.name}' has {len(node.types)} results; use Builder.node")
         return Value(node.id)
+
+    def emit_all(self, op: str | OpDef, *inputs: Value, **attrs: Any) -> tuple[Value, ...]:
+        """Append a node and return all its results."""
+        return self.node(op, *inputs, **attrs).outputs
+
+    def at(self, location: Location) -> Builder:
+        """A builder for the same graph that appends at another place of the user's program, if there is one."""
+        return Builder(self.graph, self.registry, location) if location else self
+
+    def inline(self, body: Region, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """Append the nodes of a body, its inputs and parameters (in this order) replaced by values.
+
+        The nodes keep their places in the user's program; what stands for the outputs is returned.
+        """
+        assert isinstance(body, Body)
+        return replay(
+            body.graph, inputs, lambda node, operands: self.at(node.location).emit_all(node.op, *operands, **node.attrs)
+        )
 
     def constant(self, value: Any, dtype: DType) -> Value:
         """A constant of a number or an array."""

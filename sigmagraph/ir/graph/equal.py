@@ -89,6 +89,6 @@ def _alike(x: Node, y: Node) -> bool:
 
 
 def _unread(graph: Graph) -> list[Value]:
-    """The first result of every node that neither a node nor an output reads."""
-    returned = {o.value.node for o in graph.outputs}
-    return [Value(n.id) for n in graph.nodes() if not graph.digraph.succ[n.id] and n.id not in returned]
+    """The first result of every node besides the signature that neither a node nor an output reads."""
+    known = {o.value.node for o in graph.outputs} | {v.node for v in (*graph.inputs, *graph.params)}
+    return [Value(n.id) for n in graph.nodes() if not graph.digraph.succ[n.id] and n.id not in known]

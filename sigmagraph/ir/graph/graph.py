@@ -27,7 +27,7 @@ class Graph:
     """A static program over tensors.
 
     Mutators: :meth:`add_input`, :meth:`add_param`, :meth:`add`, :meth:`add_output`, :meth:`set_inputs`,
-    :meth:`replace_uses`, :meth:`erase`, :meth:`set_groups`. Passes call them on their own copy only.
+    :meth:`set_attrs`, :meth:`replace_uses`, :meth:`erase`, :meth:`set_groups`. Passes call them on their own copy only.
     """
 
     def __init__(self, name: str = "main", stage: Stage = Stage.CAPTURED) -> None:
@@ -62,7 +62,7 @@ class Graph:
         """
         key = value if isinstance(value, int) else value.node
         try:
-            return self._nx.nodes[key]["node"]  # type: ignore[no-any-return]
+            return self._nx._node[key]["node"]  # type: ignore[attr-defined, no-any-return]  # its own dictionary: no view
         except KeyError:
             raise GraphError(f"the graph '{self.name}' has no node %{key}") from None
 
@@ -179,6 +179,13 @@ class Graph:
             self._check(value)
         self._nx.remove_edges_from([(p, node) for p in self._nx.pred[node]])
         self._nx.add_edges_from((v.node, node) for v in new.inputs)
+        self._nx.nodes[node]["node"] = new
+        self._order = None
+        return new
+
+    def set_attrs(self, node: int, attrs: Attrs) -> Node:
+        """Give a node other attributes that leave the types of its results as they are."""
+        new = replace(self.node(node), attrs=attrs)
         self._nx.nodes[node]["node"] = new
         self._order = None
         return new
@@ -305,3 +312,17 @@ def extract(
 def iter_updates(graph: Graph) -> Iterator[Output]:
     """The outputs that are new values of parameters."""
     return (o for o in graph.outputs if o.updates is not None)
+
+
+def unused_port(graph: Graph, stem: str) -> str:
+    """A name that no input or parameter has: ``stem``, or that and a number."""
+    return _unused(stem, {graph.node(v).name for v in (*graph.inputs, *graph.params)})
+
+
+def unused_output(graph: Graph, stem: str) -> str:
+    """A name that no output has: ``stem``, or that and a number."""
+    return _unused(stem, {o.name for o in graph.outputs})
+
+
+def _unused(stem: str, taken: set[str]) -> str:
+    return next(name for name in (stem, *(f"{stem}.{n}" for n in range(1, len(taken) + 2))) if name not in taken)

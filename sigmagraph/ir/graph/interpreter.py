@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from sigmagraph.dims import Dim, evaluate
-from sigmagraph.errors import InputError, VerifyError
+from sigmagraph.errors import InputError, SigmaError, VerifyError
 from sigmagraph.ir.bind import bind_dims
-from sigmagraph.ir.graph.attrs import Attrs, AttrValue
+from sigmagraph.ir.graph.attrs import Attrs, AttrValue, Region
+from sigmagraph.ir.graph.body import bodies
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.node import Node
 from sigmagraph.ir.graph.opdef import NDArray
@@ -20,13 +21,19 @@ from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.plan import Port, Requirement
 
 
-def interpret(graph: Graph, inputs: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> dict[str, NDArray]:
+def interpret(
+    graph: Graph,
+    inputs: Mapping[str, Any],
+    params: Mapping[str, Any] | None = None,
+    dims: Mapping[str, int] | None = None,
+) -> dict[str, NDArray]:
     """The outputs of a graph, by name; outputs that are new values of parameters are among them.
 
     Args:
         graph: what to run; composites run by their own reference.
         inputs: an array for every input. Python numbers, and arrays whose dtype is of the same kind, are cast.
         params: an array for every parameter, likewise.
+        dims: numbers for dims that no array tells; those of a body are known outside.
 
     Raises:
         InputError: an array is missing or unknown, or has another dtype or shape than its port.
@@ -34,21 +41,24 @@ def interpret(graph: Graph, inputs: Mapping[str, Any], params: Mapping[str, Any]
     """
     values = dict(zip(graph.inputs, _arrays(graph, graph.inputs, inputs, "input"), strict=True))
     values |= zip(graph.params, _arrays(graph, graph.params, params or {}, "parameter"), strict=True)
-    dims = bind_dims([_port(graph, value) for value in values], list(values.values()))
+    dims = bind_dims([_port(graph, value) for value in values], list(values.values()), dims)
     for requirement in requirements(graph):
         requirement.check(dims)
     for node in graph.nodes():
         if node.outputs[0] not in values:
-            results = _run(node, [values[v] for v in node.inputs], dims)
+            results = run_node(node, [values[v] for v in node.inputs], dims)
             values.update(zip(node.outputs, results, strict=True))
     return {output.name: np.array(values[output.value]) for output in graph.outputs}
 
 
 def requirements(graph: Graph) -> tuple[Requirement, ...]:
-    """What the nodes require of the dims and could not be decided when they were built, each once."""
+    """What the nodes, in bodies too, require of the dims and could not be decided when they were built, each once."""
     found: dict[tuple[Any, ...], Requirement] = {}
     for node in graph.nodes():
         _, wanted = node.op.inference([graph.type(v) for v in node.inputs], node.attrs)
+        inner = [one for body in bodies(node) for one in requirements(body)]
+        for one in inner:
+            found.setdefault((one.relation, one.left, one.right), one)
         for one in wanted:
             where = f"{one.what} (at {node.location})" if node.location else one.what
             found.setdefault((one.relation, one.left, one.right), replace(one, what=where))
@@ -91,10 +101,19 @@ def _cast(value: Any, port: Port, what: str) -> NDArray:
     return out
 
 
-def _run(node: Node, operands: Sequence[NDArray], dims: Mapping[str, int]) -> Sequence[NDArray]:
+def run_node(node: Node, operands: Sequence[NDArray], dims: Mapping[str, int]) -> Sequence[NDArray]:
+    """The results of one node by its reference.
+
+    Raises:
+        VerifyError: they are not of the types that inference says.
+        IndexRangeError: an index among the operands is out of range.
+    """
     types = tuple(TensorType(t.dtype, tuple(evaluate(size, dims) for size in t.shape)) for t in node.types)
     attrs = Attrs({name: _numbers(value, dims) for name, value in node.attrs.items()})
-    results = node.op.reference(operands, attrs, types)
+    try:
+        results = node.op.reference(operands, attrs, types)
+    except SigmaError as error:
+        raise error.at(location=node.location or None) from error.__cause__
     for result, expected in zip(results, types, strict=True):
         if result.shape != expected.shape or result.dtype != expected.dtype.numpy:
             raise VerifyError(
@@ -108,6 +127,8 @@ def _run(node: Node, operands: Sequence[NDArray], dims: Mapping[str, int]) -> Se
 
 def _numbers(value: AttrValue, dims: Mapping[str, int]) -> AttrValue:
     """An attribute with numbers for its dims."""
+    if isinstance(value, Region):
+        return value.bound(dims)
     if isinstance(value, Dim):
         return evaluate(value, dims)
     if isinstance(value, tuple):

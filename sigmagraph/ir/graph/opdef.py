@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, Union
 
 import numpy as np
 
@@ -18,11 +18,12 @@ from sigmagraph.dims import Size, names
 from sigmagraph.dtypes import DType
 from sigmagraph.errors import AttributeValueError, GraphError, ShapeError, SigmaError
 from sigmagraph.facts import Facts
-from sigmagraph.ir.graph.attrs import Attrs, AttrSpec
+from sigmagraph.ir.graph.attrs import Attrs, AttrSpec, Region
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.expr import Expr
-from sigmagraph.ir.plan import Requirement
+from sigmagraph.ir.kernel.kernel import Block, Buffer
+from sigmagraph.ir.plan import Place, Requirement, Step
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 
@@ -31,8 +32,8 @@ class OpKind(Enum):
     """How an op moves data; what may be fused with what follows from it.
 
     SOURCE reads nothing; ELEMENTWISE reads each operand at the output's index; MOVEMENT at a mapped index; REDUCTION
-    and CONTRACTION reduce over axes; INDEXING reads at an index that is data; OPAQUE can only stand alone; COMPOSITE is
-    expanded by decompose.
+    and CONTRACTION reduce over axes; INDEXING reads at an index that is data; OPAQUE stands alone and writes its own
+    loops; CONTROL stands alone and runs the graphs among its attributes; COMPOSITE is expanded by decompose.
     """
 
     SOURCE = "source"
@@ -42,16 +43,25 @@ class OpKind(Enum):
     CONTRACTION = "contraction"
     INDEXING = "indexing"
     OPAQUE = "opaque"
+    CONTROL = "control"
     COMPOSITE = "composite"
+
+    @property
+    def alone(self) -> bool:
+        """Whether such a node is fused with nothing."""
+        return self in (OpKind.OPAQUE, OpKind.CONTROL)
 
 
 class Trait(Enum):
     """A property that passes use.
 
     COMMUTATIVE: operands may be swapped. EXPENSIVE: not computed twice to save memory traffic. INPUT and PARAMETER mark
-    the two ops that stand in a graph's signature. CONSTANT: the attribute ``value`` is the result. TRANSPARENT: each
-    element of the result is made of one element of the operand at almost no cost and without conditions, so that even a
-    contraction may read through it. ROW_MAJOR: the elements of the operand in the same order, in another shape.
+    the two ops that stand in a graph's signature. CONSTANT: the attribute ``value`` is the result. CHECKS: a program
+    may end there, so that nothing is overwritten before. PLACES: the results are places along an axis of the operand,
+    whatever its elements are. TRANSPARENT: each element of the result is made of one element of the operand, or is a
+    number, and at almost no cost, so that even a contraction may read through it. ROW_MAJOR: the elements of the
+    operand in the same order, in another shape. REPEATS: the operand repeated along the axes that it lacks or has with
+    size 1, axes being aligned at the right.
     """
 
     COMMUTATIVE = "commutative"
@@ -59,8 +69,11 @@ class Trait(Enum):
     INPUT = "input"
     PARAMETER = "parameter"
     CONSTANT = "constant"
+    CHECKS = "checks"
+    PLACES = "places"
     TRANSPARENT = "transparent"
     ROW_MAJOR = "row_major"
+    REPEATS = "repeats"
 
 
 class Inference:
@@ -157,6 +170,14 @@ class NodeBuilder(Protocol):
         """Append a node with one result. Shapes and dtypes must fit exactly; nothing is broadcast or promoted."""
         ...
 
+    def emit_all(self, op: str, *inputs: Value, **attrs: Any) -> tuple[Value, ...]:
+        """Append a node and return all its results."""
+        ...
+
+    def inline(self, body: Region, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """Append the nodes of a graph, its inputs and parameters replaced by values; returns its outputs."""
+        ...
+
     def constant(self, value: Any, dtype: DType) -> Value:
         """A constant."""
         ...
@@ -184,6 +205,31 @@ class VjpContext(NodeBuilder, Protocol):
 
     @property
     def attrs(self) -> Attrs: ...
+
+    @property
+    def active(self) -> tuple[bool, ...]:
+        """For each operand whether its cotangent is asked for."""
+        ...
+
+    def backward(
+        self, outputs: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]
+    ) -> tuple[Value | None, ...]:
+        """Carry cotangents of values that the rule appended back to values that it made them from."""
+        ...
+
+    def inside(self, graph: Any) -> Inside:
+        """The same for a :class:`~sigmagraph.ir.graph.graph.Graph` that is to become a body."""
+        ...
+
+
+class Inside(NodeBuilder, Protocol):
+    """A graph that is to become the body of a gradient."""
+
+    def backward(
+        self, outputs: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]
+    ) -> tuple[Value | None, ...]:
+        """Append the products of cotangents with Jacobians; None for values that nothing flows back to."""
+        ...
 
 
 class LowerContext(Protocol):
@@ -215,6 +261,68 @@ class LowerContext(Protocol):
         ...
 
 
+class LayoutContext(Protocol):
+    """Where the values of a CONTROL node lie, while its steps are written."""
+
+    @property
+    def operands(self) -> tuple[Place, ...]: ...
+    @property
+    def results(self) -> tuple[Place, ...]: ...
+    @property
+    def attrs(self) -> Attrs: ...
+
+    @property
+    def types(self) -> tuple[TensorType, ...]:
+        """Operand types."""
+        ...
+
+    @property
+    def location(self) -> str:
+        """The place in the user's program, in words; empty if it is not known."""
+        ...
+
+    @property
+    def turn(self) -> str:
+        """What the turn of a loop is called in offsets of places."""
+        ...
+
+    def body(
+        self, name: str, inputs: Sequence[Place], params: Sequence[Place], outputs: Mapping[str, Place]
+    ) -> tuple[Step, ...]:
+        """The steps of the body in an attribute, given where its inputs, parameters and (by name) outputs lie."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that an op asks of the elements of an operand.
+
+    Attributes:
+        operand: its number.
+        holds: a bool scalar that says whether it is so.
+        message: what is wrong if it is not.
+    """
+
+    operand: int
+    holds: Value
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The buffers that the loops of an OPAQUE op read and write.
+
+    Attributes:
+        reads: a buffer for each operand, of its type.
+        writes: a buffer for each result; all their elements must be written.
+        attrs: attributes of the node.
+    """
+
+    reads: tuple[Buffer, ...]
+    writes: tuple[Buffer, ...]
+    attrs: Attrs
+
+
 @dataclass(frozen=True, slots=True)
 class NotDifferentiable:
     """Says in place of a gradient why there is none."""
@@ -232,6 +340,7 @@ class Sample:
         shapes: symbolic shapes of the operands (Dims where the array's size stands for one), or None for static ones.
         kinks: whether the point lies on a kink, so that numeric gradients mean nothing there.
         exact: whether all evaluations must agree to the last bit.
+        square: whether operands are matrices whose rows and columns are equally many by what they are.
     """
 
     inputs: tuple[NDArray, ...]
@@ -239,6 +348,7 @@ class Sample:
     shapes: tuple[tuple[Size, ...], ...] | None = None
     kinks: bool = False
     exact: bool = False
+    square: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +365,10 @@ InferRule: TypeAlias = "Callable[[Inference], tuple[TensorType, ...]]"
 Reference: TypeAlias = "Callable[[Sequence[NDArray], Attrs, tuple[TensorType, ...]], tuple[NDArray, ...]]"
 VjpRule: TypeAlias = "Callable[[VjpContext], Sequence[Value | None]]"
 LowerRule: TypeAlias = "Callable[[LowerContext, tuple[Size, ...]], Expr]"
-DecomposeRule: TypeAlias = "Callable[[NodeBuilder, tuple[Value, ...], Attrs], Value]"
+StepsRule: TypeAlias = "Callable[[LayoutContext], Sequence[Step]]"
+GuardRule: TypeAlias = "Callable[[NodeBuilder, tuple[Value, ...], Attrs], Sequence[Condition]]"
+LoopsRule: TypeAlias = "Callable[[Frame], Block]"
+DecomposeRule: TypeAlias = "Callable[[NodeBuilder, tuple[Value, ...], Attrs], Union[Value, tuple[Value, ...]]]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -272,7 +385,10 @@ class OpDef:
         reference: NumPy meaning: operand arrays, attributes and result types (numbers for the dims of both).
         vjp: cotangents of the operands (None: none flows), or why there is no gradient. A composite without its own
             rule (None) is differentiated through its decomposition.
-        lower: expression of the output element at an index (primitives).
+        lower: expression of the output element at an index (primitives with one result).
+        loops: statements that compute all results (OPAQUE primitives, whose elements depend on each other).
+        steps: what a program does for it (CONTROL primitives, which run bodies).
+        guards: what is asked of the elements of operands, and checked when a program runs.
         decompose: the same in terms of other ops (composites).
         samples: uses for the generated tests, made from a random generator.
         errors: wrong uses for the generated tests.
@@ -288,6 +404,9 @@ class OpDef:
     vjp: VjpRule | NotDifferentiable | None = None
     attrs: tuple[AttrSpec, ...] = ()
     lower: LowerRule | None = None
+    loops: LoopsRule | None = None
+    steps: StepsRule | None = None
+    guards: GuardRule | None = None
     decompose: DecomposeRule | None = None
     samples: Callable[[np.random.Generator], Iterable[Sample]] = lambda _: ()
     errors: tuple[ErrorSample, ...] = ()
@@ -319,6 +438,12 @@ class OpDef:
             else:
                 out[spec.name] = spec.canonical(spec.default)
         return Attrs(out)
+
+    def expand(self, builder: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> tuple[Value, ...]:
+        """The results of a composite in terms of other ops."""
+        assert self.decompose is not None, f"'{self.name}' is no composite"
+        results = self.decompose(builder, inputs, attrs)
+        return results if isinstance(results, tuple) else (results,)
 
     def inference(
         self, types: Sequence[TensorType], attrs: Attrs

@@ -11,6 +11,7 @@ from sigmagraph.dims import Size, evaluate, names, product
 from sigmagraph.dtypes import BOOL, DType
 from sigmagraph.errors import ParseError, SigmaError, VerifyError
 from sigmagraph.ir.graph.attrs import Array, AttrValue
+from sigmagraph.ir.graph.body import Body
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.node import Group, Stage
 from sigmagraph.ir.graph.opdef import OpDef
@@ -231,8 +232,12 @@ class _GraphParser:
             if name.text in out:
                 raise tokens.error("the attribute is given twice", name, expected="each attribute once")
             tokens.expect("=")
-            out[name.text] = parse_attr(tokens)
+            out[name.text] = self._body() if tokens.at("graph") else parse_attr(tokens)
         return out
+
+    def _body(self) -> Body:
+        """A graph among the attributes of a node."""
+        return Body(_GraphParser(self.tokens, self.registry).graph())
 
     def _mismatch(self, message: str, token: Token, expected: TensorType, got: TensorType) -> ParseError:
         error = self.tokens.error(message, token, expected=expected)

@@ -12,7 +12,7 @@ import numpy as np
 
 from sigmagraph.dims import Dim
 from sigmagraph.dtypes import BF16, F64, DType
-from sigmagraph.ir.graph.attrs import Array, Attrs, AttrValue
+from sigmagraph.ir.graph.attrs import Array, Attrs, AttrValue, Region
 from sigmagraph.ir.graph.node import Node, Stage
 from sigmagraph.ir.graph.opdef import Trait
 from sigmagraph.ir.graph.value import Value
@@ -22,7 +22,7 @@ from sigmagraph.ir.text.writer import location, number, string
 if TYPE_CHECKING:
     from sigmagraph.ir.graph.graph import Graph
 
-WORDS = frozenset({"true", "false", "inf", "nan", "dense", *map(str, DType)})
+WORDS = frozenset({"true", "false", "inf", "nan", "dense", "graph", *map(str, DType)})
 """Words that mean something else than a dim where an attribute stands."""
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
@@ -39,16 +39,22 @@ def print_graph(graph: Graph, *, locations: bool = True) -> str:
 
     ``parse_graph`` reads it back to an equal graph.
     """
+    return f"sigmagraph {VERSION}\n{print_body(graph, locations=locations)}\n"
+
+
+def print_body(graph: Graph, *, locations: bool = True) -> str:
+    """The readable text without its header: how a graph stands among the attributes of a node."""
     return _Writer(graph, graph.nodes(), hints=True, locations=locations, digests=False).text()
 
 
 def canonical_text(graph: Graph) -> str:
     """The text that equal graphs share, however they were put together.
 
-    Nodes stand in post-order from the outputs; dead nodes, hints and locations are left out; large constants are given
-    by their SHA-256.
+    Nodes stand in post-order from the outputs; dead nodes, hints and locations are left out; large constants, and
+    the graphs among attributes, are given by their SHA-256.
     """
-    return _Writer(graph, _post_order(graph), hints=False, locations=False, digests=True).text()
+    text = _Writer(graph, _post_order(graph), hints=False, locations=False, digests=True).text()
+    return f"sigmagraph {VERSION}\n{text}\n"
 
 
 def print_node(node: Node, names: Mapping[int, str] | None = None) -> str:
@@ -56,14 +62,17 @@ def print_node(node: Node, names: Mapping[int, str] | None = None) -> str:
     return _statement(node, names or {}, digests=True)
 
 
-def print_attr(value: AttrValue, *, digests: bool = False) -> str:
-    """An attribute; arrays of more than a few kilobytes by their SHA-256 if ``digests``."""
+def print_attr(value: AttrValue, *, digests: bool = False, locations: bool = True) -> str:
+    """An attribute; graphs, and arrays of more than a few kilobytes, by their SHA-256 if ``digests``."""
+    if isinstance(value, Region):
+        text = f'graph sha256 "{hashlib.sha256(value.canonical.encode()).hexdigest()}"'
+        return text if digests else value.readable(locations=locations).replace("\n", "\n  ")
     if isinstance(value, Array):
         digest = digests and len(value.data) > _HASHED
         body = f'sha256 "{hashlib.sha256(value.data).hexdigest()}"' if digest else f"[{_elements(value)}]"
         return f"dense<{value.dtype}[{','.join(map(str, value.shape))}]>{body}"
     if isinstance(value, tuple):
-        return "[" + ", ".join(print_attr(v, digests=digests) for v in value) + "]"
+        return "[" + ", ".join(print_attr(v, digests=digests, locations=locations) for v in value) + "]"
     if isinstance(value, str):
         return string(value)
     if isinstance(value, Dim):
@@ -125,7 +134,7 @@ class _Writer:
         for group in self.graph.groups:
             members = sorted((n for n in group.nodes if n in order), key=order.__getitem__)
             lines.append(f"  fusion {_quoted('@', group.name, _SYMBOL)} {{ {' '.join(names[n] for n in members)} }}")
-        return "\n".join((f"sigmagraph {VERSION}", self._head(names), *lines, "}", ""))
+        return "\n".join((self._head(names), *lines, "}"))
 
     def _names(self) -> dict[int, str]:
         ports = (*self.graph.inputs, *self.graph.params)
@@ -155,7 +164,7 @@ class _Writer:
 
     def _body_line(self, node: Node, names: Mapping[int, str]) -> str:
         hint = f" name {string(node.name)}" if self.hints and node.name else ""
-        return _statement(node, names, self.digests) + hint + self._place(node)
+        return _statement(node, names, self.digests, self.locations) + hint + self._place(node)
 
     def _place(self, node: Node) -> str:
         place = location(node.location) if self.locations else ""
@@ -166,15 +175,17 @@ def _rows(items: Sequence[str]) -> str:
     return "\n" + ",\n".join(f"    {i}" for i in items) + "\n" if items else ""
 
 
-def _statement(node: Node, names: Mapping[int, str], digests: bool) -> str:
+def _statement(node: Node, names: Mapping[int, str], digests: bool, locations: bool = False) -> str:
     result = _value(Value(node.id), names) + (f":{len(node.types)}" if len(node.types) != 1 else "")
     operands = ", ".join(_value(v, names) for v in node.inputs)
     types = ", ".join(map(str, node.types))
-    return f"{result} = {node.op.name}({operands}){_attrs(node.attrs, digests)} : {types}"
+    return f"{result} = {node.op.name}({operands}){_attrs(node.attrs, digests, locations)} : {types}"
 
 
-def _attrs(attrs: Attrs, digests: bool) -> str:
-    items: Iterable[str] = (f"{name} = {print_attr(value, digests=digests)}" for name, value in attrs.items())
+def _attrs(attrs: Attrs, digests: bool, locations: bool) -> str:
+    items: Iterable[str] = (
+        f"{name} = {print_attr(value, digests=digests, locations=locations)}" for name, value in attrs.items()
+    )
     text = ", ".join(items)
     return f" {{{text}}}" if text else ""
 

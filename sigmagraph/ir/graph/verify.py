@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import networkx as nx
 
 from sigmagraph.errors import SigmaError, VerifyError
+from sigmagraph.ir.graph.body import bodies
 from sigmagraph.ir.graph.graph import Graph
-from sigmagraph.ir.graph.groups import ROOTS, interfaces, keeps_index
+from sigmagraph.ir.graph.groups import ROOTS, Interface, Place, Rows, interfaces, places, rows_of
 from sigmagraph.ir.graph.node import Node, Stage
 from sigmagraph.ir.graph.opdef import OpKind, Trait
 from sigmagraph.ir.graph.printer import print_node
+from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 
 _NEIGHBOURS = 5
@@ -38,6 +40,7 @@ class _Checker:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.ports = frozenset(v.node for v in (*graph.inputs, *graph.params))
+        self.sound: set[tuple[object, ...]] = set()  # uses of ops that have been checked
 
     # ---- structure
 
@@ -69,9 +72,22 @@ class _Checker:
 
     def node(self, node: Node) -> None:
         """Attributes are canonical, types are those that inference gives, and the stage allows the op."""
+        operands = tuple(self.graph.type(v) for v in node.inputs)
+        use = (id(node.op), node.attrs, operands, node.types)
+        if use not in self.sound:
+            self._use(node, operands)
+            self.sound.add(use)
+        for body in bodies(node):
+            verify_graph(body)
+            if self.graph.stage is not Stage.CAPTURED and body.stage is Stage.CAPTURED:
+                self._fail("the body of a node has not been decomposed", node, expected=self.graph.stage.value)
+        if node.op.kind is OpKind.COMPOSITE and self.graph.stage is not Stage.CAPTURED:
+            self._fail("a composite op stands behind decompose", node, expected="primitive ops", got=node.op.name)
+
+    def _use(self, node: Node, operands: Sequence[TensorType]) -> None:
         try:
             attrs = node.op.canonical_attrs(node.attrs)
-            types, _ = node.op.inference([self.graph.type(v) for v in node.inputs], attrs)
+            types, _ = node.op.inference(operands, attrs)
         except SigmaError as error:
             self._fail(error.message, node, expected=error.expected, got=error.got, cause=error)
         if attrs != node.attrs:
@@ -80,8 +96,6 @@ class _Checker:
             self._fail(
                 "the types of a node are not what its op gives", node, expected=_types(types), got=_types(node.types)
             )
-        if node.op.kind is OpKind.COMPOSITE and self.graph.stage is not Stage.CAPTURED:
-            self._fail("a composite op stands behind decompose", node, expected="primitive ops", got=node.op.name)
 
     # ---- signature
 
@@ -150,7 +164,7 @@ class _Checker:
     def _membership(self, node: Node, times: int) -> None:
         if times == 0:
             self._fail("a node is in no group", node)
-        single = node.op.kind in (*ROOTS, OpKind.OPAQUE) or Trait.EXPENSIVE in node.op.traits
+        single = node.op.kind in ROOTS or node.op.kind.alone or Trait.EXPENSIVE in node.op.traits
         if times > 1 and single:
             self._fail("a node that must be computed once is in several groups", node, expected=1, got=times)
 
@@ -159,18 +173,17 @@ class _Checker:
         for face in interfaces(self.graph):
             name, members = face.group.name, [self.graph.node(n) for n in face.group.nodes]
             self._members(name, members)
+            self._rows(face, members)
             for value in face.inputs:
                 if value.node not in ready:
                     self._fail(f"the group '{name}' reads a value before it is there", self.graph.node(value))
             for value in face.outputs:
-                node, first = self.graph.node(value), self.graph.type(face.outputs[0])
                 if count[value.node] > 1:
                     self._fail(
-                        "a value that is stored is computed by several groups", node, expected=1, got=count[value.node]
-                    )
-                if self.graph.type(value).shape != first.shape:
-                    self._fail(
-                        f"the group '{name}' stores values of two shapes", node, expected=first, got=node.types[0]
+                        "a value that is stored is computed by several groups",
+                        self.graph.node(value),
+                        expected=1,
+                        got=count[value.node],
                     )
                 ready.add(value.node)
 
@@ -181,22 +194,51 @@ class _Checker:
             if node.id in seen or any(v.node in inside and v.node not in seen for v in node.inputs):
                 self._fail(f"the members of the group '{name}' are not in topological order", node)
             seen.add(node.id)
-        opaque = next((n for n in members if n.op.kind is OpKind.OPAQUE), None)
+        opaque = next((n for n in members if n.op.kind.alone), None)
         if opaque is not None and len(members) > 1:
             self._fail(f"the group '{name}' fuses an op that can only stand alone", opaque)
-        self._epilogue(name, members)
 
-    def _epilogue(self, name: str, members: list[Node]) -> None:
-        """There is one root at most, and what follows it in the group needs its elements in their places."""
+    def _rows(self, face: Interface, members: list[Node]) -> None:
+        """What is reduced is needed where it is: once a row. Several reductions of a group share their rows."""
+        name = face.group.name
+        roots = [n for n in members if n.op.kind in ROOTS]
+        if members[-1].op.kind.alone:
+            return
+        if not roots:
+            for value in face.outputs[1:]:
+                node, first = self.graph.node(value), self.graph.type(face.outputs[0])
+                if node.types[0].shape != first.shape:
+                    self._fail(f"the group '{name}' stores values of two shapes", node, expected=first)
+            return
+        rows = rows_of(self.graph, roots[0])
+        for node in roots[1:]:
+            if rows is None or rows_of(self.graph, node) != rows:
+                self._fail(
+                    f"the group '{name}' has two reductions or contractions",
+                    node,
+                    expected="at most one, or equal rows",
+                )
+        inside = frozenset(n.id for n in members)
+        start = [(value, self._place(face, value, roots[0], rows)) for value in face.outputs]
+        found = places(self.graph, start, inside, rows)
         rooted: set[int] = set()
         for node in members:
-            follows = any(v.node in rooted for v in node.inputs)
-            if node.op.kind in ROOTS and rooted:
-                self._fail(f"the group '{name}' has two reductions or contractions", node, expected="at most one")
-            if follows and not keeps_index(node):
-                self._fail(f"the group '{name}' reads what it reduces at other indices", node)
-            if follows or node.op.kind in ROOTS:
+            if node.op.kind in ROOTS or any(v.node in rooted for v in node.inputs):
                 rooted.add(node.id)
+                wrong = found.get(node.outputs[0], frozenset()) - {self._place(face, node.outputs[0], roots[0], rows)}
+                if wrong:
+                    self._fail(f"the group '{name}' reads what it reduces at other indices", node)
+
+    def _place(self, face: Interface, value: Value, root: Node, rows: Rows | None) -> Place:
+        """Where a group with a root has all elements of a value."""
+        type = self.graph.type(value)
+        place = rows.place_of(type) if rows else Place.ROW if type.size == root.types[0].size else Place.OTHER
+        if place is Place.OTHER:
+            self._fail(
+                f"the group '{face.group.name}' has a value that fits neither its rows nor their elements",
+                self.graph.node(value),
+            )
+        return place
 
     # ---- errors
 

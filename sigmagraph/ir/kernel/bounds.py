@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from sigmagraph.dims import Dim, Func, Size, divide_exact, func, maximum, minimum, names, substitute
 from sigmagraph.dtypes import BOOL, I8, I16, I64, U8, DType
-from sigmagraph.facts import Facts
+from sigmagraph.facts import ENOUGH, Facts
 from sigmagraph.ir.kernel.expr import Apply, Cast, Const, Expr, Index, Var
 
 Interval: TypeAlias = "tuple[Size | None, Size | None]"
@@ -64,7 +64,7 @@ class Scope:
 
     def given(self, conditions: Sequence[Size]) -> Scope:
         """Where expressions are known to be at least zero."""
-        new = tuple(c for c in conditions if not isinstance(c, int))
+        new = tuple(c for c in conditions if not isinstance(c, int) or c < 0)
         if not new:
             return self
         if new not in self._inner:
@@ -131,11 +131,11 @@ class Scope:
             self._resolved[size] = out if out is size or not any(divisions(out)) else self.facts.simplify(out)
         return self._resolved[size]
 
-    def nonnegative(self, size: Size) -> bool:
-        """Whether a resolved expression can be shown to be at least zero."""
+    def nonnegative(self, size: Size, steps: int = ENOUGH) -> bool:
+        """Whether a resolved expression can be shown to be at least zero, in so many steps."""
         if isinstance(size, int):
             return size >= 0
-        return size in self.assume or self.facts.nonnegative(size)
+        return size in self.assume or self.facts.nonnegative(size, steps)
 
     def within(self, index: Size, extent: Size) -> bool:
         """Whether a resolved index can be shown to lie in ``0 .. extent - 1``."""

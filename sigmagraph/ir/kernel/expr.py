@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias, Union
 
+import numpy as np
+
 from sigmagraph.dims import Size, substitute
 from sigmagraph.dtypes import BOOL, F16, F32, F64, I64, U8, DType
 from sigmagraph.errors import DTypeError
-from sigmagraph.ir.kernel.scalar import SCALARS
+from sigmagraph.ir.kernel.scalar import SCALARS, convert
 
 _PACKED: Mapping[DType, struct.Struct] = MappingProxyType(
     {F16: struct.Struct("<e"), F32: struct.Struct("<f"), F64: struct.Struct("<d")}
@@ -67,7 +69,8 @@ def _rounded(value: float, dtype: DType) -> float | None:
     if dtype in _PACKED:
         packed = _PACKED[dtype]
         return float(packed.unpack(packed.pack(value))[0])
-    rounded = float(dtype.numpy.type(value))
+    with np.errstate(over="ignore"):
+        rounded = float(convert(value, dtype))
     return rounded if math.isfinite(rounded) else None
 
 

@@ -14,6 +14,8 @@ NDArray: TypeAlias = "np.ndarray[Any, Any]"
 ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
+MIX_START, MIX_END = 0x9E3779B97F4A7C15, 31
+MIX_STEPS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 _WORD = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -22,16 +24,34 @@ _HALF = np.uint64(32)
 def philox_bits(seed: Any, stream: Any, step: Any, element: Any) -> Any:
     """A random 32-bit word for each element, sign-extended to int64; the arguments broadcast against each other.
 
-    The key is (low word of seed, high word of seed XOR stream); the counter is (element // 4 in two words, step in two
-    words); the result is word ``element % 4`` of the block.
+    The key is :func:`philox_key` of seed and stream, low word first; the counter is (element // 4 in two words, step in
+    two words); the result is word ``element % 4`` of the block.
     """
-    seed, stream, step, element = (np.asarray(a, np.int64).view(np.uint64) for a in (seed, stream, step, element))
-    block = element >> np.uint64(2)
-    key = (seed & _WORD, ((seed >> _HALF) ^ stream) & _WORD)
-    words = philox_block((block & _WORD, block >> _HALF, step & _WORD, step >> _HALF), key)
+    step, element = (np.asarray(a, np.int64).view(np.uint64) for a in (step, element))
+    block, key = element >> np.uint64(2), philox_key(seed, stream)
+    words = philox_block((block & _WORD, block >> _HALF, step & _WORD, step >> _HALF), (key & _WORD, key >> _HALF))
     number = element & np.uint64(3)
     word = np.select([number == n for n in range(3)], words[:3], words[3])
     return word.astype(np.uint32).view(np.int32).astype(np.int64)[()]
+
+
+def philox_key(seed: Any, stream: Any) -> NDArray:
+    """The 64-bit key of a seed and a stream: every bit of both changes about half of its bits.
+
+    That is ``mix(mix(seed) ^ stream)``, where mix is the output function of SplitMix64 (G. Steele, D. Lea, C. Flood,
+    "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014). Each stream has another key for each seed; keys of
+    different streams and seeds are the same by chance only.
+    """
+    seed, stream = (np.asarray(a, np.int64).view(np.uint64) for a in (seed, stream))
+    return _mix(_mix(seed) ^ stream)
+
+
+def _mix(bits: NDArray) -> NDArray:
+    with np.errstate(over="ignore"):
+        bits = bits + np.uint64(MIX_START)
+        for shift, factor in MIX_STEPS:
+            bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
+        return np.asarray(bits ^ (bits >> np.uint64(MIX_END)))
 
 
 def philox_block(counter: tuple[NDArray, ...], key: tuple[NDArray, ...]) -> tuple[NDArray, ...]:

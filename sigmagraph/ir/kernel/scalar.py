@@ -6,6 +6,7 @@ This is the table that elementwise graph ops, the kernel interpreter and every e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from sigmagraph.dtypes import BOOL, DType, as_dtype
+from sigmagraph.dtypes import BF16, BOOL, DType, as_dtype
 from sigmagraph.errors import DTypeError
+from sigmagraph.ir.kernel.fused import fma
 
+_WIDER_THAN_F32 = (np.dtype(np.float64), np.dtype(np.int32), np.dtype(np.int64))
 _Rule = Callable[[Sequence[DType]], "DType | None"]
 
 
@@ -93,8 +96,11 @@ def convert(value: Any, dtype: DType) -> Any:
     """The NumPy meaning of a cast, on arrays or scalars.
 
     Floats become integers toward zero and saturate, NaN becomes 0; integers keep their low bits; bools are ``!= 0``.
+    What a float type cannot hold is rounded once, to nearest, ties to even.
     """
     value = np.asarray(value)
+    if dtype is BF16 and value.dtype in _WIDER_THAN_F32:
+        value = _odd(value)
     if dtype is BOOL:
         return (value != 0)[()]
     target = dtype.numpy
@@ -105,6 +111,19 @@ def convert(value: Any, dtype: DType) -> Any:
     low, high = whole <= float(bounds.min), whole >= float(bounds.max)
     inside = np.where(low | high | np.isnan(whole), 0.0, whole).astype(target)
     return np.where(high, target.type(bounds.max), np.where(low, target.type(bounds.min), inside))[()]
+
+
+def _odd(value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Values as f32, the neighbour with an odd last bit where one lies between two: rounding that is rounding once.
+
+    ml_dtypes rounds to bf16 by way of f32, to nearest both times, which errs beside ties.
+    """
+    nearest = np.asarray(value.astype(np.float32))
+    back = convert(nearest, as_dtype(value.dtype))
+    bits = nearest.view(np.int32)
+    outward = np.where(value < 0, back < value, back > value)
+    moves = (back != value) & (bits % 2 == 0)
+    return np.asarray(np.where(moves, bits + np.where(outward, -1, 1), bits).astype(np.int32)).view(np.float32)
 
 
 def _divide(a: Any, b: Any) -> Any:
@@ -128,10 +147,21 @@ def _shift(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _fma(a: Any, b: Any, c: Any) -> Any:
-    """One rounding, by way of the next wider type (float64 has none and rounds twice)."""
+    """One rounding, by way of float64; 16-bit floats round the result of f32."""
     dtype = np.result_type(a, b, c)
-    wide = np.float64 if dtype.itemsize < 8 else dtype
-    return (np.asarray(a, wide) * np.asarray(b, wide) + np.asarray(c, wide)).astype(dtype)[()]
+    a, b, c = (np.asarray(v, np.float64) for v in (a, b, c))
+    whole = fma(a, b, c) if dtype.itemsize == 8 else a * b + c
+    return (whole.astype(np.float32) if dtype.itemsize == 2 else whole).astype(dtype)[()]
+
+
+def _wide(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of floats, computed in float64 and rounded to the type of its operands."""
+
+    def evaluate(*operands: Any) -> Any:
+        dtype = np.result_type(*operands)
+        return np.asarray(function(*(np.asarray(o, np.float64) for o in operands))).astype(dtype)[()]
+
+    return evaluate
 
 
 def _philox(seed: Any, stream: Any, step: Any, element: Any) -> Any:
@@ -177,6 +207,28 @@ SCALARS: Mapping[str, ScalarOp] = MappingProxyType(
             ScalarOp("exp", 1, _float, np.exp, primitive=False, cost=16),
             ScalarOp("log", 1, _float, np.log, primitive=False, cost=20),
             ScalarOp("tanh", 1, _float, np.tanh, primitive=False, cost=24),
+            ScalarOp("exp2", 1, _float, _wide(np.exp2), primitive=False, cost=24),
+            ScalarOp("expm1", 1, _float, _wide(np.expm1), primitive=False, cost=24),
+            ScalarOp("sinh", 1, _float, _wide(np.sinh), primitive=False, cost=60),
+            ScalarOp("cosh", 1, _float, _wide(np.cosh), primitive=False, cost=48),
+            ScalarOp("log1p", 1, _float, _wide(np.log1p), primitive=False, cost=32),
+            ScalarOp("log2", 1, _float, _wide(np.log2), primitive=False, cost=24),
+            ScalarOp("log10", 1, _float, _wide(np.log10), primitive=False, cost=24),
+            ScalarOp("asinh", 1, _float, _wide(np.arcsinh), primitive=False, cost=60),
+            ScalarOp("acosh", 1, _float, _wide(np.arccosh), primitive=False, cost=56),
+            ScalarOp("atanh", 1, _float, _wide(np.arctanh), primitive=False, cost=48),
+            ScalarOp("sin", 1, _float, _wide(np.sin), primitive=False, cost=80),
+            ScalarOp("cos", 1, _float, _wide(np.cos), primitive=False, cost=80),
+            ScalarOp("tan", 1, _float, _wide(np.tan), primitive=False, cost=100),
+            ScalarOp("asin", 1, _float, _wide(np.arcsin), primitive=False, cost=40),
+            ScalarOp("acos", 1, _float, _wide(np.arccos), primitive=False, cost=48),
+            ScalarOp("atan", 1, _float, _wide(np.arctan), primitive=False, cost=32),
+            ScalarOp("atan2", 2, _float, _wide(np.arctan2), primitive=False, cost=48),
+            ScalarOp("erf", 1, _float, _wide(np.vectorize(math.erf, otypes="d")), primitive=False, cost=80),
+            ScalarOp("erfc", 1, _float, _wide(np.vectorize(math.erfc, otypes="d")), primitive=False, cost=80),
+            ScalarOp("power", 2, _float, _wide(np.power), primitive=False, cost=100),
+            ScalarOp("remainder", 2, _number, np.remainder, primitive=False, cost=40),
+            ScalarOp("floor_divide", 2, _number, np.floor_divide, primitive=False, cost=48),
             ScalarOp("philox", 4, _integer, _philox, primitive=False, cost=120),
             ScalarOp("shuffle_xor", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
             ScalarOp("shuffle_down", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),

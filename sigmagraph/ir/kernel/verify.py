@@ -53,8 +53,12 @@ def verify_kernel(kernel: Kernel) -> None:
     verify_kernels((kernel,))
 
 
-def verify_kernels(kernels: Sequence[Kernel]) -> None:
+def verify_kernels(kernels: Sequence[Kernel], unproven: dict[Unproven, None] | None = None) -> None:
     """Verify kernels and their callees, each once.
+
+    Args:
+        kernels: any kernels, whose names differ.
+        unproven: takes up the loads and stores that cannot be shown to be in bounds; without it they are errors.
 
     Raises:
         VerifyError: a rule is broken, or cannot be shown to hold; the error quotes the statement.
@@ -70,11 +74,21 @@ def verify_kernels(kernels: Sequence[Kernel]) -> None:
         for callee in kernel.callees:
             visit(callee)
         check_structure(kernel)
-        _Verifier(kernel).check()
+        _Verifier(kernel, unproven).check()
         verified[kernel.name] = kernel
 
     for kernel in kernels:
         visit(kernel)
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """A load or store that could not be shown to be in bounds: in which kernel, of which buffer, where, under what."""
+
+    kernel: str
+    buffer: str
+    index: tuple[Size, ...]
+    guard: tuple[Size, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +101,9 @@ class _Place:
 
 
 class _Verifier:
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, unproven: dict[Unproven, None] | None) -> None:
         self.kernel = kernel
+        self.unproven = unproven
         self.mentions = Mentions(kernel.body)
         self.names_in: dict[Size, tuple[str, ...]] = {}
 
@@ -259,6 +274,9 @@ class _Verifier:
         scope = place.scope.given([self.size(g, stmt, place) for g in guard])
         for position, extent in zip(where, buffer.shape, strict=True):
             if not scope.within(position, extent):
+                if self.unproven is not None and not isinstance(stmt, Call):
+                    self.unproven[Unproven(self.kernel.name, name, tuple(index), tuple(guard))] = None
+                    continue
                 raise self.fail(
                     stmt,
                     f"an index of '{name}' could not be shown to be in bounds",

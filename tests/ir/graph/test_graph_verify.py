@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -174,7 +175,9 @@ def regroup(*members: str) -> Graph:
     return graph
 
 
-@pytest.mark.parametrize("members", [("a b c", "a b d"), ("a b", "c", "d"), ("a", "b", "c", "d")])
+@pytest.mark.parametrize(
+    "members", [("a b c", "a b d"), ("a b", "c", "d"), ("a", "b", "c", "d"), ("a b c d",), ("a b c", "d")]
+)
 def test_good_groups(members: tuple[str, ...]) -> None:
     verify_graph(regroup(*members))
 
@@ -184,8 +187,6 @@ def test_good_groups(members: tuple[str, ...]) -> None:
     [
         (("a b c",), "a node is in no group"),
         (("b a c", "a b d"), "not in topological order"),
-        (("a b c d",), "two reductions or contractions"),
-        (("a b c", "d"), "stores values of two shapes"),
         (("d", "a b", "c"), "reads a value before it is there"),
         (("x a b c", "a b d"), "not a node that computes"),
         (("a b c", "a b d", "a b c"), "must be computed once is in several groups"),
@@ -203,12 +204,34 @@ def test_a_value_that_is_stored_is_computed_once() -> None:
         verify_graph(graph)
 
 
-def test_what_is_reduced_is_not_read_back_in_the_same_group() -> None:
+ROW_MAXIMUM = """graph @g stage(fused) (%x: input f32[4,4]) -> (y: %y) {
+  %m = reduce_max(%x) {axes = [1], keepdims = KEEP} %b = broadcast(%m) {shape = [4, 4]} %y = sub(%x, %b)
+  fusion @k0 { %m %b %y }
+}"""
+
+
+def test_what_is_reduced_is_read_back_by_its_own_row_only() -> None:
+    graph_of(ROW_MAXIMUM.replace("KEEP", "true"))
     with pytest.raises(ParseError, match="reads what it reduces at other indices"):
-        graph_of("""graph @g stage(fused) (%x: input f32[n,3]) -> (y: %y) {
-          %m = reduce_max(%x) {axes = [1], keepdims = true} %b = broadcast(%m) {shape = [n, 3]} %y = sub(%x, %b)
-          fusion @k0 { %m %b %y }
-        }""")
+        graph_of(ROW_MAXIMUM.replace("KEEP", "false"))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("%y = matmul(%x, %x) %z = matmul(%x, %y)", "two reductions or contractions"),
+        ("%y = reduce_sum(%x) {axes = [0]} %z = reduce_max(%x) {axes = [1]}", "two reductions or contractions"),
+        ("%y = neg(%x) %z = reshape(%y) {shape = [16]}", "stores values of two shapes"),
+        ("%y = reduce_sum(%x) {axes = [0]} %r = reshape(%y) {shape = [1, 4]} %z = broadcast(%r) {shape = [3, 4]}",
+         "fits neither its rows nor their elements"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_the_rows_of_a_group(body: str, message: str) -> None:
+    members = " ".join(re.findall(r"(%\w) =", body))
+    with pytest.raises(ParseError, match=message):
+        graph_of(
+            f"graph @g stage(fused) (%x: input f32[4,4]) -> (y: %y, z: %z) {{ {body} fusion @k0 {{ {members} }} }}"
+        )
 
 
 def test_groups_belong_to_fused_graphs() -> None:

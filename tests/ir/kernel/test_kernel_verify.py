@@ -58,6 +58,8 @@ def message(broken: Kernel) -> str:
         "for %i in n-8*(n//8) { %y[8*(n//8)+%i] = 1.0:f32 }",
         "for %i in ((n+7)//8) { for %v in 8 { %y[8*%i+%v] when(n-8*%i-%v-1) = 1.0:f32 } }",
         "for %i in ((n+7)//8) { for %v in min(8, n-8*%i) { %y[8*%i+%v] = 1.0:f32 } }",
+        "let %never: f32 = %x[-1, 0] when(-1)",
+        "if (-1) { %y[-1] = 1.0:f32 }",
         "for %i in n*m { %z[(%i//m), %i-m*(%i//m)] = %x[(%i//m), %i-m*(%i//m)] }",
         "for %i in n+2 { if (%i-1, n-%i) { %y[%i-1] = 1.0:f32 } }",
         "for %i in n { if (%i-1) { %y[%i-1] = 1.0:f32 } else { %y[-%i] = 1.0:f32 } }",

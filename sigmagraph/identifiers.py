@@ -1,15 +1,17 @@
-"""Identifiers such as ``1-dense.weights``, and patterns that name several of them."""
+"""Identifiers such as ``1-dense.weights``, patterns that name several of them, and rules by pattern."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 from sigmagraph.errors import IdentifierError
 
 _WILDCARD = re.compile(r"\[[^]]*\]|[*?]")
+T = TypeVar("T")
 
 
 def matching(pattern: str, identifiers: Iterable[str]) -> list[str]:
@@ -31,3 +33,9 @@ def matching(pattern: str, identifiers: Iterable[str]) -> list[str]:
 def specificity(pattern: str) -> int:
     """How much a pattern says: the number of characters that stand for themselves."""
     return len(_WILDCARD.sub("", pattern))
+
+
+def most_specific(identifier: str, rules: Sequence[tuple[str, T]]) -> tuple[str, T] | None:
+    """The rule ``(pattern, what)`` that counts for an identifier: the latest of the most specific ones that name it."""
+    fitting = [rule for rule in rules if fnmatchcase(identifier, rule[0])]
+    return max(reversed(fitting), key=lambda rule: specificity(rule[0]), default=None)
