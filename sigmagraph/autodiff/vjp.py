@@ -7,16 +7,13 @@ nothing flows the derivative is zero. What is appended are ordinary nodes, so gr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
-from sigmagraph.dtypes import DType
 from sigmagraph.errors import DifferentiationError, VerifyError
 from sigmagraph.ir.graph.attrs import Attrs
 from sigmagraph.ir.graph.builder import Builder
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.node import Node
 from sigmagraph.ir.graph.opdef import NotDifferentiable, OpDef
-from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 
 
@@ -119,22 +116,22 @@ class _Reverse:
         if rule is None:
             self._through_decomposition(node, active)
             return
-        context = _Context(self.builder(node), node, tuple(self.cotangent(v) for v in node.outputs))
+        active_inputs = tuple(v in active for v in node.inputs)
+        context = _Context(self.builder(node), node, tuple(self.cotangent(v) for v in node.outputs), active_inputs)
         for value, cotangent in zip(node.inputs, rule(context), strict=True):
             if cotangent is not None and value in active:
                 self.accumulate(value, self._fitting(node, value, cotangent))
 
     def _through_decomposition(self, node: Node, active: set[Value]) -> None:
         """Write the composite out in the graph and carry its cotangent back through that (cse merges the copies)."""
-        assert node.op.decompose is not None, f"'{node.op.name}' has neither a gradient nor a decomposition"
-        written = node.op.decompose(Builder(self.graph, self.registry, node.location), node.inputs, node.attrs)
-        inner = _Reverse(self.graph, self.registry)
-        inner.accumulate(written, self.cotangents[node.outputs[0]])
+        written = node.op.expand(Builder(self.graph, self.registry, node.location), node.inputs, node.attrs)
+        reached = [(w, self.cotangents[v]) for w, v in zip(written, node.outputs, strict=True) if v in self.cotangents]
         sources = list(dict.fromkeys(v for v in node.inputs if v in active))
-        inner.run(_ancestors(self.graph, [written.node], {v.node for v in node.inputs}), sources)
-        for value in sources:
-            if value in inner.cotangents:
-                self.accumulate(value, inner.cotangents[value])
+        outputs, cotangents = zip(*reached, strict=True)
+        found = _between(self.builder(node), outputs, cotangents, sources, node.inputs)
+        for value, cotangent in zip(sources, found, strict=True):
+            if cotangent is not None:
+                self.accumulate(value, cotangent)
 
     def _fitting(self, node: Node, value: Value, cotangent: Value) -> Value:
         """The cotangent with its operand's very shape, where two expressions stand for one symbolic size."""
@@ -151,13 +148,38 @@ class _Reverse:
         return self.builder(node).emit("reshape", cotangent, shape=expected.shape)
 
 
-class _Context:
+def _between(
+    builder: Builder,
+    outputs: Sequence[Value],
+    cotangents: Sequence[Value],
+    wrt: Sequence[Value],
+    stops: Sequence[Value] = (),
+) -> tuple[Value | None, ...]:
+    """What flows back from outputs to some values, not behind them nor behind ``stops``; None where nothing does."""
+    inner = _Reverse(builder.graph, builder.registry)
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        inner.accumulate(output, cotangent)
+    inner.run(_ancestors(builder.graph, [v.node for v in outputs], {v.node for v in (*wrt, *stops)}), wrt)
+    return tuple(inner.cotangents.get(value) for value in wrt)
+
+
+class _Inside(Builder):
+    """A graph that is to become a body (:class:`~sigmagraph.ir.graph.opdef.Inside`)."""
+
+    def backward(
+        self, outputs: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]
+    ) -> tuple[Value | None, ...]:
+        return _between(self, outputs, cotangents, wrt)
+
+
+class _Context(_Inside):
     """What the gradient rule of a node sees (:class:`~sigmagraph.ir.graph.opdef.VjpContext`)."""
 
-    def __init__(self, builder: Builder, node: Node, cotangents: tuple[Value, ...]) -> None:
-        self._builder = builder
+    def __init__(self, builder: Builder, node: Node, cotangents: tuple[Value, ...], active: tuple[bool, ...]) -> None:
+        super().__init__(builder.graph, builder.registry, builder.location)
         self._node = node
         self.cotangents = cotangents
+        self.active = active
 
     @property
     def inputs(self) -> tuple[Value, ...]:
@@ -171,17 +193,13 @@ class _Context:
     def attrs(self) -> Attrs:
         return self._node.attrs
 
-    def emit(self, op: str, *inputs: Value, **attrs: Any) -> Value:
-        return self._builder.emit(op, *inputs, **attrs)
+    def backward(
+        self, outputs: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]
+    ) -> tuple[Value | None, ...]:
+        return _between(self, outputs, cotangents, wrt, self._node.inputs)
 
-    def constant(self, value: Any, dtype: DType) -> Value:
-        return self._builder.constant(value, dtype)
-
-    def full(self, value: float, type: TensorType) -> Value:
-        return self._builder.full(value, type)
-
-    def type(self, value: Value) -> TensorType:
-        return self._builder.type(value)
+    def inside(self, graph: Graph) -> _Inside:
+        return _Inside(graph, self.registry, self.location)
 
 
 def _check(graph: Graph, outputs: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]) -> None:

@@ -1,4 +1,4 @@
-"""Ops that are written in terms of other ops: powers, means, places of extremes, one-hot rows."""
+"""Ops that are written in terms of other ops: powers, one-hot rows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sigmagraph.dims import product
-from sigmagraph.dtypes import BOOL, F32, F64, I32, I64
+from sigmagraph.dtypes import BOOL, F32, F64, I32
 from sigmagraph.errors import AttributeValueError, DTypeError, ShapeError
 from sigmagraph.ir.graph.attrs import Attrs, AttrSpec
 from sigmagraph.ir.graph.opdef import (
@@ -23,10 +22,9 @@ from sigmagraph.ir.graph.opdef import (
 )
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
-from sigmagraph.ops.fragments import broadcast, cast, class_hits, expand, full_like, size_value
-from sigmagraph.ops.reduction import ATTRS, accumulator, exact, infer_reduction, reduced_shape
-from sigmagraph.ops.rules import infer_float, infer_number
-from sigmagraph.ops.samples import M, N, distinct, fractional, integers, normal, one_operand, special
+from sigmagraph.ops.fragments import cast, class_hits, full_like
+from sigmagraph.ops.rules import infer_number
+from sigmagraph.ops.samples import N, fractional, integers, normal, one_operand, special
 
 _MATRIX = TensorType(F32, (2, 3))
 
@@ -97,81 +95,6 @@ def _power_samples(rng: np.random.Generator) -> Iterator[Sample]:
     yield Sample((np.array([1, 2, 3, 255], np.uint8),), {"exponent": 300}, exact=True)
 
 
-# ---- reductions
-
-
-def _infer_mean(context: Inference) -> tuple[TensorType, ...]:
-    infer_float(context)
-    return infer_reduction(context)
-
-
-def _reference_mean(inputs: Sequence[NDArray], attrs: Attrs, types: tuple[TensorType, ...]) -> tuple[NDArray, ...]:
-    x = exact(inputs[0])
-    total = np.sum(x, attrs["axes"], keepdims=attrs["keepdims"])
-    count = np.prod([x.shape[axis] for axis in attrs["axes"]], dtype=np.float64)
-    with np.errstate(all="ignore"):
-        return (np.asarray(total / count).astype(types[0].dtype.numpy),)
-
-
-def _divided_by_count(b: NodeBuilder, value: Value, type: TensorType, axes: Sequence[int]) -> Value:
-    count = size_value(b, product(type.shape[axis] for axis in axes), b.type(value).dtype)
-    return b.emit("div", value, broadcast(b, count, b.type(value).shape))
-
-
-def _vjp_mean(c: VjpContext) -> Sequence[Value]:
-    operand, axes = c.type(c.inputs[0]), c.attrs["axes"]
-    share = _divided_by_count(c, c.cotangents[0], operand, axes)
-    return (expand(c, share, tuple(axis % operand.rank for axis in axes), operand.shape),)
-
-
-def _decompose_mean(b: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
-    operand = b.type(inputs[0])
-    wide = cast(b, inputs[0], accumulator(operand.dtype))  # half precision can hold a mean whose sum it cannot
-    total = b.emit("reduce_sum", wide, axes=attrs["axes"], keepdims=attrs["keepdims"])
-    return cast(b, _divided_by_count(b, total, operand, attrs["axes"]), operand.dtype)
-
-
-def _mean_samples(rng: np.random.Generator) -> Iterator[Sample]:
-    for axes, keepdims in (((1,), False), ((0, -1), True), ((), False)):
-        yield Sample((normal(rng, 2, 3, 5),), {"axes": axes, "keepdims": keepdims})
-    yield Sample((normal(rng, 0, 3),), {"axes": (1,)})
-    yield Sample((normal(rng, 3, 0),), {"axes": (1,)}, kinks=True)
-    yield Sample((normal(rng, 5, 3),), {"axes": (0,)}, shapes=((N, 3),))
-    yield Sample((normal(rng, 5, 3),), {"axes": (0, 1)}, shapes=((N, M),))
-
-
-def _infer_argmax(context: Inference) -> tuple[TensorType, ...]:
-    (x,) = infer_number(context)
-    axis = context.axis(context.attrs["axis"], x.rank)
-    context.at_least(x.shape[axis], 1, "nothing has no greatest element: the axis is empty")
-    return (TensorType(I64, reduced_shape(x.shape, (axis,), context.attrs["keepdims"])),)
-
-
-def _reference_argmax(inputs: Sequence[NDArray], attrs: Attrs, _types: tuple[TensorType, ...]) -> tuple[NDArray, ...]:
-    return (np.asarray(np.argmax(exact(inputs[0]), attrs["axis"], keepdims=attrs["keepdims"])).astype(np.int64),)
-
-
-def _decompose_argmax(b: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
-    (x,) = inputs
-    shape = b.type(x).shape
-    axis = attrs["axis"] % len(shape)
-    greatest = b.emit("reduce_max", x, axes=(axis,), keepdims=True)
-    hit = b.emit("or", b.emit("eq", x, broadcast(b, greatest, shape)), b.emit("ne", x, x))
-    never = broadcast(b, b.constant(np.iinfo(np.int64).max, I64), shape)
-    place = b.emit("select", hit, b.emit("iota", axis=axis, shape=shape, dtype=I64), never)
-    return b.emit("reduce_min", place, axes=(axis,), keepdims=attrs["keepdims"])
-
-
-def _argmax_samples(rng: np.random.Generator) -> Iterator[Sample]:
-    for axis, keepdims in ((0, False), (1, True), (-1, False)):
-        yield Sample((distinct(rng, 3, 5, 2),), {"axis": axis, "keepdims": keepdims}, exact=True)
-    yield Sample((distinct(rng, 5, 3),), {"axis": 1}, shapes=((N, M),), exact=True)
-    yield Sample((normal(rng, 0, 3),), {"axis": 1}, exact=True)
-    ties = np.array([[1.0, 4.0, 4.0, 2.0, np.inf], [np.nan, 9.0, np.nan, 1.0, 2.0], [-np.inf] * 5])
-    yield Sample((ties,), {"axis": 1}, exact=True)
-    yield Sample((integers(rng, 3, 7),), {"axis": 0}, exact=True)
-
-
 # ---- one_hot
 
 
@@ -230,39 +153,6 @@ OPS = (
             ErrorSample((_MATRIX,), {"exponent": 2**31}, AttributeValueError, "exponent is out of range"),
             ErrorSample((_MATRIX,), {"exponent": 0.5}, AttributeValueError, "'exponent'"),
             ErrorSample((TensorType(BOOL, (2,)),), {"exponent": 2}, DTypeError, "not numbers"),
-        ),
-    ),
-    OpDef(
-        name="reduce_mean",
-        doc="The sum along `axes` divided by the number of elements; NaN of nothing.",
-        kind=OpKind.COMPOSITE,
-        arity=1,
-        attrs=ATTRS,
-        infer=_infer_mean,
-        reference=_reference_mean,
-        vjp=_vjp_mean,
-        decompose=_decompose_mean,
-        samples=_mean_samples,
-        errors=(
-            ErrorSample((TensorType(I32, (2, 3)),), {"axes": (0,)}, DTypeError, "element type does not fit"),
-            ErrorSample((_MATRIX,), {"axes": (2,)}, ShapeError, "no such axis"),
-        ),
-    ),
-    OpDef(
-        name="argmax",
-        doc="The index (i64) of the greatest element along `axis`: the first of equals; the first NaN if there is one.",
-        kind=OpKind.COMPOSITE,
-        arity=1,
-        attrs=(AttrSpec("axis", "axis", "the axis along which is searched"), ATTRS[1]),
-        infer=_infer_argmax,
-        reference=_reference_argmax,
-        vjp=NotDifferentiable("an index is a whole number and does not change continuously"),
-        decompose=_decompose_argmax,
-        samples=_argmax_samples,
-        errors=(
-            ErrorSample((_MATRIX,), {"axis": 2}, ShapeError, "no such axis"),
-            ErrorSample((TensorType(F32, (2, 0)),), {"axis": 1}, ShapeError, "the axis is empty"),
-            ErrorSample((TensorType(BOOL, (2,)),), {"axis": 0}, DTypeError, "not numbers"),
         ),
     ),
     OpDef(

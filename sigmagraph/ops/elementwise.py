@@ -8,18 +8,21 @@ promoted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from sigmagraph.dims import Size
-from sigmagraph.dtypes import BOOL, F32, F64, I8, I32, I64, U8, DType
-from sigmagraph.errors import AttributeValueError, DTypeError, GraphError, ShapeError
-from sigmagraph.ir.graph.attrs import Attrs, AttrSpec
+from sigmagraph.dtypes import BOOL, F32, I32, DType
+from sigmagraph.errors import DTypeError, GraphError, ShapeError
+from sigmagraph.ir.graph.attrs import Attrs
 from sigmagraph.ir.graph.opdef import (
+    DecomposeRule,
     ErrorSample,
     Inference,
     LowerContext,
+    LowerRule,
     NDArray,
     OpDef,
     OpKind,
@@ -31,13 +34,10 @@ from sigmagraph.ir.graph.opdef import (
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.expr import Expr, apply
-from sigmagraph.ir.kernel.expr import cast as cast_expr
-from sigmagraph.ir.kernel.scalar import SCALARS, convert
+from sigmagraph.ir.kernel.scalar import SCALARS
 from sigmagraph.ops.fragments import full_like
 from sigmagraph.ops.samples import (
     Draw,
-    M,
-    N,
     booleans,
     distinct,
     fractional,
@@ -55,7 +55,7 @@ _COMMUTATIVE = frozenset({Trait.COMMUTATIVE})
 
 
 @dataclass(frozen=True, slots=True)
-class _Takes:
+class Takes:
     """The element types an op takes: in words, one that fits, one that does not, and whether a bool stands first."""
 
     words: str
@@ -64,22 +64,44 @@ class _Takes:
     condition: bool = False
 
 
-_FLOATS = _Takes("floats of one type", F32, I32)
-_NUMBERS = _Takes("numbers of one type", F32, BOOL)
-_BITS = _Takes("integers or bools of one type", I32, F32)
-_ALIKE = _Takes("two operands of one type", F32, I32)
-_CHOICE = _Takes("bool and two operands of one type", F32, I32, condition=True)
+FLOATS = Takes("floats of one type", F32, I32)
+NUMBERS = Takes("numbers of one type", F32, BOOL)
+BITS = Takes("integers or bools of one type", I32, F32)
+_ALIKE = Takes("two operands of one type", F32, I32)
+_CHOICE = Takes("bool and two operands of one type", F32, I32, condition=True)
 
 
 def lifted(
-    name: str, doc: str, takes: _Takes, samples: Samples, vjp: VjpRule, *, scalar: str = "", commutes: bool = False
+    name: str, doc: str, takes: Takes, samples: Samples, vjp: VjpRule, *, scalar: str = "", commutes: bool = False
 ) -> OpDef:
     """The op that applies a scalar op, of the same name if no other is given, to all elements."""
     op = SCALARS[scalar or name]
 
+    def lower(context: LowerContext, index: tuple[Size, ...]) -> Expr:
+        return apply(op.name, *(context.operand(i, index) for i in range(op.arity)))
+
+    record = elementwise(name, doc, takes, samples, vjp, rule=op.rule, arity=op.arity, formula=op.evaluate, lower=lower)
+    return replace(record, traits=_COMMUTATIVE) if commutes else record
+
+
+def elementwise(
+    name: str,
+    doc: str,
+    takes: Takes,
+    samples: Samples,
+    vjp: VjpRule,
+    *,
+    rule: Callable[[Sequence[DType]], DType | None],
+    arity: int,
+    formula: Callable[..., Any],
+    lower: LowerRule | None = None,
+    decompose: DecomposeRule | None = None,
+) -> OpDef:
+    """An op on all elements, by the rule for its element types, its NumPy formula and its lowering or decomposition."""
+
     def infer(context: Inference) -> tuple[TensorType, ...]:
         dtypes = [t.dtype for t in context.types]
-        dtype = op.rule(dtypes)
+        dtype = rule(dtypes)
         if dtype is None:
             got = ", ".join(map(str, dtypes))
             raise context.error("the element types do not fit", expected=takes.words, got=got, kind=DTypeError)
@@ -90,27 +112,24 @@ def lifted(
 
     def reference(inputs: Sequence[NDArray], _attrs: Attrs, _types: tuple[TensorType, ...]) -> tuple[NDArray, ...]:
         with np.errstate(all="ignore"):
-            return (np.asarray(op.evaluate(*inputs)),)
-
-    def lower(context: LowerContext, index: tuple[Size, ...]) -> Expr:
-        return apply(op.name, *(context.operand(i, index) for i in range(op.arity)))
+            return (np.asarray(formula(*inputs)),)
 
     return OpDef(
         name=name,
         doc=doc,
-        kind=OpKind.ELEMENTWISE,
-        arity=op.arity,
+        kind=OpKind.ELEMENTWISE if decompose is None else OpKind.COMPOSITE,
+        arity=arity,
         infer=infer,
         reference=reference,
         vjp=vjp,
         lower=lower,
+        decompose=decompose,
         samples=samples,
-        errors=tuple(_wrong_uses(op.arity, takes)),
-        traits=_COMMUTATIVE if commutes else frozenset(),
+        errors=tuple(_wrong_uses(arity, takes)),
     )
 
 
-def _wrong_uses(arity: int, takes: _Takes) -> Iterator[ErrorSample]:
+def _wrong_uses(arity: int, takes: Takes) -> Iterator[ErrorSample]:
     right = [TensorType(takes.fits, (2, 3))] * arity
     if takes.condition:
         right[0] = TensorType(BOOL, (2, 3))
@@ -125,7 +144,7 @@ def _wrong_uses(arity: int, takes: _Takes) -> Iterator[ErrorSample]:
 # ---- gradients
 
 
-def _zero(context: VjpContext) -> Sequence[Value | None]:
+def zero_gradient(context: VjpContext) -> Sequence[Value | None]:
     """The derivative is zero wherever it exists."""
     return (None,) * len(context.inputs)
 
@@ -202,11 +221,13 @@ def _select(c: VjpContext) -> Sequence[Value | None]:
 # ---- samples
 
 
-def _with_special(samples: Samples, arity: int) -> Samples:
+def with_special(samples: Samples, arity: int) -> Samples:
+    """Samples, and the special numbers as operands."""
     return lambda rng: (*samples(rng), special(arity))
 
 
-def _and_integers(samples: Samples, arity: int) -> Samples:
+def integer_samples(samples: Samples, arity: int) -> Samples:
+    """Samples, and integers as operands."""
     return lambda rng: (
         *samples(rng),
         Sample(tuple(integers(rng, 5, 7) for _ in range(arity)), exact=True),
@@ -214,12 +235,14 @@ def _and_integers(samples: Samples, arity: int) -> Samples:
     )
 
 
-def _unary(draw: Draw) -> Samples:
-    return _with_special(one_operand(draw), 1)
+def unary_samples(draw: Draw) -> Samples:
+    """Samples of one operand of floats, special numbers among them."""
+    return with_special(one_operand(draw), 1)
 
 
-def _binary(samples: Samples) -> Samples:
-    return _with_special(_and_integers(samples, 2), 2)
+def binary_samples(samples: Samples) -> Samples:
+    """Samples of two operands of floats, and special numbers and integers as operands."""
+    return with_special(integer_samples(samples, 2), 2)
 
 
 def _apart(rng: np.random.Generator) -> Iterator[Sample]:
@@ -258,90 +281,63 @@ def _division_samples(rng: np.random.Generator) -> Iterator[Sample]:
     yield Sample((np.array([7, 200, 5], np.uint8), np.array([2, 3, 0], np.uint8)), exact=True)
 
 
-# ---- cast, the one that has no scalar op
-
-
-def _infer_cast(context: Inference) -> tuple[TensorType, ...]:
-    return (TensorType(context.attrs["dtype"], context.types[0].shape),)
-
-
-def _reference_cast(inputs: Sequence[NDArray], attrs: Attrs, _types: tuple[TensorType, ...]) -> tuple[NDArray, ...]:
-    with np.errstate(all="ignore"):
-        return (np.asarray(convert(inputs[0], attrs["dtype"])),)
-
-
-def _vjp_cast(c: VjpContext) -> Sequence[Value | None]:
-    dtype = c.type(c.inputs[0]).dtype
-    if not dtype.is_float:
-        return (None,)
-    g = c.cotangents[0]
-    return (g if c.type(g).dtype is dtype else c.emit("cast", g, dtype=dtype),)
-
-
-def _lower_cast(context: LowerContext, index: tuple[Size, ...]) -> Expr:
-    return cast_expr(context.operand(0, index), context.attrs["dtype"])
-
-
-def _cast_samples(rng: np.random.Generator) -> Iterator[Sample]:
-    x = normal(rng, 3, 4) * 90
-    for dtype in (F64, F32, I32, I64, I8, U8, BOOL):
-        yield Sample((x,), {"dtype": dtype}, shapes=((M, 4),), kinks=not dtype.is_float)
-        yield Sample((integers(rng, 2, 5) * 40,), {"dtype": dtype}, exact=True)
-    edges = np.array([np.nan, np.inf, -np.inf, 3e9, -3e9, 1e19, -1e19, 0.99, -0.99, 0.0])
-    for dtype in (I32, I64, U8, BOOL):
-        yield Sample((edges,), {"dtype": dtype}, kinks=True, exact=True)
-    yield Sample((booleans(rng, 0, 3),), {"dtype": F32}, shapes=((N, 3),), exact=True)
-    yield Sample((booleans(rng, 5),), {"dtype": F32}, exact=True)
-
-
-CAST = OpDef(
-    name="cast",
-    doc="The same numbers with another element type. Floats become integers toward zero and saturate, NaN becomes 0; "
-    "integers that do not fit keep their low bits; bools are `!= 0`.",
-    kind=OpKind.ELEMENTWISE,
-    arity=1,
-    attrs=(AttrSpec("dtype", "dtype", "the element type of the result"),),
-    infer=_infer_cast,
-    reference=_reference_cast,
-    vjp=_vjp_cast,
-    lower=_lower_cast,
-    samples=_cast_samples,
-    traits=frozenset({Trait.TRANSPARENT}),
-    errors=(
-        ErrorSample((TensorType(F32, (2,)),), {}, AttributeValueError, "'dtype' is missing"),
-        ErrorSample((TensorType(F32, (2,)),), {"dtype": "f31"}, DTypeError, "no such element type"),
-    ),
-)
+# ---- the list
 
 
 def _comparison(name: str, words: str) -> OpDef:
     doc = f"Whether the first operand is {words} the second, as bool. With NaN only `ne` is true."
-    return lifted(name, doc, _ALIKE, _comparison_samples, _zero, commutes=name in ("eq", "ne"))
+    return lifted(name, doc, _ALIKE, _comparison_samples, zero_gradient, commutes=name in ("eq", "ne"))
 
 
 _SHARED = "NaN if either is. Equal operands share the gradient."
 OPS = (
-    lifted("neg", "The negative; integers wrap.", _NUMBERS, _and_integers(_unary(normal), 1), _neg),
-    lifted("abs", "The magnitude; its gradient at 0 is 0.", _NUMBERS, _and_integers(_unary(nonzero), 1), _abs),
-    lifted("sqrt", "The square root; NaN for negative numbers.", _FLOATS, _unary(positive), _sqrt),
-    lifted("exp", "e to the power of the operand.", _FLOATS, _unary(normal), _exp),
-    lifted("log", "The natural logarithm; -inf for 0, NaN for negative numbers.", _FLOATS, _unary(positive), _log),
-    lifted("tanh", "The hyperbolic tangent.", _FLOATS, _unary(normal), _tanh),
-    lifted("floor", "The greatest whole number that is not greater.", _FLOATS, _unary(fractional), _zero),
-    lifted("ceil", "The least whole number that is not less.", _FLOATS, _unary(fractional), _zero),
-    lifted("round", "The nearest whole number; halves go to the even one.", _FLOATS, _unary(fractional), _zero),
-    lifted("add", "The sum; integers wrap.", _NUMBERS, _binary(operands((normal, normal))), _add, commutes=True),
-    lifted("sub", "The difference; integers wrap.", _NUMBERS, _binary(operands((normal, normal))), _sub),
-    lifted("mul", "The product; integers wrap.", _NUMBERS, _binary(operands((normal, normal))), _mul, commutes=True),
-    lifted("div", "The quotient; of integers toward zero, 0 for a zero divisor.", _NUMBERS, _division_samples, _div),
-    lifted("minimum", f"The lesser; {_SHARED}", _NUMBERS, _binary(_apart), _extreme("lt"), scalar="min", commutes=True),
+    lifted("neg", "The negative; integers wrap.", NUMBERS, integer_samples(unary_samples(normal), 1), _neg),
+    lifted("abs", "The magnitude; its gradient at 0 is 0.", NUMBERS, integer_samples(unary_samples(nonzero), 1), _abs),
+    lifted("sqrt", "The square root; NaN for negative numbers.", FLOATS, unary_samples(positive), _sqrt),
+    lifted("exp", "e to the power of the operand.", FLOATS, unary_samples(normal), _exp),
     lifted(
-        "maximum", f"The greater; {_SHARED}", _NUMBERS, _binary(_apart), _extreme("gt"), scalar="max", commutes=True
+        "log", "The natural logarithm; -inf for 0, NaN for negative numbers.", FLOATS, unary_samples(positive), _log
     ),
-    lifted("logical_not", "The opposite truth value; of integers every bit.", _BITS, _logic(1), _zero, scalar="not"),
-    lifted("and", "Both; of integers bit by bit.", _BITS, _logic(2), _zero, commutes=True),
-    lifted("or", "Either; of integers bit by bit.", _BITS, _logic(2), _zero, commutes=True),
-    lifted("xor", "One but not both; of integers bit by bit.", _BITS, _logic(2), _zero, commutes=True),
+    lifted("tanh", "The hyperbolic tangent.", FLOATS, unary_samples(normal), _tanh),
+    lifted("floor", "The greatest whole number that is not greater.", FLOATS, unary_samples(fractional), zero_gradient),
+    lifted("ceil", "The least whole number that is not less.", FLOATS, unary_samples(fractional), zero_gradient),
+    lifted(
+        "round",
+        "The nearest whole number; halves go to the even one.",
+        FLOATS,
+        unary_samples(fractional),
+        zero_gradient,
+    ),
+    lifted("add", "The sum; integers wrap.", NUMBERS, binary_samples(operands((normal, normal))), _add, commutes=True),
+    lifted("sub", "The difference; integers wrap.", NUMBERS, binary_samples(operands((normal, normal))), _sub),
+    lifted(
+        "mul", "The product; integers wrap.", NUMBERS, binary_samples(operands((normal, normal))), _mul, commutes=True
+    ),
+    lifted("div", "The quotient; of integers toward zero, 0 for a zero divisor.", NUMBERS, _division_samples, _div),
+    lifted(
+        "minimum",
+        f"The lesser; {_SHARED}",
+        NUMBERS,
+        binary_samples(_apart),
+        _extreme("lt"),
+        scalar="min",
+        commutes=True,
+    ),
+    lifted(
+        "maximum",
+        f"The greater; {_SHARED}",
+        NUMBERS,
+        binary_samples(_apart),
+        _extreme("gt"),
+        scalar="max",
+        commutes=True,
+    ),
+    lifted(
+        "logical_not", "The opposite truth value; of integers every bit.", BITS, _logic(1), zero_gradient, scalar="not"
+    ),
+    lifted("and", "Both; of integers bit by bit.", BITS, _logic(2), zero_gradient, commutes=True),
+    lifted("or", "Either; of integers bit by bit.", BITS, _logic(2), zero_gradient, commutes=True),
+    lifted("xor", "One but not both; of integers bit by bit.", BITS, _logic(2), zero_gradient, commutes=True),
     _comparison("lt", "less than"),
     _comparison("le", "less than or equal to"),
     _comparison("gt", "greater than"),
@@ -349,5 +345,4 @@ OPS = (
     _comparison("eq", "equal to"),
     _comparison("ne", "different from"),
     lifted("select", "The second operand where the first (bool) is true, else the third.", _CHOICE, _choices, _select),
-    CAST,
 )

@@ -193,7 +193,7 @@ BROADCAST = OpDef(
     vjp=_vjp_broadcast,
     lower=_lower_broadcast,
     samples=_broadcast_samples,
-    traits=frozenset({Trait.TRANSPARENT}),
+    traits=frozenset({Trait.TRANSPARENT, Trait.REPEATS}),
     errors=(
         ErrorSample((_MATRIX,), {"shape": (3,)}, ShapeError, "fewer axes"),
         ErrorSample((_MATRIX,), {"shape": (4, 3)}, ShapeError, "axis 0 of result and operand differ"),
@@ -201,4 +201,56 @@ BROADCAST = OpDef(
     ),
 )
 
-OPS = (RESHAPE, TRANSPOSE, BROADCAST)
+
+# ---- reverse
+
+
+def _infer_reverse(context: Inference) -> tuple[TensorType, ...]:
+    (x,) = context.types
+    context.axes(context.attrs["axes"], x.rank)
+    return (x,)
+
+
+def _reference_reverse(inputs: Sequence[NDArray], attrs: Attrs, _types: tuple[TensorType, ...]) -> tuple[NDArray, ...]:
+    return (np.flip(inputs[0], attrs["axes"]),)
+
+
+def _vjp_reverse(c: VjpContext) -> Sequence[Value]:
+    return (c.emit("reverse", c.cotangents[0], axes=c.attrs["axes"]),)
+
+
+def _lower_reverse(context: LowerContext, index: tuple[Size, ...]) -> Expr:
+    axes, shape = axis_numbers(context.attrs["axes"], len(index)), context.result.shape
+    return context.operand(0, [shape[axis] - 1 - i if axis in axes else i for axis, i in enumerate(index)])
+
+
+def _reverse_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    yield Sample((normal(rng, 2, 3, 5),), {"axes": (1,)})
+    yield Sample((normal(rng, 2, 19),), {"axes": (-1,)})
+    yield Sample((normal(rng, 2, 3, 5),), {"axes": (-1, 0)})
+    yield Sample((normal(rng),), {"axes": ()})
+    yield Sample((normal(rng, 0, 3),), {"axes": (0, 1)})
+    yield Sample((normal(rng, 5, 3),), {"axes": (0,)}, shapes=((N, 3),))
+    yield Sample((booleans(rng, 5, 3),), {"axes": (0, 1)}, shapes=((N, M),), exact=True)
+
+
+REVERSE = OpDef(
+    name="reverse",
+    doc="The elements in the opposite order along `axes`.",
+    kind=OpKind.MOVEMENT,
+    arity=1,
+    attrs=(AttrSpec("axes", "axes", "the axes along which the order is turned round"),),
+    infer=_infer_reverse,
+    reference=_reference_reverse,
+    vjp=_vjp_reverse,
+    lower=_lower_reverse,
+    samples=_reverse_samples,
+    traits=frozenset({Trait.TRANSPARENT}),
+    errors=(
+        ErrorSample((_MATRIX,), {"axes": (2,)}, ShapeError, "no such axis"),
+        ErrorSample((_MATRIX,), {"axes": (1, -1)}, ShapeError, "named twice"),
+        ErrorSample((_MATRIX,), {}, AttributeValueError, "'axes' is missing"),
+    ),
+)
+
+OPS = (RESHAPE, TRANSPOSE, BROADCAST, REVERSE)

@@ -59,14 +59,15 @@ def _numbers(shape: Sequence[Size]) -> tuple[int, ...]:
     return tuple(size for size in shape if isinstance(size, int))
 
 
-def _bits(key: NDArray, stream: int, shape: tuple[int, ...]) -> NDArray:
+def random_words(key: NDArray, stream: int, shape: tuple[int, ...]) -> NDArray:
+    """What `random_bits` gives, in NumPy."""
     seed, step = key
     elements = np.arange(np.prod(shape, dtype=np.int64)).reshape(shape)
     return np.asarray(SCALARS["philox"].evaluate(seed, np.int64(stream), step, elements)).astype(np.int32)
 
 
 def _reference(inputs: Sequence[NDArray], attrs: Attrs, types: tuple[TensorType, ...]) -> tuple[NDArray, ...]:
-    return (_bits(inputs[0], attrs["stream"], _numbers(types[0].shape)),)
+    return (random_words(inputs[0], attrs["stream"], _numbers(types[0].shape)),)
 
 
 def _lower(context: LowerContext, index: tuple[Size, ...]) -> Expr:
@@ -88,20 +89,25 @@ def _samples(_rng: np.random.Generator) -> Iterator[Sample]:
 _WIDTHS = MappingProxyType({F16: 11, BF16: 8, F32: 24})
 
 
-def _infer_uniform(context: Inference) -> tuple[TensorType, ...]:
+def infer_random_floats(context: Inference) -> tuple[TensorType, ...]:
+    """The rule of random floats: a key, and the attributes ``stream``, ``shape`` and ``dtype``.
+
+    Raises:
+        SigmaError: they are something else.
+    """
     check_key(context, context.types[0])
     dtype = context.attrs["dtype"]
     if not dtype.is_float:
-        raise context.error("random fractions are floats", expected="a float type", got=dtype, kind=DTypeError)
+        raise context.error("random numbers are floats", expected="a float type", got=dtype, kind=DTypeError)
     return (TensorType(dtype, shape_attribute(context)),)
 
 
 def _uniform(key: NDArray, stream: int, shape: tuple[int, ...], dtype: DType) -> NDArray:
     if dtype is F64:
-        high, low = np.moveaxis(_bits(key, stream, (*shape, 2)).astype(np.int64), -1, 0)
+        high, low = np.moveaxis(random_words(key, stream, (*shape, 2)).astype(np.int64), -1, 0)
         return np.asarray((((high & (2**27 - 1)) << 26) + (low & (2**26 - 1))) * 2.0**-53)
     width = _WIDTHS[dtype]
-    return np.asarray((_bits(key, stream, shape) & (2**width - 1)) * 2.0**-width).astype(dtype.numpy)
+    return np.asarray((random_words(key, stream, shape) & (2**width - 1)) * 2.0**-width).astype(dtype.numpy)
 
 
 def _reference_uniform(inputs: Sequence[NDArray], attrs: Attrs, types: tuple[TensorType, ...]) -> tuple[NDArray, ...]:
@@ -112,18 +118,23 @@ def _low_bits(b: NodeBuilder, words: Value, width: int, dtype: DType) -> Value:
     return b.emit("cast", b.emit("and", words, full_like(b, 2**width - 1, words)), dtype=dtype)
 
 
+def halves(b: NodeBuilder, key: Value, stream: int, shape: tuple[Size, ...]) -> tuple[Value, Value]:
+    """Two random words for each element."""
+    pairs = b.emit("random_bits", key, stream=stream, shape=(*shape, 2))
+    none, step = (0,) * len(shape), (1,) * (len(shape) + 1)
+    first, second = (
+        reshape(b, b.emit("slice", pairs, start=(*none, i), stop=(*shape, i + 1), step=step), shape) for i in (0, 1)
+    )
+    return first, second
+
+
 def _decompose_uniform(b: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
     stream, shape, dtype = attrs["stream"], attrs["shape"], attrs["dtype"]
     if dtype is not F64:
         words = b.emit("random_bits", inputs[0], stream=stream, shape=shape)
         fraction = _low_bits(b, words, _WIDTHS[dtype], dtype)
         return b.emit("mul", fraction, full_like(b, 2.0 ** -_WIDTHS[dtype], fraction))
-    pairs = b.emit("random_bits", inputs[0], stream=stream, shape=(*shape, 2))
-    none = (0,) * len(shape)
-    high, low = (
-        reshape(b, b.emit("slice", pairs, start=(*none, i), stop=(*shape, i + 1), step=(1,) * (len(shape) + 1)), shape)
-        for i in (0, 1)
-    )
+    high, low = halves(b, inputs[0], stream, shape)
     upper, lower = _low_bits(b, high, 27, F64), _low_bits(b, low, 26, F64)
     whole = b.emit("add", b.emit("mul", upper, full_like(b, 2.0**26, upper)), lower)
     return b.emit("mul", whole, full_like(b, 2.0**-53, whole))
@@ -194,7 +205,7 @@ OPS = (
         name="random_bits",
         doc="32 random bits for each element of `shape` from a key (seed, step), i64[2] -> i32[shape]: word "
         "element % 4 of Philox 4x32-10 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011) with the "
-        "counter (element // 4, step) and the key (low half of the seed, high half XOR `stream`).",
+        "counter (element // 4, step) and a key of 64 bits that is mixed from all bits of the seed and of `stream`.",
         kind=OpKind.INDEXING,
         arity=1,
         attrs=(STREAM, AttrSpec("shape", "shape", "the shape of the result")),
@@ -222,13 +233,13 @@ OPS = (
             AttrSpec("shape", "shape", "the shape of the result"),
             AttrSpec("dtype", "dtype", "the element type of the result", F32),
         ),
-        infer=_infer_uniform,
+        infer=infer_random_floats,
         reference=_reference_uniform,
         vjp=NotDifferentiable("random numbers do not change continuously with their key"),
         decompose=_decompose_uniform,
         samples=_uniform_samples,
         errors=(
-            ErrorSample((KEY,), {"stream": 0, "shape": (3,), "dtype": I32}, DTypeError, "random fractions are floats"),
+            ErrorSample((KEY,), {"stream": 0, "shape": (3,), "dtype": I32}, DTypeError, "random numbers are floats"),
             ErrorSample((TensorType(I32, (2,)),), {"stream": 0, "shape": (3,)}, DTypeError, "64-bit integers"),
         ),
     ),

@@ -9,7 +9,7 @@ from sigmagraph.dtypes import BOOL, I64
 from sigmagraph.errors import DTypeError
 from sigmagraph.ir.graph.opdef import Inference
 from sigmagraph.ir.graph.types import TensorType
-from sigmagraph.ir.kernel.expr import Const, Expr, Index, apply
+from sigmagraph.ir.kernel.expr import Const, Expr, Index, apply, cast
 
 
 def infer_float(context: Inference) -> tuple[TensorType, ...]:
@@ -115,3 +115,8 @@ def all_nonnegative(conditions: Iterable[Size]) -> Expr:
     for test in tests[1:]:
         out = apply("and", out, test)
     return out
+
+
+def clamped(value: Expr, low: Size, high: Size) -> Expr:
+    """An integer value as i64 within ``low .. high``, in the form by which a let of it may be an index."""
+    return apply("max", Index(low), apply("min", Index(high), cast(value, I64)))

@@ -33,6 +33,16 @@ def nonzero(rng: np.random.Generator, *shape: int) -> NDArray:
     return np.where(rng.random(shape) < 0.5, -1.0, 1.0) * rng.uniform(0.5, 2.0, shape)
 
 
+def inside(rng: np.random.Generator, *shape: int) -> NDArray:
+    """Numbers of either sign whose magnitude is below 0.8."""
+    return rng.uniform(-0.8, 0.8, shape)
+
+
+def above_one(rng: np.random.Generator, *shape: int) -> NDArray:
+    """Numbers in 1.5 .. 4."""
+    return rng.uniform(1.5, 4.0, shape)
+
+
 def fractional(rng: np.random.Generator, *shape: int) -> NDArray:
     """Numbers at least 0.1 away from every multiple of a half."""
     return np.asarray(rng.integers(-6, 6, shape) / 2 + rng.uniform(0.1, 0.4, shape))

@@ -217,6 +217,7 @@ PAD = OpDef(
     vjp=_vjp_pad,
     lower=_lower_pad,
     samples=_pad_samples,
+    traits=frozenset({Trait.TRANSPARENT}),
     errors=(
         ErrorSample((_MATRIX,), _NOTHING | {"low": (1,)}, ShapeError, "'low' does not have one number for each axis"),
         ErrorSample((_MATRIX,), _NOTHING | {"high": (0, -1)}, ShapeError, "a number in 'high' is negative"),
