@@ -7,14 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from sigmagraph.dims import evaluate, names
-from sigmagraph.dtypes import BOOL
+from sigmagraph.dtypes import BOOL, DType
 from sigmagraph.errors import DimError
+from sigmagraph.ir.graph.builder import Builder
 from sigmagraph.ir.graph.equal import difference
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.graph.opdef import NDArray
 from sigmagraph.ir.graph.parser import parse_graph
 from sigmagraph.ir.graph.printer import print_graph
+from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.graph.verify import verify_graph
 from sigmagraph.ops.registry import OPS
@@ -92,3 +94,20 @@ def assert_same(actual: NDArray, expected: NDArray, *, exact: bool = True) -> No
             np.testing.assert_array_equal(np.signbit(actual[numbers]), np.signbit(expected[numbers]))
     else:
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+def retyped(graph: Graph, dtypes: Mapping[DType, DType]) -> Graph:
+    """The graph with other element types for its inputs and parameters; the types of results follow."""
+    out = Graph(graph.name, graph.stage)
+    values = {}
+    for ports, add in ((graph.inputs, out.add_input), (graph.params, out.add_param)):
+        for port in ports:
+            type = graph.type(port)
+            values[port] = add(graph.node(port).name, TensorType(dtypes.get(type.dtype, type.dtype), type.shape))
+    for node in graph.nodes():
+        if node.outputs[0] not in values:
+            operands = (values[v] for v in node.inputs)
+            values.update(zip(node.outputs, Builder(out, OPS).emit_all(node.op, *operands, **node.attrs), strict=True))
+    for output in graph.outputs:
+        out.add_output(output.name, values[output.value], output.updates)
+    return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, TypeAlias, Union
 
@@ -65,12 +65,12 @@ Pipeline: TypeAlias = "tuple[Union[Pass, Repeat], ...]"
 Visit: TypeAlias = "Callable[[Graph, Node, tuple[Value, ...]], Sequence[Value]]"
 
 
-def rebuild(graph: Graph, visit: Visit) -> Graph:
+def rebuild(graph: Graph, visit: Visit, order: Iterable[int] = ()) -> Graph:
     """A new graph of the same signature, made node by node.
 
     ``visit`` is called with the new graph, each node that the outputs need (operands first, the signature left out) and
     the new operands; it appends what it likes and returns the values that stand for the node's results. Ids of the new
-    graph are a topological order.
+    graph are a topological order. Nodes in ``order``, a topological order of all that they need, come before others.
     """
     out = Graph(graph.name, Stage.PRIMITIVE if graph.stage is Stage.FUSED else graph.stage)
     values: dict[Value, Value] = {}
@@ -81,7 +81,8 @@ def rebuild(graph: Graph, visit: Visit) -> Graph:
         node = graph.node(port)
         values[port] = out.add_param(node.name, node.types[0], node.location)
     live = live_nodes(graph)
-    for node in graph.nodes():
+    for number in dict.fromkeys((*order, *(node.id for node in graph.nodes()))):
+        node = graph.node(number)
         if node.id in live and not node.op.traits & PORTS:
             new = visit(out, node, tuple(values[v] for v in node.inputs))
             values.update(zip(node.outputs, new, strict=True))

@@ -14,7 +14,7 @@ from sigmagraph.ir.graph.value import Value
 from sigmagraph.passes.base import PassContext
 from sigmagraph.passes.rewrite import Match, P, RuleSet, rewrite, rule
 
-_REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min")
+_REDUCTIONS = ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min")
 
 # ---- operands and attributes
 
@@ -136,6 +136,24 @@ def transpose_axes(m: Match) -> Value | None:
     return None if axes == m.attrs["axes"] else m.emit("transpose", m["x"], axes=axes)
 
 
+@rule(P.op("reverse", P.op("reverse", P.any("x"), name="inner")))
+def reverse_of_reverse(m: Match) -> Value:
+    """What is turned round twice stays as it is."""
+    rank = m.result.rank
+    inner, outer = (tuple(a % rank for a in node.attrs["axes"]) for node in (m.source(m["inner"]), m.node))
+    return m.emit("reverse", m["x"], axes=tuple(a for a in range(rank) if (a in inner) != (a in outer)))
+
+
+@rule(P.op("reverse", P.any("x")))
+def reverse_axes(m: Match) -> Value | None:
+    """Axes count from the front, in order, and none has size 1; without any nothing moves."""
+    shape = m.result.shape
+    axes = tuple(a for a in sorted(a % len(shape) for a in m.attrs["axes"]) if shape[a] != 1)
+    if not axes:
+        return m["x"]
+    return None if axes == m.attrs["axes"] else m.emit("reverse", m["x"], axes=axes)
+
+
 @rule(P.op("broadcast", P.op("broadcast", P.any("x"))))
 def broadcast_of_broadcast(m: Match) -> Value:
     """Only the last shape counts."""
@@ -201,6 +219,8 @@ RULES = RuleSet(
         reshape_of_reshape,
         transpose_of_transpose,
         transpose_axes,
+        reverse_of_reverse,
+        reverse_axes,
         broadcast_of_broadcast,
         broadcast_without_repeats,
         broadcast_of_reshape,

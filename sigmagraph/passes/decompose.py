@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sigmagraph.dtypes import DType
 from sigmagraph.errors import PassError
+from sigmagraph.ir.graph.attrs import Region
+from sigmagraph.ir.graph.body import Body, replay
 from sigmagraph.ir.graph.builder import Builder
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.node import Node, Stage
@@ -37,15 +40,16 @@ class Decompose:
             if node.op.kind is not OpKind.COMPOSITE:
                 return keep(out, node, inputs)
             expander = _Expander(Builder(out, context.registry, node.location), context)
-            value = expander.emit(node.op, *inputs, **node.attrs)
-            if out.type(value) != node.types[0]:
+            values = expander.emit_all(node.op, *inputs, **node.attrs)
+            types = tuple(map(out.type, values))
+            if types != node.types:
                 raise PassError(
                     f"'{node.op.name}' decomposes to another type",
-                    expected=node.types[0],
-                    got=out.type(value),
+                    expected=", ".join(map(str, node.types)),
+                    got=", ".join(map(str, types)),
                     location=node.location or None,
                 )
-            return (value,)
+            return values
 
         new = rebuild(graph, visit)
         new.stage = Stage.PRIMITIVE
@@ -60,11 +64,25 @@ class _Expander:
     context: PassContext
 
     def emit(self, op: str | OpDef, *inputs: Value, **attrs: Any) -> Value:
+        (value,) = self.emit_all(op, *inputs, **attrs)
+        return value
+
+    def emit_all(self, op: str | OpDef, *inputs: Value, **attrs: Any) -> tuple[Value, ...]:
         record = self.builder.registry[op] if isinstance(op, str) else op
         if record.decompose is None:
-            return self.builder.emit(record, *inputs, **attrs)
+            return self.builder.emit_all(record, *inputs, **attrs)
         self.context.hit(record.name)
-        return record.decompose(self, inputs, record.canonical_attrs(attrs))
+        return record.expand(self, inputs, record.canonical_attrs(attrs))
+
+    def inline(self, body: Region, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """A body, decomposed on the way."""
+        assert isinstance(body, Body)
+
+        def append(node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...]:
+            expander = _Expander(self.builder.at(node.location), self.context)
+            return expander.emit_all(node.op, *operands, **node.attrs)
+
+        return replay(body.graph, inputs, append)
 
     def constant(self, value: Any, dtype: DType) -> Value:
         return self.builder.constant(value, dtype)

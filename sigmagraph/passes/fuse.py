@@ -19,6 +19,7 @@ from sigmagraph.ir.graph.opdef import OpKind, Trait
 from sigmagraph.ir.kernel.scalar import SCALARS
 from sigmagraph.passes.base import PassContext
 from sigmagraph.passes.dce import Dce
+from sigmagraph.passes.rows import Part, RowMerger
 
 # Where a node is evaluated for a group: at the index of the result (RESULT), or at the one that a reader maps it to,
 # which is then named by the reader's id. A node is evaluated as often as it has places.
@@ -46,11 +47,15 @@ class Fuse:
     groups comes of it, or else starts a group. Where the epilogue of a root would have to be stored only because other
     groups compare it, cast it or the like, the smaller results are stored instead: masks rather than activations.
 
+    At last groups that reduce along the same rows are joined (see :mod:`sigmagraph.passes.rows`): such a group has
+    several roots, and stores values for each row and for each element of the rows.
+
     Attributes:
         merge: False makes every node a group of its own.
         recompute: cost (see :data:`~sigmagraph.ir.kernel.scalar.SCALARS`) up to which a chain is evaluated again.
         spread: cost up to which a chain is evaluated for every element that it is broadcast to.
         depth: number of nodes after which a chain is cut.
+        rows: whether groups that reduce along the same rows are joined.
     """
 
     name: ClassVar[str] = "fuse"
@@ -61,6 +66,7 @@ class Fuse:
     recompute: int = 20
     spread: int = 8
     depth: int = 60
+    rows: bool = True
 
     def run(self, graph: Graph, context: PassContext) -> Graph:
         """The fused graph, without dead nodes.
@@ -74,7 +80,11 @@ class Fuse:
         out = graph.copy()
         out.stage = Stage.FUSED
         work = [n for n in out.nodes() if n.op.kind is not OpKind.SOURCE]
-        members = _Fusion(out, self).run(work) if self.merge else [(n.id,) for n in work]
+        members: Sequence[tuple[int, ...]] = [(n.id,) for n in work]
+        if self.merge:
+            fusion = _Fusion(out, self)
+            members = fusion.run(work)
+            context.hit("rows", fusion.joined)
         out.set_groups(Group(f"k{number}", nodes) for number, nodes in enumerate(members))
         context.hit("groups", len(members))
         return out
@@ -88,9 +98,12 @@ class _Group:
         shape: of all values that it stores.
         root: id of its reduction or contraction.
         readers: the groups that read what it stores.
+        first, last: the least and the greatest position of what it stores.
     """
 
     shape: tuple[Size, ...]
+    first: int
+    last: int
     root: int | None = None
     readers: dict[_Group, None] = field(default_factory=dict)
 
@@ -101,7 +114,7 @@ class _Group:
             group = stack.pop()
             if group is other:
                 return True
-            new = [g for g in group.readers if g not in seen]
+            new = [g for g in group.readers if g not in seen and g.first <= other.last]
             seen.update(new)
             stack.extend(new)
         return False
@@ -141,9 +154,13 @@ class _Fusion:
         self.places: dict[int, _Places] = {}  # of the inlined nodes
         self.home: dict[int, _Group] = {}  # of the stored nodes
         self.contracted: dict[int, bool] = {}
+        self.graph = graph
+        self.position: dict[int, int] = {}
+        self.joined = 0
 
     def run(self, work: Sequence[Node]) -> list[tuple[int, ...]]:
         """The nodes of every group, in an order in which the groups can run."""
+        self.position = {node.id: at for at, node in enumerate(work)}
         for node in self.nodes.values():
             self.chains[node.id] = self._measure(node)
         for node in reversed(work):
@@ -168,7 +185,7 @@ class _Fusion:
 
     def _ends(self, node: Node, rooted: bool, depth: int) -> bool:
         """Whether a node is stored whatever reads it."""
-        if node.id in self.returned or node.op.kind is OpKind.OPAQUE or len(node.types) > 1:
+        if node.id in self.returned or node.op.kind.alone or len(node.types) > 1:
             return True
         return depth > self.options.depth or (rooted and not all(map(keeps_index, self.users[node.id])))
 
@@ -210,7 +227,7 @@ class _Fusion:
         if chain.stored or (self.contracted[node.id] and Trait.TRANSPARENT not in node.op.traits):
             return False
         users = self.users[node.id]
-        if any(u.op.kind is OpKind.OPAQUE for u in users):
+        if any(u.op.kind.alone for u in users):
             return False
         if chain.cost > self.options.spread and any(self._grows(u, node.id) for u in users):
             return False
@@ -224,15 +241,16 @@ class _Fusion:
         host = self._host(node, places)
         if host is not None and self._store_readers_instead(node, host):
             return
-        group = host or _Group(node.types[0].shape)
-        self.home[node.id] = group
+        at = self.position[node.id]
+        group = host or _Group(node.types[0].shape, at, at)
+        self._settle(node.id, group)
         group.readers.update((g, None) for g in places if g is not group)
         if node.op.kind in ROOTS:
             group.root = node.id
 
     def _host(self, node: Node, places: _Places) -> _Group | None:
         """The group that computes a node anyway and can store it."""
-        if node.op.kind is OpKind.OPAQUE or len(node.types) > 1:
+        if node.op.kind.alone or len(node.types) > 1:
             return None
         if len(places) == 1 and node.id not in self.returned:
             return None  # nobody else would read it
@@ -257,13 +275,18 @@ class _Fusion:
                 return False
         for user in outside:
             host.readers.update(dict.fromkeys(self.places.pop(user.id)))
-            self.home[user.id] = host
+            self._settle(user.id, host)
             for n in _operands(user):
                 self._add_place(n, host, frozenset({RESULT}))
         self.places[node.id] = {host: frozenset({RESULT})}
         if node.op.kind in ROOTS:
             host.root = node.id
         return True
+
+    def _settle(self, node: int, group: _Group) -> None:
+        self.home[node] = group
+        at = self.position[node]
+        group.first, group.last = min(group.first, at), max(group.last, at)
 
     def _is_free(self, node: int) -> bool:
         """Whether a value can be had in any group: it is made of numbers, cheaply."""
@@ -286,16 +309,25 @@ class _Fusion:
         for node in work:
             if node.id in self.home:
                 stored.setdefault(self.home[node.id], []).append(node.id)
-        position = {node.id: at for at, node in enumerate(work)}
+        position = self.position
         quotient: nx.DiGraph[_Group] = nx.DiGraph()
-        members: dict[_Group, tuple[int, ...]] = {}
+        inside: dict[_Group, list[int]] = {}
         for group, nodes in stored.items():
-            inside, outside = self._closure(nodes)
-            members[group] = tuple(sorted(inside, key=position.__getitem__))
+            inside[group], outside = self._closure(nodes)
             quotient.add_node(group)
             quotient.add_edges_from((self.home[n], group) for n in outside)
-        order = nx.lexicographical_topological_sort(quotient, key=lambda g: position[members[g][-1]])
-        return [members[group] for group in order]
+        merger = RowMerger(self.graph, position, self.options.depth)
+        for group in nx.lexicographical_topological_sort(quotient, key=lambda g: max(position[n] for n in inside[g])):
+            merger.add(stored[group], inside[group])
+        parts = merger.run() if self.options.rows else list(merger.parts)
+        self.joined = merger.joined
+        order: nx.DiGraph[Part] = nx.DiGraph()
+        order.add_nodes_from(parts)
+        order.add_edges_from((below, part) for part in parts for below in part.below)
+        members = {part: tuple(sorted(part.nodes, key=position.__getitem__)) for part in parts}
+        return [
+            members[part] for part in nx.lexicographical_topological_sort(order, key=lambda p: position[members[p][-1]])
+        ]
 
     def _closure(self, stored: Iterable[int]) -> tuple[list[int], list[int]]:
         """A group's stored nodes with all that is inlined into them, and the stored nodes of others that they read."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sigmagraph.errors import ParseError, PassError, SigmaError
+from sigmagraph.ir.graph.body import count_nodes, with_bodies
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.node import Stage
 from sigmagraph.ir.graph.opdef import OpDef
@@ -29,7 +30,8 @@ class Step:
         name: of the pass.
         seconds: what it took.
         changed: whether it returned another graph than it got.
-        hits: how often each of its rules was applied.
+        hits: how often each of its rules was applied, in bodies too.
+        before: number of nodes that it got, those of bodies included.
         graph: its result.
     """
 
@@ -38,7 +40,13 @@ class Step:
     seconds: float
     changed: bool
     hits: Mapping[str, int]
+    before: int
     graph: Graph
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes of the result, those of bodies included."""
+        return count_nodes(self.graph)
 
 
 @dataclass(slots=True)
@@ -91,16 +99,20 @@ class PassManager:
             return graph
         context = PassContext(self.registry)
         start = time.perf_counter()
-        new = item.run(graph, context)
+        new = self._everywhere(item, graph, context)
         seconds = time.perf_counter() - start
         if self.verify and new is not graph:
             self._verify(item, new)
         hits = dict(sorted(context.hits.items()))
-        step = Step(len(self.steps) + 1, item.name, seconds, new is not graph, hits, new)
+        step = Step(len(self.steps) + 1, item.name, seconds, new is not graph, hits, count_nodes(graph), new)
         self.steps.append(step)
         if self.after is not None:
             self.after(step)
         return new
+
+    def _everywhere(self, item: Pass, graph: Graph, context: PassContext) -> Graph:
+        """The pass on a graph, and then on the bodies in what it made of it."""
+        return with_bodies(item.run(graph, context), lambda body: self._everywhere(item, body, context))
 
     def _verify(self, item: Pass, graph: Graph) -> None:
         try:

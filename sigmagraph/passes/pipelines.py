@@ -12,14 +12,19 @@ from sigmagraph.passes.dce import Dce
 from sigmagraph.passes.decompose import Decompose
 from sigmagraph.passes.fold import Fold
 from sigmagraph.passes.fuse import Fuse
+from sigmagraph.passes.guard import Guard
+from sigmagraph.passes.merge import Merge
+from sigmagraph.passes.prune import Prune
+from sigmagraph.passes.remat import Remat
 from sigmagraph.passes.simplify import Simplify
+from sigmagraph.passes.sink import Sink
 
 PASSES: Mapping[str, type[Pass]] = MappingProxyType(
-    {p.name: p for p in (Decompose, Canonicalize, Simplify, Fold, Cse, Dce, Fuse)}
+    {p.name: p for p in (Guard, Decompose, Canonicalize, Simplify, Fold, Cse, Dce, Merge, Prune, Sink, Remat, Fuse)}
 )
 
-CLEAN: Pipeline = (Decompose(), Canonicalize(), Repeat((Simplify(), Fold(), Cse(), Dce())))
-STANDARD: Pipeline = (*CLEAN, Fuse())
+CLEAN: Pipeline = (Decompose(), Canonicalize(), Repeat((Simplify(), Fold(), Cse(), Dce(), Merge(), Prune())))
+STANDARD: Pipeline = (*CLEAN, Sink(), Fuse())
 UNFUSED: Pipeline = (*CLEAN, Fuse(merge=False))
 
 PIPELINES: Mapping[str, Pipeline] = MappingProxyType({"clean": CLEAN, "standard": STANDARD, "unfused": UNFUSED})

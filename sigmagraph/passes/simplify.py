@@ -245,7 +245,7 @@ def _from_front(axes: Sequence[int], rank: int) -> tuple[int, ...]:
 # ---- broadcasts
 
 
-@rule(P.op(("reshape", "transpose", "slice"), P.op("broadcast", P.const(name="c"))))
+@rule(P.op(("reshape", "transpose", "slice", "reverse"), P.op("broadcast", P.const(name="c"))))
 def move_number(m: Match) -> Value | None:
     """A number that is broadcast looks the same however it is moved."""
     return None if m.type(m["c"]).shape else m.emit("broadcast", m["c"], shape=m.result.shape)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sigmagraph.dims import Dim, Size, coefficient, names, substitute
+from sigmagraph.dims import Dim, Size, coefficient, divide_exact, names, substitute
 from sigmagraph.errors import DimError
+from sigmagraph.ir.graph.body import map_bodies
 from sigmagraph.ir.graph.builder import Builder
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import requirements
@@ -28,6 +29,10 @@ def specialise(graph: Graph, dims: Mapping[str, Size], registry: Mapping[str, Op
     for name in dims:
         if name not in known:
             raise DimError(f"there is no dim '{name}' to specialise", expected=", ".join(sorted(known)), got=name)
+    return _with_dims(graph, dims, registry)
+
+
+def _with_dims(graph: Graph, dims: Mapping[str, Size], registry: Mapping[str, OpDef]) -> Graph:
     out = Graph(graph.name, graph.stage)
     values: dict[Value, Value] = {}
     for node in graph.nodes():
@@ -36,7 +41,8 @@ def specialise(graph: Graph, dims: Mapping[str, Size], registry: Mapping[str, Op
             add = out.add_input if Trait.INPUT in node.op.traits else out.add_param
             values[node.outputs[0]] = add(node.name, type, node.location)
             continue
-        attrs = {key: _replaced(value, dims) for key, value in node.attrs.items()}
+        inside = map_bodies(node.attrs, lambda body: _with_dims(body, dims, registry))
+        attrs = {key: _replaced(value, dims) for key, value in inside.items()}
         new = Builder(out, registry, node.location).node(node.op, *(values[v] for v in node.inputs), **attrs)
         values.update(zip(node.outputs, new.outputs, strict=True))
     for output in graph.outputs:
@@ -61,8 +67,10 @@ def _solve(requirement: Requirement) -> tuple[str, Size] | None:
     difference = requirement.left - requirement.right
     for name in reversed(names(difference)):
         split = coefficient(difference, name)
-        if split is not None and split[0] in (1, -1):
-            return name, -1 * split[0] * split[1]
+        if split is not None and isinstance(split[0], int):
+            solved = divide_exact(-1 * split[1], split[0])
+            if solved is not None:
+                return name, solved
     return None
 
 

@@ -88,6 +88,24 @@ CASES = [
         "%y = reshape(%x) {shape = [1, n, 3]}",
     ),
     (
+        "reverse_of_reverse",
+        "%x: input f32[n,3,4]",
+        "%a = reverse(%x) {axes = [2, 0]} %y = reverse(%a) {axes = [0, -2]}",
+        "%y = reverse(%x) {axes = [1, 2]}",
+    ),
+    (
+        "reverse_of_reverse",
+        X,
+        "%e = exp(%x) %a = reverse(%e) {axes = [1]} %y = reverse(%a) {axes = [-1]}",
+        "%y = exp(%x)",
+    ),
+    (
+        "reverse_axes",
+        "%x: input f32[n,1,3]",
+        "%y = reverse(%x) {axes = [-1, 1, 0]}",
+        "%y = reverse(%x) {axes = [0, 2]}",
+    ),
+    (
         "broadcast_of_broadcast",
         "%x: input f32[1,3]",
         "%a = broadcast(%x) {shape = [4, 3]} %y = broadcast(%a) {shape = [2, 4, 3]}",
