@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sigmagraph.codegen.backend import Backend, Code
 from sigmagraph.codegen.loops import naive_kernel
 from sigmagraph.codegen.memory import plan_memory
-from sigmagraph.codegen.partition import partition
+from sigmagraph.codegen.partition import Partition, partition
 from sigmagraph.codegen.targets import backend_for
-from sigmagraph.codegen.transform.legalize import legalize
-from sigmagraph.dims import names
+from sigmagraph.codegen.transform.secure import secure
+from sigmagraph.dims import names, nominal
 from sigmagraph.errors import DimError
 from sigmagraph.ir.bind import unbound_dims
+from sigmagraph.ir.graph.body import bodies
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import requirements
+from sigmagraph.ir.graph.node import Node
 from sigmagraph.ir.graph.parser import parse_graph
 from sigmagraph.ir.graph.printer import print_graph
+from sigmagraph.ir.kernel.kernel import Kernel
 from sigmagraph.ir.kernel.printer import print_kernel
-from sigmagraph.ir.kernel.verify import verify_kernels
-from sigmagraph.ir.plan import Plan, Port, pretty
+from sigmagraph.ir.plan import Plan, Port, Requirement, pretty
 from sigmagraph.loader import Loader
 from sigmagraph.ops.registry import OPS
 from sigmagraph.options import CompileOptions, Target, as_target, from_environment
-from sigmagraph.passes.manager import PassManager, parse_pipeline
-from sigmagraph.passes.pipelines import PIPELINES
+from sigmagraph.passes.base import Pipeline
+from sigmagraph.passes.fuse import Fuse
+from sigmagraph.passes.guard import Guard
+from sigmagraph.passes.manager import PassManager, Step, parse_pipeline
+from sigmagraph.passes.pipelines import STANDARD, UNFUSED
+from sigmagraph.passes.remat import Remat
+from sigmagraph.passes.report import PassReport
 from sigmagraph.passes.specialise import specialise as specialise_graph
 from sigmagraph.passes.specialise import unify
 from sigmagraph.program import CompiledFunction, Origin
@@ -96,7 +103,12 @@ def compile_graph(
         return plan, code.object
 
     executor, cached = loader.load(graph, variables, fresh)
-    origin = Origin(time.perf_counter() - start, cached, lambda record: build(graph, options, loader.backend, record))
+    origin = Origin(
+        time.perf_counter() - start,
+        cached,
+        lambda record: build(graph, options, loader.backend, record),
+        lambda: PassReport(planned(graph, options, loader.backend).steps),
+    )
     function = CompiledFunction(graph, executor, origin)
     if environment.dump is not None:
         function.dump(environment.dump / graph.name)
@@ -108,43 +120,101 @@ def build(
 ) -> tuple[Plan, Code]:
     """Every stage in order. ``record`` is handed the name and the text of each file that a dump consists of."""
     backend = backend or backend_for(options.target)
-    graph = unify(specialise_graph(graph, dict(options.specialise), OPS), OPS)
-    dims = _dims(graph)
-    backend.check(graph)
+    made = planned(graph, options, backend, record)
+    parts, plan = made.parts, made.plan
     if record:
-        record("00_captured.sg", print_graph(graph))
-
-    # Graph [captured] -> Graph [primitive] -> Graph [fused]
-    standard = PIPELINES["standard" if options.fuse else "unfused"]
-    manager = PassManager(parse_pipeline(options.passes) if options.passes else standard, OPS, verify=options.verify)
-    if record:
-        manager.after = lambda step: record(f"{step.number:02}_{step.name}.sg", print_graph(step.graph))
-    fused = manager.run(graph)
-
-    # -> Compute -> Kernel [loops] -> Kernel [scheduled] -> Kernel [legal]
-    parts = partition(fused)
-    scheduled = [backend.schedule(c) for c in parts.computes]
-    if options.verify:
-        verify_kernels(scheduled)
-    legal = legalize(scheduled)
-    if record:
-        for stage in ([naive_kernel(c) for c in parts.computes], scheduled, legal):
+        for stage in ([naive_kernel(w) for w in parts.works], made.scheduled, made.legal):
             for kernel in stage:
                 record(f"{kernel.name}.{kernel.stage.value}.sgk", print_kernel(kernel))
 
-    # -> Plan
-    kernels = {k.name: k for k in legal}
-    plan = plan_memory(fused, parts, kernels, dims, requirements(graph))
-    plan = replace(plan, name=f"run_{_UNSAFE.sub('_', plan.name)}")
-
-    # -> LLVM IR -> object code
-    constants = [fused.node(v).attrs["value"].data for v in parts.constants]
-    code = backend.generate(plan, kernels, constants, listing=record is not None)
+    # Plan -> LLVM IR -> object code
+    constants = [array.data for array in parts.arrays()]
+    code = backend.generate(plan, {k.name: k for k in made.legal}, constants, listing=record is not None)
     if record:
         record("plan.json", pretty(plan))
         for name, text in code.listings.items():
             record(name, text)
     return plan, code
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A program before code is made of it.
+
+    Attributes:
+        steps: the passes that were run.
+        parts: its launches.
+        scheduled, legal: its kernels.
+        plan: what the runtime does.
+        guarded: how many loads and stores could not be shown to be in bounds, and are looked at when they happen.
+    """
+
+    steps: tuple[Step, ...]
+    parts: Partition
+    scheduled: Sequence[Kernel]
+    legal: Sequence[Kernel]
+    plan: Plan
+    guarded: int
+
+
+def planned(graph: Graph, options: CompileOptions, backend: Backend, record: Record | None = None) -> Planned:
+    """The stages down to the plan; ``record`` is handed the text of every graph."""
+    graph = unify(specialise_graph(graph, dict(options.specialise), OPS), OPS)
+    dims = _dims(graph)
+    if record:
+        record("00_captured.sg", print_graph(graph))
+
+    # Graph [captured] -> Graph [primitive] -> Graph [fused]
+    pipeline = parse_pipeline(options.passes) if options.passes else STANDARD if options.fuse else UNFUSED
+    pipeline = (Guard(), *pipeline) if options.checks else pipeline
+    fused, steps = _run_passes(pipeline, graph, (), options, record)
+    made = _lowered(fused, steps, dims, requirements(graph), options, backend)
+    if options.remat:
+        fused, steps = _run_passes((Remat(), Fuse(options.fuse)), fused, steps, options, record)
+        other = _lowered(fused, steps, dims, requirements(graph), options, backend)
+        made = min(made, other, key=lambda m: nominal(m.plan.arena_bytes(1)))
+    return made
+
+
+def _run_passes(
+    pipeline: Pipeline, graph: Graph, before: tuple[Step, ...], options: CompileOptions, record: Record | None
+) -> tuple[Graph, tuple[Step, ...]]:
+    """The graph after some passes, and the steps that they were, behind those before."""
+    manager = PassManager(pipeline, OPS, verify=options.verify)
+    if record:
+        manager.after = lambda s: record(f"{len(before) + s.number:02}_{s.name}.sg", print_graph(s.graph))
+    return manager.run(graph), (*before, *manager.steps)
+
+
+def _lowered(
+    graph: Graph,
+    steps: tuple[Step, ...],
+    dims: Sequence[str],
+    required: Sequence[Requirement],
+    options: CompileOptions,
+    backend: Backend,
+) -> Planned:
+    """The kernels and the plan of a fused graph."""
+    # Graph [fused] -> Compute -> Kernel [loops] -> Kernel [scheduled] -> Kernel [legal]
+    parts = partition(graph)
+    scheduled: Sequence[Kernel] = [backend.schedule(w) for w in parts.works]
+    guarded = 0
+    if options.verify:
+        scheduled, guarded = secure(scheduled)
+    legal = backend.legalize(scheduled)
+
+    # -> Plan
+    plan = plan_memory(graph, parts, {k.name: k for k in legal}, dims, required)
+    plan = replace(plan, name=f"run_{_UNSAFE.sub('_', plan.name)}")
+    return Planned(steps, parts, scheduled, legal, plan, guarded)
+
+
+def _all_nodes(graph: Graph) -> Iterator[Node]:
+    """The nodes of a graph and of the bodies in it."""
+    for node in graph.nodes():
+        yield node
+        for body in bodies(node):
+            yield from _all_nodes(body)
 
 
 def _dims(graph: Graph) -> tuple[str, ...]:
@@ -154,9 +224,9 @@ def _dims(graph: Graph) -> tuple[str, ...]:
         DimError: no input says how large one of them is.
     """
     ports = [Port(graph.node(v).name, graph.type(v).dtype, graph.type(v).shape) for v in graph.inputs]
-    dims = {n for node in graph.nodes() for t in node.types for size in t.shape for n in names(size)}
+    dims = {n for node in _all_nodes(graph) for t in node.types for size in t.shape for n in names(size)}
     unknown = unbound_dims(ports, sorted(dims))
-    for node in graph.nodes():
+    for node in _all_nodes(graph):
         for type in node.types:
             if any(name in unknown for size in type.shape for name in names(size)):
                 raise DimError(

@@ -98,6 +98,8 @@ def cache_key(graph: Graph, options: CompileOptions, backend: Backend) -> str:
         canonical_text(graph),
         options.passes,
         options.fuse,
+        options.remat,
+        options.checks,
         options.specialise,
         options.target.kind,
         backend.key,

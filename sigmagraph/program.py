@@ -14,16 +14,25 @@ from sigmagraph.dims import Dim, Size, evaluate
 from sigmagraph.errors import DimError, InputError
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.plan import Plan
+from sigmagraph.passes.report import PassReport
 from sigmagraph.runtime.executor import Executor
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a program came about: seconds, whether from the cache, and how to build it again stage by stage."""
+    """How a program came about.
+
+    Attributes:
+        seconds: what it took.
+        cached: whether it came from the cache.
+        rebuild: builds it again and hands over the name and the text of every stage.
+        report: runs its passes again and says what they did.
+    """
 
     seconds: float
     cached: bool
     rebuild: Callable[[Callable[[str, str], None]], object]
+    report: Callable[[], PassReport]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +150,10 @@ class CompiledFunction:
         if dims or not plan.dims:
             sizes = [evaluate(size, dims) for size in sizes]
         return MemoryReport({p.name: evaluate(p.bytes, {}) for p in plan.params}, *sizes)
+
+    def passes(self) -> PassReport:
+        """What the passes do to the graph: times, numbers of nodes, rules; they are run again to find out."""
+        return self._origin.report()
 
     def dump(self, folder: str | Path) -> Path:
         """Write every stage of the program into a folder: graphs, kernels, plan, LLVM IR, assembly, and an index.

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import ml_dtypes
 import numpy as np
-import pytest
 
 from sigmagraph.codegen.loops import naive_kernel
-from sigmagraph.codegen.partition import partition
+from sigmagraph.codegen.partition import Control, partition
 from sigmagraph.codegen.schedule.cpu import schedule
 from sigmagraph.codegen.schedule.machine import BASELINE, Machine
 from sigmagraph.codegen.transform.legalize import legalize
 from sigmagraph.dims import evaluate
 from sigmagraph.driver import compile_graph
-from sigmagraph.dtypes import BF16, F16, as_dtype
+from sigmagraph.dtypes import as_dtype
 from sigmagraph.ir.bind import bind_dims
 from sigmagraph.ir.graph.graph import Graph
-from sigmagraph.ir.graph.interpreter import interpret
+from sigmagraph.ir.graph.interpreter import interpret, run_node
 from sigmagraph.ir.graph.opdef import NDArray
-from sigmagraph.ir.kernel.compute import Compute
+from sigmagraph.ir.kernel.compute import Work
 from sigmagraph.ir.kernel.interpreter import interpret_kernel
 from sigmagraph.ir.kernel.kernel import Kernel
 from sigmagraph.ir.kernel.verify import verify_kernel
@@ -41,7 +41,7 @@ def decomposed(graph: Graph, inputs: Arrays) -> Arrays:
     return interpret(PassManager((Decompose(),), OPS, verify=True).run(graph), inputs)
 
 
-Stage = Callable[[Compute], Kernel]
+Stage = Callable[[Work], Kernel]
 
 
 def kernels(pipeline: Pipeline, stage: Stage = naive_kernel) -> Evaluator:
@@ -55,10 +55,14 @@ def kernels(pipeline: Pipeline, stage: Stage = naive_kernel) -> Evaluator:
         values = {v: _dense(inputs[p.name]) for v, p in zip(lowered.inputs, ports, strict=True)}
         values |= {v: _dense(lowered.node(v).attrs["value"].numpy) for v in parts.constants}
         for task in parts.tasks:
+            if isinstance(task, Control):
+                node = task.node
+                values.update(zip(node.outputs, run_node(node, [values[v] for v in node.inputs], dims), strict=True))
+                continue
             for value in task.writes:
                 type = lowered.type(value)
                 values[value] = np.empty([evaluate(size, dims) for size in type.shape], type.dtype.numpy)
-            kernel = stage(task.compute)
+            kernel = stage(task.work)
             verify_kernel(kernel)
             sizes = {name: dims[name] for name in kernel.dims}
             shapes = [tuple(evaluate(size, sizes) for size in buffer.shape) for buffer in kernel.params]
@@ -73,20 +77,18 @@ def kernels(pipeline: Pipeline, stage: Stage = naive_kernel) -> Evaluator:
 
 def scheduled(machine: Machine) -> Stage:
     """Kernels as they are scheduled for a machine."""
-    return lambda compute: schedule(compute, machine)
+    return lambda work: schedule(work, machine)
 
 
 def legal(machine: Machine) -> Stage:
     """Kernels as they are emitted for a machine."""
-    return lambda compute: legalize([schedule(compute, machine)])[0]
+    return lambda work: legalize([schedule(work, machine)], machine.f16_casts)[0]
 
 
 def native(options: CompileOptions) -> Evaluator:
     """Compile the graph and run it."""
 
     def run(graph: Graph, inputs: Arrays) -> Arrays:
-        if any(type.dtype in (F16, BF16) for node in graph.nodes() for type in node.types):
-            pytest.skip("no native code for 16-bit floats yet; tests/codegen/test_programs.py holds the refusal")
         return compile_graph(graph, {}, options)(**inputs)
 
     return run
@@ -103,8 +105,8 @@ EVALUATORS: Mapping[str, Evaluator] = {
     # BASELINE has the smallest vectors and tiles, so that small samples fill them.
     "scheduled kernels": kernels(STANDARD, scheduled(BASELINE)),
     "legal kernels": kernels(STANDARD, legal(BASELINE)),
-    "native": native(CompileOptions(cache=False)),
-    "unfused native": native(CompileOptions(cache=False, fuse=False)),
+    "native": native(CompileOptions(cache=False, checks=False)),
+    "unfused native": native(CompileOptions(cache=False, checks=False, fuse=False)),
 }
 
 
@@ -117,13 +119,14 @@ def assert_agree(actual: NDArray, expected: NDArray, *, exact: bool = False, sum
     assert actual.dtype == expected.dtype
     assert actual.shape == expected.shape
     dtype = as_dtype(expected.dtype)
-    if exact or not dtype.is_float:
+    if not dtype.is_float:
         np.testing.assert_array_equal(actual, expected)
         return
-    limits = np.finfo(expected.dtype)
-    finite = np.abs(expected[np.isfinite(expected)], dtype=np.float64)
-    size = finite.max(initial=1.0) if sums else 0.0
+    limits = ml_dtypes.finfo(expected.dtype)
+    actual, expected = actual.astype(np.float64), expected.astype(np.float64)
+    if exact:
+        np.testing.assert_array_equal(actual, expected)
+        return
+    size = np.abs(expected[np.isfinite(expected)]).max(initial=1.0) if sums else 0.0
     slack = float(limits.eps) * (64 if sums else 8)
-    np.testing.assert_allclose(
-        actual.astype(np.float64), expected.astype(np.float64), rtol=slack, atol=slack * size + float(limits.tiny)
-    )
+    np.testing.assert_allclose(actual, expected, rtol=slack, atol=slack * size + float(limits.tiny))

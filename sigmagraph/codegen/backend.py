@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sigmagraph.ir.graph.graph import Graph
-from sigmagraph.ir.kernel.compute import Compute
+from sigmagraph.ir.kernel.compute import Work
 from sigmagraph.ir.kernel.kernel import Kernel
 from sigmagraph.ir.plan import Plan
 
@@ -36,12 +35,12 @@ class Backend(Protocol):
         """Everything about the target that the code depends on."""
         ...
 
-    def check(self, graph: Graph) -> None:
-        """Refuse what there is no code for, by an error that names the node and its place."""
+    def schedule(self, work: Work) -> Kernel:
+        """How a work is carried out on the target."""
         ...
 
-    def schedule(self, compute: Compute) -> Kernel:
-        """How a compute is carried out on the target."""
+    def legalize(self, kernels: Sequence[Kernel]) -> tuple[Kernel, ...]:
+        """Scheduled kernels in the form that there is code for."""
         ...
 
     def generate(self, plan: Plan, kernels: Mapping[str, Kernel], constants: Sequence[bytes], listing: bool) -> Code:

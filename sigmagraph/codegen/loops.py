@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from sigmagraph.codegen.templates.pieces import accumulator, assuming, initial, nest
-from sigmagraph.ir.kernel.compute import Compute
+from sigmagraph.ir.kernel.compute import Sweep, Work
 from sigmagraph.ir.kernel.expr import Load, apply
 from sigmagraph.ir.kernel.kernel import Alloc, Block, Kernel, Let, Store
 
 
-def naive_kernel(compute: Compute) -> Kernel:
-    """One loop an axis, in order; an accumulator for the reduction."""
+def naive_kernel(compute: Work) -> Kernel:
+    """One loop an axis, in order; an accumulator for each fold. Loops that an op wrote itself stay as they are."""
+    if isinstance(compute, Kernel):
+        return compute
     body: Block = (*compute.lets, *compute.stores)
-    reduction = compute.reduction
-    if reduction is not None:
-        result = Load("%acc", (0,), reduction.dtype)
-        total = apply(reduction.op, result, reduction.value)
-        inner: Block = (*reduction.lets, Store("%acc", (0,), total))
-        body = (
-            Alloc(accumulator("%acc", reduction.dtype, 1)),
-            Store("%acc", (0,), initial(reduction.op, reduction.dtype)),
-            *nest(reduction.axes, inner),
-            Let(reduction.result, result),
-            *body,
-        )
+    for number, sweep in reversed(list(enumerate(compute.sweeps))):
+        body = (*_sweep(sweep, number), *body)
     body = assuming(nest(compute.axes, body), compute.assume)
     return Kernel(compute.name, compute.dims, compute.params, body, provenance=compute.provenance)
+
+
+def _sweep(sweep: Sweep, number: int) -> Block:
+    start: list[Alloc | Store] = []
+    add: list[Store] = []
+    results: list[Let] = []
+    for at, fold in enumerate(sweep.folds):
+        name = f"%acc{number}.{at}"
+        result = Load(name, (0,), fold.dtype)
+        start += [
+            Alloc(accumulator(name, fold.dtype, 1)),
+            Store(name, (0,), initial(fold.op, fold.dtype)),
+        ]
+        add.append(Store(name, (0,), apply(fold.op, result, fold.value)))
+        results.append(Let(fold.result, result))
+    inner: Block = (*sweep.lets, *add, *sweep.stores)
+    return (*sweep.before, *start, *nest(sweep.axes, inner), *results)

@@ -3,85 +3,155 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import networkx as nx
 
-from sigmagraph.codegen.lower import KernelSpec, lower_group
+from sigmagraph.codegen.in_place import may_overwrite
+from sigmagraph.codegen.lower import KernelSpec, lower_group, lower_opaque
+from sigmagraph.codegen.templates.pieces import assuming
 from sigmagraph.dims import Size, names
+from sigmagraph.ir.graph.attrs import Array
+from sigmagraph.ir.graph.body import Body
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.groups import Interface, interfaces
 from sigmagraph.ir.graph.interpreter import requirements
+from sigmagraph.ir.graph.node import Node
 from sigmagraph.ir.graph.opdef import OpKind, Trait
 from sigmagraph.ir.graph.value import Value
-from sigmagraph.ir.kernel.compute import Compute
-from sigmagraph.ir.kernel.expr import Load, walk
+from sigmagraph.ir.kernel.compute import Work
+from sigmagraph.ir.kernel.kernel import Buffer, Kernel, Role
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One kernel launch: the compute (shared by equal ones) and the values behind its buffers."""
+    """One kernel launch: what is computed (shared by equal ones) and the values behind its buffers."""
 
-    compute: Compute
+    work: Work
     values: tuple[Value, ...]
 
     @property
     def reads(self) -> tuple[Value, ...]:
-        count = len(self.values) - len(self.compute.stores)
-        return self.values[:count]
+        """The values that it reads, each once."""
+        return self._with(lambda buffer: buffer.role is not Role.OUT)
 
     @property
     def writes(self) -> tuple[Value, ...]:
-        return self.values[len(self.values) - len(self.compute.stores) :]
+        """The values that it makes."""
+        return self._with(lambda buffer: buffer.role is Role.OUT)
+
+    def _with(self, fits: Callable[[Buffer], bool]) -> tuple[Value, ...]:
+        return tuple(v for v, buffer in zip(self.values, self.work.params, strict=True) if fits(buffer))
+
+    def may_share(self, source: Value, target: Value) -> bool:
+        """Whether ``target`` may be written over ``source``."""
+        if source not in self.reads:
+            return True
+        read, write = (self.work.params[self.values.index(v)] for v in (source, target))
+        return may_overwrite(self.work, read, write)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A node that runs graphs of its own, and the partition of each."""
+
+    node: Node
+    bodies: Mapping[str, tuple[Graph, Partition]]
+
+    @property
+    def reads(self) -> tuple[Value, ...]:
+        """The values that it reads, each once."""
+        return tuple(dict.fromkeys(self.node.inputs))
+
+    @property
+    def writes(self) -> tuple[Value, ...]:
+        """The values that it makes."""
+        return self.node.outputs
+
+    def may_share(self, source: Value, target: Value) -> bool:
+        """Whether ``target`` may be written over ``source``: it is the state that starts with it."""
+        places = [n for n, v in enumerate(self.node.inputs) if v == source]
+        if not places:
+            return True
+        states = sum(len(graph.params) for graph, _ in self.bodies.values())
+        return places == [target.index] and target.index < states
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Launches in order, the different computes among them, and the array constants that they read."""
+    """Tasks in order, the different works of these and of bodies, and the constants that they read from memory."""
 
-    tasks: tuple[Task, ...]
-    computes: tuple[Compute, ...]
-    constants: tuple[Value, ...]
+    tasks: tuple[Task | Control, ...]
+    works: tuple[Work, ...]
+    constants: Mapping[Value, Array]
+
+    def arrays(self) -> tuple[Array, ...]:
+        """All constants that lie in memory, of bodies too, each once."""
+        inner = [part for t in self.tasks if isinstance(t, Control) for _, part in t.bodies.values()]
+        return tuple(dict.fromkeys([*self.constants.values(), *(a for part in inner for a in part.arrays())]))
 
 
 def partition(graph: Graph) -> Partition:
-    """The launches of a fused graph."""
-    groups = interfaces(graph)
-    owners = {node: number for number, i in enumerate(groups) for v in i.outputs for node in (v.node,)}
-    specs = [
-        lower_group(graph, _name(graph, number, i), i.group.nodes, i.outputs, owners) for number, i in enumerate(groups)
-    ]
-    specs += [
-        lower_group(graph, f"k{len(groups) + number}_{graph.node(v).op.name}", (v.node,), (v,), {})
-        for number, v in enumerate(_loose_outputs(graph, owners))
-    ]
-    limits = [r.left - r.right for r in requirements(graph) if r.relation == ">="]
-    ordered = [_assuming(specs[n], limits) for n in _order(graph, specs)]
-    shared: dict[Compute, Compute] = {}
-    tasks = []
-    for spec in ordered:
-        anonymous = replace(spec.compute, name="", provenance=())
-        compute = shared.setdefault(anonymous, spec.compute)
-        tasks.append(Task(compute, spec.values))
-    constants = dict.fromkeys(
-        v for t in tasks for v in t.reads if Trait.CONSTANT in graph.node(v).op.traits
-    ) | dict.fromkeys(o.value for o in graph.outputs if _is_array_constant(graph, o.value))
-    return Partition(tuple(tasks), tuple(shared.values()), tuple(constants))
+    """The tasks of a fused graph."""
+    limits = tuple(r.left - r.right for r in requirements(graph) if r.relation == ">=")
+    return _Partitioner(limits, {}).run(graph, "")
 
 
-def _assuming(spec: KernelSpec, limits: Sequence[Size]) -> KernelSpec:
-    """The spec with what the call checks about its dims."""
-    compute = spec.compute
-    known = tuple(limit for limit in limits if set(names(limit)) <= set(compute.dims))
-    return replace(spec, compute=replace(compute, assume=known)) if known else spec
+@dataclass(frozen=True, slots=True)
+class _Partitioner:
+    """Cuts a graph and the bodies in it.
+
+    Attributes:
+        limits: what the call checks to be at least 0.
+        shared: the works so far, by what they are without a name.
+    """
+
+    limits: tuple[Size, ...]
+    shared: dict[Work, Work]
+
+    def run(self, graph: Graph, prefix: str) -> Partition:
+        groups = interfaces(graph)
+        owners = {node: number for number, i in enumerate(groups) for v in i.outputs for node in (v.node,)}
+        tasks = [self._task(graph, f"{prefix}k{number}", face, owners) for number, face in enumerate(groups)]
+        for number, v in enumerate(_loose_values(graph, owners), len(groups)):
+            name = f"{prefix}k{number}_{graph.node(v).op.name}"
+            tasks.append(self._shared(lower_group(graph, name, (v.node,), (v,), {})))
+        tasks = [tasks[n] for n in _order(graph, tasks)]
+        read = [v for t in tasks for v in t.reads if Trait.CONSTANT in graph.node(v).op.traits]
+        read += [o.value for o in graph.outputs if _is_array_constant(graph, o.value)]
+        constants = {v: graph.node(v).attrs["value"] for v in read}
+        return Partition(tuple(tasks), tuple(self.shared.values()), constants)
+
+    def _task(self, graph: Graph, prefix: str, face: Interface, owners: dict[int, int]) -> Task | Control:
+        last = graph.node(face.group.nodes[-1])
+        if last.op.kind is OpKind.CONTROL:
+            bodies = {name: value.graph for name, value in last.attrs.items() if isinstance(value, Body)}
+            return Control(last, {name: (g, self.run(g, f"{prefix}_{name}_")) for name, g in bodies.items()})
+        name = _name(graph, prefix, face)
+        if last.op.kind is OpKind.OPAQUE:
+            return self._shared(lower_opaque(graph, name, last))
+        return self._shared(lower_group(graph, name, face.group.nodes, face.outputs, owners))
+
+    def _shared(self, spec: KernelSpec) -> Task:
+        """The task, with what the call checks about its dims; equal works become one."""
+        work = spec.work
+        known = tuple(limit for limit in self.limits if set(names(limit)) <= set(work.dims))
+        if isinstance(work, Kernel):
+            work = replace(work, body=assuming(work.body, known))
+        else:
+            work = replace(work, assume=known)
+        return Task(self.shared.setdefault(replace(work, name="", provenance=()), work), spec.values)
 
 
-def _loose_outputs(graph: Graph, owners: Mapping[int, int]) -> list[Value]:
-    """Outputs that no group writes and that are no port: constants and the like."""
+def _loose_values(graph: Graph, owners: Mapping[int, int]) -> list[Value]:
+    """Values that must lie in memory, but no group writes them and they are no port: constants, sequences."""
     values = dict.fromkeys(o.value for o in graph.outputs)
+    for node in graph.nodes():
+        if node.op.kind.alone:
+            values |= dict.fromkeys(v for v in node.inputs if Trait.CONSTANT not in graph.node(v).op.traits)
     return [
         v
         for v in values
@@ -95,63 +165,41 @@ def _is_array_constant(graph: Graph, value: Value) -> bool:
     return Trait.CONSTANT in graph.node(value).op.traits and graph.type(value).size != 1
 
 
-def _name(graph: Graph, number: int, interface: Interface) -> str:
+def _name(graph: Graph, prefix: str, interface: Interface) -> str:
     """``k3_fc1_matmul_relu``: number, layer, the root and the last node."""
     nodes = [graph.node(n) for n in interface.group.nodes]
     last = nodes[-1]
     ops = [n.op.name for n in nodes if n.op.kind in (OpKind.REDUCTION, OpKind.CONTRACTION)]
-    parts = [f"k{number}", last.location.scope.rpartition("/")[2], *ops[:1]]
+    parts = [prefix, last.location.scope.rpartition("/")[2], *ops[:1]]
     if not ops or ops[0] != last.op.name:
         parts.append(last.op.name)
     return _UNSAFE.sub("_", "_".join(p for p in parts if p))
 
 
-def _order(graph: Graph, specs: list[KernelSpec]) -> list[int]:
+def _order(graph: Graph, tasks: Sequence[Task | Control]) -> list[int]:
     """Producers first, and readers of a parameter before the writer of its new value where nothing speaks against it.
 
     The new value can then be written in place.
     """
-    writer = {v: n for n, spec in enumerate(specs) for v in _writes(spec)}
+    writer = {v: n for n, task in enumerate(tasks) for v in task.writes}
     order: nx.DiGraph[int] = nx.DiGraph()
-    order.add_nodes_from(range(len(specs)))
-    for number, spec in enumerate(specs):
-        order.add_edges_from((writer[v], number) for v in spec.values if v in writer and writer[v] != number)
+    order.add_nodes_from(range(len(tasks)))
+    readers: dict[Value, list[int]] = {}
+    for number, task in enumerate(tasks):
+        for value in task.reads:
+            readers.setdefault(value, []).append(number)
+            if value in writer:
+                order.add_edge(writer[value], number)
+    checks = [n for n, t in enumerate(tasks) if isinstance(t, Control) and Trait.CHECKS in t.node.op.traits]
     for output in graph.outputs:
         if output.updates is None or output.value not in writer:
             continue
+        order.add_edges_from(
+            (n, writer[output.value]) for n in checks if not nx.has_path(order, writer[output.value], n)
+        )
         old = Value(graph.port(output.updates).id)
         last = writer[output.value]
-        for number, spec in enumerate(specs):
-            if number != last and old in spec.values and not nx.has_path(order, last, number):
+        for number in readers.get(old, ()):
+            if number != last and not nx.has_path(order, last, number):
                 order.add_edge(number, last)
     return list(nx.lexicographical_topological_sort(order))
-
-
-def _writes(spec: KernelSpec) -> tuple[Value, ...]:
-    return spec.values[len(spec.values) - len(spec.compute.stores) :]
-
-
-def in_place(task: Task, source: Value, target: Value) -> bool:
-    """Whether a launch may write ``target`` into the memory of ``source``.
-
-    It may when it reads each element at most where, and before, it writes the same element.
-    """
-    compute = task.compute
-    if source not in task.reads or target not in task.writes:
-        return source not in task.reads
-    read = compute.params[task.reads.index(source)]
-    number = task.writes.index(target)
-    write = compute.params[len(task.reads) + number]
-    if read.dtype is not write.dtype or read.shape != write.shape:
-        return False
-    if compute.reduction is not None and _loads(
-        [*(x.value for x in compute.reduction.lets), compute.reduction.value], read.name
-    ):
-        return False
-    index = compute.stores[number].index
-    loads = _loads([*(x.value for x in compute.lets), *(s.value for s in compute.stores)], read.name)
-    return all(load.index == index for load in loads)
-
-
-def _loads(expressions: Iterable[object], buffer: str) -> list[Load]:
-    return [e for whole in expressions for e in walk(whole) if isinstance(e, Load) and e.buffer == buffer]  # type: ignore[arg-type]

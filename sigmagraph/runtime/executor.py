@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sigmagraph.dims import evaluate
-from sigmagraph.errors import InputError
+from sigmagraph.errors import IndexRangeError, InputError
 from sigmagraph.ir.bind import bind_dims
 from sigmagraph.ir.plan import Plan, Port
 from sigmagraph.runtime.profile import counters
@@ -87,6 +87,7 @@ class Executor:
         Raises:
             InputError: an array has another dtype or shape than the input takes.
             DimError: two arrays disagree about a dim, or a dim breaks a requirement.
+            IndexRangeError: an index in an array is out of range; parameters are as they were.
         """
         ready = [
             a
@@ -111,8 +112,12 @@ class Executor:
             if binding.arena_bytes > self._arena.size:
                 self._allocate(binding.arena_bytes)
             pool = self.pool.address if self.pool is not None else 0
-            self._entry(self._arena_at, self._params_at, binding.table_at, self._inputs_at, self._outputs_at, pool)
+            status = self._entry(
+                self._arena_at, self._params_at, binding.table_at, self._inputs_at, self._outputs_at, pool
+            )
             self._counters.runs += 1
+        if status:
+            raise IndexRangeError(self.plan.checks[status - 1], hint="the parameters are as they were")
         return results
 
     def arena_bytes(self, dims: Mapping[str, int]) -> int:

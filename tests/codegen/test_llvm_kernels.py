@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from native_kernels import run_native
 
 from sigmagraph.codegen.llvm.compile import Loaded, compile_module, processor
-from sigmagraph.codegen.llvm.emit import emit_callee, emit_kernel
-from sigmagraph.codegen.memory import scratch_bytes
-from sigmagraph.codegen.transform.legalize import legalize
+from sigmagraph.codegen.llvm.emit import emit_kernel
 from sigmagraph.dims import evaluate
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.interpreter import interpret_kernel
 from sigmagraph.ir.kernel.kernel import Kernel
 from sigmagraph.ir.kernel.parser import parse_kernel
 from sigmagraph.options import Target
-from sigmagraph.runtime.state import aligned_bytes
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "kernel"
-_PHASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
-
-
-def run_native(kernel: Kernel, buffers: Sequence[np.ndarray], dims: Mapping[str, int]) -> None:
-    """Run a kernel in place, its phases one after the other, as the entry point does."""
-    (kernel,) = legalize([kernel])
-    host = processor(Target())
-    declarations: dict[str, str] = {}
-    code = emit_kernel(kernel, declarations)
-    callees = [emit_callee(c, declarations) for c in kernel.callees]
-    text = "\n".join([*declarations.values(), *callees, code.text, f"attributes #0 = {{ {host.attributes} }}"])
-    loaded = Loaded(
-        compile_module(text, host).object, tuple(p.symbol for p in code.phases), host, f"test.{kernel.name}"
-    )
-    context = np.array([b.ctypes.data for b in buffers] + [dims[d] for d in kernel.dims], np.int64)
-    for phase in code.phases:
-        scratch = aligned_bytes(evaluate(scratch_bytes(kernel), dims))
-        _PHASE(loaded.address(phase.symbol))(context.ctypes.data, 0, evaluate(phase.extent, dims), scratch.ctypes.data)
 
 
 def check(kernel: Kernel, dims: Mapping[str, int], rtol: float = 2e-5) -> list[np.ndarray]:

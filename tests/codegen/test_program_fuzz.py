@@ -1,4 +1,4 @@
-"""Random graphs with random updates as native programs: memory shared between buffers, parameters written in place."""
+"""Random graphs as native programs: what they compute, in shared memory, with state, on threads, for any sizes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from graph_checks import arrays_for
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from random_graphs import graphs
+from ladder import Program, check_evaluator, point
+from random_graphs import SIZES, examples, graphs
 
-from sigmagraph.dims import evaluate
-from sigmagraph.driver import compile_graph
-from sigmagraph.errors import DimError
 from sigmagraph.ir.graph.graph import Graph
-from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.options import CompileOptions, Target
-from sigmagraph.program import CompiledFunction
-from sigmagraph.runtime.state import Variable
+
+EVERY_SIZE = ({"n": 4, "m": 3}, {"n": 1, "m": 1}, {"n": 19, "m": 2}, {"n": 0, "m": 0}, {"n": 37, "m": 5})
+KERNELS = ("kernels", "fused kernels", "scheduled kernels", "legal kernels")
 
 
 @pytest.fixture(autouse=True)
@@ -31,44 +28,55 @@ def add_updates(graph: Graph, choose: st.DataObject) -> None:
     """Let random values of the graph be new values of those of its parameters that have none."""
     updated = {output.updates for output in graph.outputs}
     for param in graph.params:
-        if graph.node(param).name in updated:
-            continue
-        fitting = [v for node in graph.nodes() for v in node.outputs if graph.type(v) == graph.type(param)]
         name = graph.node(param).name
-        if choose.draw(st.booleans()):
+        if name not in updated and choose.draw(st.booleans()):
+            fitting = [v for node in graph.nodes() for v in node.outputs if graph.type(v) == graph.type(param)]
             graph.add_output(f"new {name}", choose.draw(st.sampled_from(fitting)), name)
 
 
-def poison(function: CompiledFunction) -> None:
-    """Let the arena be full of NaN, so that what is read before it is written shows."""
-    function.executor._arena[:] = 0xFF
+def options(fuse: bool, checks: bool, threads: int = 1, **dims: int) -> CompileOptions:
+    target = Target(threads=threads)
+    return CompileOptions(target, cache=False, fuse=fuse, checks=checks, specialise=tuple(sorted(dims.items())))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(graph=graphs(composites=True, nodes=20), choose=st.data())
+@examples(40)
+@given(graph=graphs(nodes=16), choose=st.data())
 def test_programs_compute_what_the_graph_says(graph: Graph, choose: st.DataObject) -> None:
     add_updates(graph, choose)
-    fuse, threads = choose.draw(st.booleans()), choose.draw(st.sampled_from([1, 2]))
-    shapes = {graph.node(v).name: graph.type(v) for v in graph.params}
-    variables = {n: Variable(n, t.dtype, tuple(evaluate(s, {}) for s in t.shape)) for n, t in shapes.items()}
-    options = CompileOptions(Target(threads=threads), fuse=fuse, cache=False)
-    function = compile_graph(graph, variables, options)
-    for seed, n in enumerate((4, 1, 7, 0)):
-        inputs = arrays_for(graph, graph.inputs, seed, {"n": n})
-        params = arrays_for(graph, graph.params, seed, {"n": n})
-        try:
-            expected = interpret(graph, inputs, params)
-        except DimError:  # not for these sizes
-            with pytest.raises(DimError):
-                function(**inputs)
-            continue
-        for name, variable in variables.items():
-            variable.assign(params[name])
-        poison(function)
-        outputs = function(**inputs)
-        updated = {o.name: o.updates for o in graph.outputs if o.updates is not None}
-        for name, array in expected.items():
-            got = variables[updated[name]].value if name in updated else outputs[name]
-            np.testing.assert_allclose(got, array, rtol=1e-5, atol=1e-5, err_msg=f"{name}\n{graph}")
-        kept = variables.keys() - set(updated.values())
-        assert all(np.array_equal(variables[k].value, params[k], equal_nan=True) for k in kept)
+    fuse, checks = choose.draw(st.booleans()), choose.draw(st.booleans())
+    program = Program(graph, options(fuse, checks, choose.draw(st.sampled_from([1, 2]))))
+    for seed, sizes in enumerate(EVERY_SIZE):
+        at = point(graph, sizes, seed, special=0.1 if seed == 2 else 0, checks=checks)
+        program.check(at, f"native, fuse={fuse}, checks={checks}, {sizes}")
+
+
+@examples(40)
+@given(graph=graphs(nodes=16), choose=st.data())
+def test_kernels_compute_what_the_graph_says(graph: Graph, choose: st.DataObject) -> None:
+    seed = choose.draw(st.integers(0, 2))
+    sizes = ({"n": 4, "m": 3}, {"n": 7, "m": 2}, {"n": 0, "m": 1})[seed]
+    at = point(graph, sizes, seed, special=0.1 * (seed == 2))
+    check_evaluator(choose.draw(st.sampled_from(KERNELS)), at)
+
+
+@examples(12)
+@given(graph=graphs(nodes=16), choose=st.data())
+def test_numbers_in_place_of_dims_change_nothing(graph: Graph, choose: st.DataObject) -> None:
+    sizes = choose.draw(st.sampled_from([SIZES, {"n": 19, "m": 2}]))
+    Program(graph, options(choose.draw(st.booleans()), False, **sizes)).check(point(graph, sizes, 3), f"for {sizes}")
+
+
+@examples(12)
+@given(graph=graphs(nodes=16), choose=st.data())
+def test_threads_change_no_bit(graph: Graph, choose: st.DataObject) -> None:
+    add_updates(graph, choose)
+    fuse, sizes = choose.draw(st.booleans()), {"n": 2000, "m": 9}
+    programs = [Program(graph, options(fuse, False, threads)) for threads in (1, 2)]
+    if programs[1].function.executor.arena_bytes(sizes) > 1 << 27:
+        sizes = {"n": 60, "m": 9}
+    at = point(graph, sizes, 5)
+    if isinstance(at.expected, Exception):
+        return
+    one, two = (program.results(at) for program in programs)
+    for name, array in one.items():
+        assert array.tobytes() == two[name].tobytes(), f"{name}\n{graph}"

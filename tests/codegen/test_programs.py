@@ -187,10 +187,3 @@ def test_compiling_twice_gives_the_same_text(tmp_path) -> None:
     assert any(n.endswith(".legal.sgk") for n in first)
     for name, text in first.items():
         assert text == second[name], name
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_16_bit_floats_are_refused_by_name(dtype: str) -> None:
-    x = sg.placeholder("x", (3,), dtype=dtype)
-    with pytest.raises(sg.errors.LoweringError, match=r"no native code for b?f16"):
-        sg.compile([x], {"y": x + x}, options=FRESH)

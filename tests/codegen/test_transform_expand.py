@@ -80,7 +80,7 @@ def test_new_names_differ_from_all_others() -> None:
     same_bits(before, after, {"n": 3})
 
 
-@pytest.mark.parametrize("op", ["exp", "log", "tanh"])
+@pytest.mark.parametrize("op", ["exp", "log", "tanh", "sin", "erf", "asinh", "acos"])
 def test_an_op_is_expanded_once_for_equal_operands(op: str) -> None:
     once = expand(kernel(f"for %i in n {{ %o[%i] = {op}(%x[%i])\n %y[%i] = 0.0:f32 }}"))
     twice = expand(kernel(f"for %i in n {{ %o[%i] = {op}(%x[%i])\n %y[%i] = neg({op}(%x[%i])) }}"))
@@ -88,7 +88,7 @@ def test_an_op_is_expanded_once_for_equal_operands(op: str) -> None:
     verify_kernel(twice)
 
 
-@pytest.mark.parametrize("op", ["exp", "log", "tanh"])
+@pytest.mark.parametrize("op", ["exp", "log", "tanh", "cos", "erfc", "expm1", "atan"])
 def test_only_primitives_are_left_and_values_are_close(op: str) -> None:
     before = kernel(f"for %i in n {{ %o[%i] = add(1.0:f32, {op}({op}(abs(%x[%i]))))\n %y[%i] = 0.0:f32 }}")
     after = expand(before)

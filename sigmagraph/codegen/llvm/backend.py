@@ -9,10 +9,8 @@ from sigmagraph.codegen.llvm.compile import Loaded, compile_module, processor, v
 from sigmagraph.codegen.llvm.entry import emit_module
 from sigmagraph.codegen.schedule.cpu import schedule
 from sigmagraph.codegen.schedule.machine import machine_of
-from sigmagraph.dtypes import BF16, F16
-from sigmagraph.errors import LoweringError
-from sigmagraph.ir.graph.graph import Graph
-from sigmagraph.ir.kernel.compute import Compute
+from sigmagraph.codegen.transform.legalize import legalize
+from sigmagraph.ir.kernel.compute import Work
 from sigmagraph.ir.kernel.kernel import Kernel
 from sigmagraph.ir.plan import Plan
 from sigmagraph.options import Target
@@ -30,22 +28,13 @@ class CpuBackend:
         """Triple, processor, features, and the version of LLVM."""
         return f"{self.processor} {version()}"
 
-    def check(self, graph: Graph) -> None:
-        """Refuse 16-bit floats, which only the interpreter has so far."""
-        for node in graph.nodes():
-            for type in node.types:
-                if type.dtype in (F16, BF16):
-                    raise LoweringError(
-                        f"there is no native code for {type.dtype} yet",
-                        expected="f32 or f64",
-                        got=type,
-                        node=node.name or node.op.name,
-                        location=node.location,
-                    )
-
-    def schedule(self, compute: Compute) -> Kernel:
+    def schedule(self, work: Work) -> Kernel:
         """Choose a template."""
-        return schedule(compute, self.machine)
+        return schedule(work, self.machine)
+
+    def legalize(self, kernels: Sequence[Kernel]) -> tuple[Kernel, ...]:
+        """Write kernels in what the processor has."""
+        return legalize(kernels, self.machine.f16_casts)
 
     def generate(self, plan: Plan, kernels: Mapping[str, Kernel], constants: Sequence[bytes], listing: bool) -> Code:
         """LLVM IR, and the object code that LLVM makes of it."""

@@ -6,7 +6,7 @@ iterations, and the statements between two parallel loops are a phase that runs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -113,7 +113,7 @@ class _KernelWriter:
         if loop is None:
             self.block(block)
         else:
-            self._loop(loop.var, "%low", "%high", loop.body)
+            self.function.loop(loop.var, "%low", "%high", lambda: self.block(loop.body))
         return self._finish(f"define void @{symbol}(ptr %context, i64 %low, i64 %high, ptr %scratch) #0")
 
     def callee(self) -> str:
@@ -142,7 +142,7 @@ class _KernelWriter:
             case For(var, int() as extent, LoopKind.VECTORIZED, body):
                 self._vector(var, extent, body)
             case For(var, extent, LoopKind.SERIAL | LoopKind.PARALLEL, body):
-                self._loop(var, "0", self.function.size(extent).name, body)
+                self.function.loop(var, "0", self.function.size(extent).name, lambda: self.block(body))
             case Let(name, value):
                 self.function.bind(name, self.expression(value))
             case Store():
@@ -155,27 +155,6 @@ class _KernelWriter:
                 self._call(stmt)
             case _:
                 raise CompileError("the CPU has no such statement", got=type(stmt).__name__)
-
-    def _loop(self, var: str, low: str, high: str, body: Block) -> None:
-        f = self.function
-        number = f.fresh("")[1:]
-        head, inside, after = f"head{number}", f"body{number}", f"after{number}"
-        variable = f"%i{number}"
-        f.enter(inside)
-        f.bind(var, Register(variable, I64))
-        self.block(body)
-        inner = f.leave()
-        before = f.scope.label
-        f.line(f"br label %{head}")
-        f.label(head)
-        f.line(f"{variable} = phi i64 [ {low}, %{before} ], [ {variable}.next, %{inner.label} ]")
-        f.line(f"{variable}.more = icmp slt i64 {variable}, {high}")
-        f.line(f"br i1 {variable}.more, label %{inside}, label %{after}")
-        f.label(inside)
-        f.scope.lines.extend(inner.lines)
-        f.line(f"{variable}.next = add nsw i64 {variable}, 1")
-        f.line(f"br label %{head}")
-        f.label(after)
 
     def _vector(self, var: str, lanes: int, body: Block) -> None:
         f = self.function
@@ -195,24 +174,7 @@ class _KernelWriter:
         test = self.function.holds(conditions)
         if test.lanes != 1:
             raise CompileError("an If differs between the lanes of a vectorized loop", got=self.kernel.name)
-        self._branch(test, lambda: self.block(then), lambda: self.block(orelse))
-
-    def _branch(self, test: Register, then: Callable[[], None], orelse: Callable[[], None] = lambda: None) -> None:
-        f = self.function
-        number = f.fresh("")[1:]
-        labels = (f"then{number}", f"else{number}")
-        scopes = []
-        for label, write in zip(labels, (then, orelse), strict=True):
-            f.enter(label)
-            write()
-            scopes.append(f.leave())
-        # Only now: what the branches moved out of themselves stands before the jump.
-        f.line(f"br {test}, label %{labels[0]}, label %{labels[1]}")
-        for label, scope in zip(labels, scopes, strict=True):
-            f.label(label)
-            f.scope.lines.extend(scope.lines)
-            f.line(f"br label %join{number}")
-        f.label(f"join{number}")
+        self.function.branch(test, lambda: self.block(then), lambda: self.block(orelse))
 
     def _alloc(self, buffer: Buffer) -> None:
         f = self.function
@@ -263,7 +225,7 @@ class _KernelWriter:
             at = f.at_lane(flat, lane)
             put = partial(self._put, base, buffer, at, element)
             if store.guard:
-                self._branch(f.holds_at(store.guard, lane), put)
+                self.function.branch(f.holds_at(store.guard, lane), put)
             else:
                 put()
 

@@ -1,8 +1,8 @@
 """Writes the module of a program: its kernels, its constants and the one entry point that runs them in order.
 
 The entry point is ``i32 NAME(arena, params, dims, inputs, outputs, pool)``: the arena's address, tables of addresses,
-the table of dims, and a pool or null. A pool is a struct whose first field is the address of
-``void run(pool, function, context, iterations, grain, scratch, stride)``, which calls
+the table of dims, and a pool or null. It returns 0, or the number of the check that failed. A pool is a struct whose
+first field is the address of ``void run(pool, function, context, iterations, grain, scratch, stride)``, which calls
 ``function(context, low, high, scratch of the thread)`` until all iterations are done.
 """
 
@@ -15,9 +15,9 @@ from sigmagraph.codegen.llvm.emit import KernelCode, Phase, emit_callee, emit_ke
 from sigmagraph.codegen.llvm.function import Function
 from sigmagraph.codegen.llvm.types import Register
 from sigmagraph.dims import Size
-from sigmagraph.dtypes import I64
+from sigmagraph.dtypes import BOOL, I64
 from sigmagraph.ir.kernel.kernel import For, Kernel, LoopKind
-from sigmagraph.ir.plan import Copy, Launch, Place, Plan, align
+from sigmagraph.ir.plan import Branch, Check, Copy, Launch, Loop, Place, Plan, Step, align, flat_steps
 
 _TABLES = ("arena", "params", "dims", "inputs", "outputs", "pool")
 PARALLEL_COST = 60_000  # rough instructions below which waking a thread costs more than it saves
@@ -53,6 +53,18 @@ def emit_module(plan: Plan, kernels: Mapping[str, Kernel], constants: Sequence[b
     )
 
 
+def _places(step: Step) -> tuple[Place, ...]:
+    match step:
+        case Launch(_, places, _):
+            return places
+        case Copy(source, target, _):
+            return (source, target)
+        case Branch(condition, _, _) | Check(condition, _):
+            return (condition,)
+        case _:
+            return ()
+
+
 def _escaped(data: bytes) -> str:
     return "".join(chr(b) if 32 <= b < 127 and b not in (34, 92) else f"\\{b:02X}" for b in data)
 
@@ -65,7 +77,8 @@ class _Entry:
         self.kernels = kernels
         self.codes = codes
         self.function = Function(declarations)
-        self.pointers: dict[Place, str] = {}
+        self.pointers: dict[tuple[str, int], str] = {}
+        self.checks = 0
 
     def text(self) -> str:
         f = self.function
@@ -75,13 +88,12 @@ class _Entry:
         offsets = self.plan.offsets()
         self.offsets = offsets
         self.scratch = self._at_arena(offsets[-1])
-        words = max((len(s.places) + len(s.dims) for s in self.plan.steps if isinstance(s, Launch)), default=0)
+        words = max(
+            (len(s.places) + len(s.dims) for s in flat_steps(self.plan.steps) if isinstance(s, Launch)), default=0
+        )
         self.context = f.define(f"alloca [{max(1, words)} x i64], align 64", "context")
-        for step in self.plan.steps:
-            if isinstance(step, Launch):
-                self._launch(step)
-            else:
-                self._copy(step)
+        self._load_pointers()
+        self._steps(self.plan.steps)
         f.line("ret i32 0")
         head = f"define i32 @{self.plan.name}({', '.join(f'ptr %{name}' for name in _TABLES)}) #0 {{"
         return "\n".join([head, "entry:", *f.leave().lines, "}"])
@@ -90,16 +102,62 @@ class _Entry:
         f = self.function
         return f.pure(f"getelementptr i8, ptr %arena, {f.size(offset)}")
 
+    def _load_pointers(self) -> None:
+        """The addresses in the tables, loaded outside all loops."""
+        f = self.function
+        for place in (p for step in flat_steps(self.plan.steps) for p in _places(step)):
+            table = (place.space, place.index)
+            if place.space in ("param", "input", "output") and table not in self.pointers:
+                slot = f.pure(f"getelementptr ptr, ptr %{place.space}s, i64 {place.index}")
+                self.pointers[table] = f.define(f"load ptr, ptr {slot}", place.space)
+
     def _pointer(self, place: Place) -> str:
         f = self.function
+        if place.space == "slot" and place.offset == 0:
+            if ("slot", place.index) not in self.pointers:
+                self.pointers["slot", place.index] = self._at_arena(self.offsets[place.index])
+            return self.pointers["slot", place.index]
         if place.space == "slot":
-            return self._at_arena(self.offsets[place.index])
-        if place.space == "constant":
-            return f"@constant{place.index}"
-        if place not in self.pointers:
-            slot = f.pure(f"getelementptr ptr, ptr %{place.space}s, i64 {place.index}")
-            self.pointers[place] = f.define(f"load ptr, ptr {slot}", place.space)
-        return self.pointers[place]
+            return self._at_arena(self.offsets[place.index] + place.offset)
+        base = f"@constant{place.index}" if place.space == "constant" else self.pointers[place.space, place.index]
+        return base if place.offset == 0 else f.pure(f"getelementptr i8, ptr {base}, {f.size(place.offset)}")
+
+    def _steps(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            match step:
+                case Launch():
+                    self._launch(step)
+                case Copy():
+                    self._copy(step)
+                case Loop():
+                    self._loop(step)
+                case Branch():
+                    self._branch(step)
+                case Check():
+                    self._check(step)
+
+    def _loop(self, step: Loop) -> None:
+        f = self.function
+        f.loop(step.turn, "0", f.size(step.extent).name, lambda: self._steps(step.steps))
+
+    def _check(self, step: Check) -> None:
+        f = self.function
+        self.checks += 1
+        number = f.fresh("")[1:]
+        f.line(f"br {self._holds(step.condition)}, label %right{number}, label %wrong{number}")
+        f.label(f"wrong{number}")
+        f.line(f"ret i32 {self.checks}")
+        f.label(f"right{number}")
+
+    def _holds(self, place: Place) -> Register:
+        f = self.function
+        byte = f.define(f"load i8, ptr {self._pointer(place)}", "condition")
+        return Register(f.define(f"icmp ne i8 {byte}, 0", "holds"), BOOL)
+
+    def _branch(self, step: Branch) -> None:
+        f = self.function
+        test = self._holds(step.condition)
+        f.branch(test, lambda: self._steps(step.then), lambda: self._steps(step.orelse))
 
     def _copy(self, step: Copy) -> None:
         f = self.function

@@ -8,7 +8,7 @@ does not change out of loops without an analysis, and an equal instruction is ne
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sigmagraph.codegen.llvm.types import Register, memory_type, register_type
 from sigmagraph.dims import Dim, Func, Size, coefficient, names, of_atom, product, substitute
@@ -89,6 +89,46 @@ class Function:
             if name in scope.names:
                 return scope.names[name]
         raise KeyError(name)
+
+    # ---- control flow
+
+    def loop(self, var: str, low: str, high: str, write: Callable[[], None]) -> None:
+        """What ``write`` appends for every value of ``var`` in ``low .. high - 1``."""
+        number = self.fresh("")[1:]
+        head, inside, after = f"head{number}", f"body{number}", f"after{number}"
+        variable = f"%i{number}"
+        self.enter(inside)
+        self.bind(var, Register(variable, I64))
+        write()
+        inner = self.leave()
+        before = self.scope.label
+        self.line(f"br label %{head}")
+        self.label(head)
+        self.line(f"{variable} = phi i64 [ {low}, %{before} ], [ {variable}.next, %{inner.label} ]")
+        self.line(f"{variable}.more = icmp slt i64 {variable}, {high}")
+        self.line(f"br i1 {variable}.more, label %{inside}, label %{after}")
+        self.label(inside)
+        self.scope.lines.extend(inner.lines)
+        self.line(f"{variable}.next = add nsw i64 {variable}, 1")
+        self.line(f"br label %{head}")
+        self.label(after)
+
+    def branch(self, test: Register, then: Callable[[], None], orelse: Callable[[], None] = lambda: None) -> None:
+        """What ``then`` appends where the test holds, what ``orelse`` appends where it does not."""
+        number = self.fresh("")[1:]
+        labels = (f"then{number}", f"else{number}")
+        scopes = []
+        for label, write in zip(labels, (then, orelse), strict=True):
+            self.enter(label)
+            write()
+            scopes.append(self.leave())
+        # Only now: what the branches moved out of themselves stands before the jump.
+        self.line(f"br {test}, label %{labels[0]}, label %{labels[1]}")
+        for label, scope in zip(labels, scopes, strict=True):
+            self.label(label)
+            self.scope.lines.extend(scope.lines)
+            self.line(f"br label %join{number}")
+        self.label(f"join{number}")
 
     # ---- pure instructions
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
-from sigmagraph.codegen.llvm.types import Register, literal, register_type
-from sigmagraph.dtypes import BOOL, U8, DType
+from sigmagraph.codegen.llvm.types import Register, literal, register_type, vector_of
+from sigmagraph.dtypes import BF16, BOOL, F16, F32, U8, DType
 from sigmagraph.errors import CompileError
 
 
@@ -66,7 +66,7 @@ def _intrinsic(for_float: str | None, for_signed: str | None = None, for_unsigne
 
 def suffix(dtype: DType, lanes: int) -> str:
     """The type as it stands in names of intrinsics: ``f32``, ``v8f32``."""
-    text = {"bf16": "bf16", "bool": "i1", "u8": "i8"}.get(str(dtype), str(dtype))
+    text = {"f16": "i16", "bf16": "i16", "bool": "i1", "u8": "i8"}.get(str(dtype), str(dtype))
     return text if lanes == 1 else f"v{lanes}{text}"
 
 
@@ -129,6 +129,8 @@ def convert(out: Instructions, a: Register, dtype: DType) -> Register:
     if dtype is BOOL:
         opcode = "fcmp une" if a.dtype.is_float else "icmp ne"
         return out.op(f"{opcode} {a.type} {a.name}, {_zero(a)}", BOOL, a.lanes)
+    if {F16, BF16} & {a.dtype, dtype}:
+        return _convert_f16(out, a, dtype)
     if a.dtype.is_float and dtype.is_float:
         opcode = "fpext" if dtype.bits > a.dtype.bits else "fptrunc"
         return out.op(f"{opcode} {a} to {target}", dtype, a.lanes)
@@ -144,6 +146,20 @@ def convert(out: Instructions, a: Register, dtype: DType) -> Register:
     if dtype.bits < from_bits:
         return out.op(f"trunc {a} to {target}", dtype, a.lanes)
     return Register(a.name, dtype, a.lanes)
+
+
+def _convert_f16(out: Instructions, a: Register, dtype: DType) -> Register:
+    """Between f16, whose registers hold bits, and f32, by instructions that the processor must have."""
+    bits, half, real = (vector_of(scalar, a.lanes) for scalar in ("i16", "half", "float"))
+    if (a.dtype, dtype) == (F16, F32):
+        number = out.op(f"bitcast {bits} {a.name} to {half}", dtype, a.lanes)
+        return out.op(f"fpext {half} {number.name} to {real}", dtype, a.lanes)
+    if (a.dtype, dtype) == (F32, F16):
+        number = out.op(f"fptrunc {real} {a.name} to {half}", dtype, a.lanes)
+        return out.op(f"bitcast {half} {number.name} to {bits}", dtype, a.lanes)
+    raise CompileError(
+        "there is no such conversion of 16-bit floats", expected="f16 and f32", got=f"{a.dtype}, {dtype}"
+    )
 
 
 def _zero(a: Register) -> str:

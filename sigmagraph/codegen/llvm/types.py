@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from sigmagraph.dtypes import BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, U8, DType
-from sigmagraph.errors import CompileError
+import numpy as np
 
-_REGISTER = {F16: "half", BF16: "bfloat", F32: "float", F64: "double", I8: "i8", U8: "i8", I16: "i16", I32: "i32",
+from sigmagraph.dtypes import BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, U8, DType
+
+# 16-bit floats are loaded, moved and stored as their bits: computing is done in f32 (see transform/widen.py).
+_REGISTER = {F16: "i16", BF16: "i16", F32: "float", F64: "double", I8: "i8", U8: "i8", I16: "i16", I32: "i32",
              I64: "i64", BOOL: "i1"}  # fmt: skip
 
 
@@ -28,17 +30,15 @@ def vector_of(scalar: str, lanes: int) -> str:
 
 
 def literal(value: bool | int | float, dtype: DType) -> str:
-    """A constant of the type; floats as the hexadecimal form that loses nothing."""
+    """A constant of the type; floats in a form that loses nothing."""
     if dtype is BOOL:
         return "true" if value else "false"
     if not dtype.is_float:
         return str(int(value))
-    if dtype in (F32, F64):
-        exact = (
-            struct.unpack("<f", struct.pack("<f", float(value)))[0] if dtype is F32 and abs(value) < 3.5e38 else value
-        )
-        return f"0x{struct.unpack('<Q', struct.pack('<d', float(exact)))[0]:016X}"
-    raise CompileError("there are no literals of this type in LLVM code yet", got=dtype)
+    if dtype in (F16, BF16):
+        return str(int(np.asarray(value, dtype.numpy).view(np.int16)))
+    exact = struct.unpack("<f", struct.pack("<f", float(value)))[0] if dtype is F32 and abs(value) < 3.5e38 else value
+    return f"0x{struct.unpack('<Q', struct.pack('<d', float(exact)))[0]:016X}"
 
 
 @dataclass(frozen=True, slots=True)

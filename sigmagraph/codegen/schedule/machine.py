@@ -1,8 +1,8 @@
-"""What a schedule needs to know about a processor: vector width, register tile, whether it has fused multiply-add."""
+"""What is to be known about a processor: vector width, register tile, which instructions it has."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sigmagraph.dtypes import DType
 
@@ -16,12 +16,14 @@ class Machine:
         tile_rows, tile_vectors: register tile of the contraction micro-kernel: so many rows of so many vectors of
             accumulators, chosen so that they, a row of the right operand and a broadcast fit the register file.
         fma: whether multiply-add is one instruction.
+        f16_casts: whether conversions between f16 and f32 are instructions.
     """
 
     vector_bytes: int
     tile_rows: int
     tile_vectors: int
     fma: bool
+    f16_casts: bool = False
 
     def lanes(self, dtype: DType) -> int:
         """Elements of a type in a vector register; narrow types count as 4 bytes, because they meet wider ones."""
@@ -30,7 +32,7 @@ class Machine:
 
 AVX512 = Machine(64, 14, 2, True)
 AVX2 = Machine(32, 6, 2, True)
-NEON = Machine(16, 8, 3, True)
+NEON = Machine(16, 8, 3, True, f16_casts=True)
 BASELINE = Machine(16, 6, 2, False)
 
 
@@ -39,8 +41,5 @@ def machine_of(triple: str, features: str) -> Machine:
     enabled = set(features.split(","))
     if triple.startswith(("aarch64", "arm64")):
         return NEON
-    if "+avx512f" in enabled:
-        return AVX512
-    if "+avx2" in enabled and "+fma" in enabled:
-        return AVX2
-    return BASELINE
+    machine = AVX512 if "+avx512f" in enabled else AVX2 if {"+avx2", "+fma"} <= enabled else BASELINE
+    return replace(machine, f16_casts="+f16c" in enabled)

@@ -18,7 +18,7 @@ Body = Callable[[Size, str], Block]
 
 def iteration_facts(compute: Compute) -> Facts:
     """What is known about the axes of a compute."""
-    axes = [*compute.axes, *(compute.reduction.axes if compute.reduction else ())]
+    axes = (*compute.axes, *compute.inner_axes())
     return Facts({a.var: (0, a.extent - 1) for a in axes}, compute.assume)
 
 
@@ -40,24 +40,17 @@ def flatten(compute: Compute) -> Compute:
             return Load(expr.buffer, flat(expr.buffer, expr.index), expr.dtype, guard)
         return rebuild(expr, visit)
 
-    def lets(items: Sequence[Let]) -> tuple[Let, ...]:
-        return tuple(Let(item.name, visit(item.value)) for item in items)
+    def store(s: Store) -> Store:
+        return Store(s.buffer, flat(s.buffer, s.index), visit(s.value), s.guard)
 
-    reduction = compute.reduction
-    if reduction is not None:
-        reduction = replace(reduction, lets=lets(reduction.lets), value=visit(reduction.value))
-    return replace(
-        compute,
-        params=tuple(replace(b, shape=(b.size,)) for b in compute.params),
-        reduction=reduction,
-        lets=lets(compute.lets),
-        stores=tuple(Store(s.buffer, flat(s.buffer, s.index), visit(s.value), s.guard) for s in compute.stores),
-    )
+    params = tuple(replace(b, shape=(b.size,)) for b in compute.params)
+    return replace(compute.map(visit, store), params=params)
 
 
 def indices_of(compute: Compute) -> list[Size]:
     """Every index expression of a compute: of loads, guards, stores and index values."""
-    return [i for s in compute.stores for i in s.index] + [i for e in _expressions(compute) for i in indices_in(e)]
+    stored = [i for s in compute.all_stores() for i in s.index]
+    return stored + [i for e in compute.expressions() for i in indices_in(e)]
 
 
 def indices_in(expr: Expr) -> list[Size]:
@@ -71,13 +64,6 @@ def indices_in(expr: Expr) -> list[Size]:
     return out
 
 
-def _expressions(compute: Compute) -> list[Expr]:
-    out = [item.value for item in compute.lets] + [s.value for s in compute.stores]
-    if compute.reduction is not None:
-        out += [item.value for item in compute.reduction.lets] + [compute.reduction.value]
-    return out
-
-
 def slope(size: Size, var: str) -> Size | None:
     """By how much an index grows with a variable; None when it is not linear in it."""
     split = coefficient(size, var)
@@ -85,29 +71,30 @@ def slope(size: Size, var: str) -> Size | None:
 
 
 def merge_axes(compute: Compute) -> Compute:
-    """Merge neighbouring axes, of the output or of the reduction, that every index of a flat compute treats as one."""
+    """Merge neighbouring axes, of the output or of sweeps, that every index of a flat compute treats as one."""
     axes, gone = _merged(compute.axes, indices_of(compute))
     compute = _substituted(replace(compute, axes=axes), gone)
-    if compute.reduction is not None:
-        axes, gone = _merged(compute.reduction.axes, indices_of(compute))
-        compute = replace(compute, reduction=replace(compute.reduction, axes=axes))
-        compute = _substituted(compute, gone)
+    for inner in dict.fromkeys(sweep.axes for sweep in compute.sweeps):
+        axes, gone = _merged(inner, indices_of(compute))
+        sweeps = tuple(replace(s, axes=axes) if s.axes == inner else s for s in compute.sweeps)
+        compute = _substituted(replace(compute, sweeps=sweeps), gone)
     return compute
 
 
 def _merged(axes: Sequence[Axis], indices: Sequence[Size]) -> tuple[tuple[Axis, ...], dict[str, Size]]:
-    """The axes that are left, and zeros for those that are merged into their inner neighbour."""
-    left = list(axes)
-    gone: dict[str, Size] = {}
+    """The axes that are left, and zeros for those of one index and those merged into their inner neighbour."""
+    left = [axis for axis in axes if axis.extent != 1] or list(axes[-1:])
+    gone: dict[str, Size] = {axis.var: 0 for axis in axes if axis not in left}
     for at in range(len(left) - 2, -1, -1):
         outer, inner = left[at], left[at + 1]
-        if all(_mergeable(i, outer, inner) for i in indices):
+        if all(continues(i, outer, inner) for i in indices):
             left[at : at + 2] = [Axis(inner.var, outer.extent * inner.extent)]
             gone[outer.var] = 0
     return tuple(left), gone
 
 
-def _mergeable(index: Size, outer: Axis, inner: Axis) -> bool:
+def continues(index: Size, outer: Axis, inner: Axis) -> bool:
+    """Whether an index treats two axes as one."""
     a, b = slope(index, outer.var), slope(index, inner.var)
     return a is not None and b is not None and a == b * inner.extent
 
@@ -116,22 +103,14 @@ def _substituted(compute: Compute, indices: Mapping[str, Size]) -> Compute:
     if not indices:
         return compute
 
-    def lets(items: Sequence[Let]) -> tuple[Let, ...]:
-        return tuple(Let(item.name, replace_in(item.value, indices)) for item in items)
+    def visit(expr: Expr) -> Expr:
+        return replace_in(expr, indices)
 
-    reduction = compute.reduction
-    if reduction is not None:
-        reduction = replace(reduction, lets=lets(reduction.lets), value=replace_in(reduction.value, indices))
-    stores = tuple(
-        Store(
-            s.buffer,
-            tuple(substitute(i, indices) for i in s.index),
-            replace_in(s.value, indices),
-            tuple(substitute(g, indices) for g in s.guard),
-        )
-        for s in compute.stores
-    )
-    return replace(compute, reduction=reduction, lets=lets(compute.lets), stores=stores)
+    def store(s: Store) -> Store:
+        index = tuple(substitute(i, indices) for i in s.index)
+        return Store(s.buffer, index, visit(s.value), tuple(substitute(g, indices) for g in s.guard))
+
+    return compute.map(visit, store)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Loops for reductions: along rows with vector accumulators, or down columns with one accumulator per column.
+"""Loops for sweeps over rows: the innermost axis in vectors, with vector accumulators for what is reduced.
 
 The order in which numbers are combined depends on the sizes only, never on the number of threads: lanes and unrolled
 accumulators form a fixed tree.
@@ -6,10 +6,11 @@ accumulators form a fixed tree.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from sigmagraph.codegen.schedule.machine import Machine
+from sigmagraph.codegen.templates.columns import column_nest, column_vectors
+from sigmagraph.codegen.templates.keep import keep
 from sigmagraph.codegen.templates.pieces import (
     accumulator,
     element_type,
@@ -19,198 +20,152 @@ from sigmagraph.codegen.templates.pieces import (
     slope,
     vector_loop,
 )
+from sigmagraph.codegen.templates.split import split
 from sigmagraph.dims import Dim, Size
-from sigmagraph.ir.kernel.compute import Axis, Compute, Reduction
-from sigmagraph.ir.kernel.expr import Expr, Load, Var, apply, walk
+from sigmagraph.ir.kernel.compute import Axis, Compute, Fold, Sweep, inner_expressions
+from sigmagraph.ir.kernel.expr import Apply, Load, apply, walk
 from sigmagraph.ir.kernel.kernel import Alloc, Block, For, Kernel, KernelStage, Let, LoopKind, Stmt, Store
+from sigmagraph.ir.kernel.scalar import SCALARS
 
 ROW_ACCUMULATORS = 4
-COLUMN_VECTORS = 4
+DEAR_BODY = 12  # cost of an element beyond which one accumulator keeps the processor busy
 
 
-def reduction_kernel(compute: Compute, machine: Machine) -> Kernel:
-    """The scheduled kernel of a flat compute with a reduction."""
-    plan = _Plan(compute, _reduction(compute), machine.lanes(element_type(compute)))
-    body = plan.rows() if plan.along_rows() else plan.columns() if plan.down_columns() else plan.scalars()
-    return Kernel(
-        compute.name, compute.dims, compute.params, body, KernelStage.SCHEDULED, provenance=compute.provenance
-    )
+def sweep_kernel(compute: Compute, machine: Machine) -> Kernel:
+    """The scheduled kernel of a flat compute with sweeps."""
+    parts = split(compute)
+    body: Block = ()
+    for part in parts.phases:
+        body += _nest(part, machine.lanes(element_type(part)))
+    params = (*compute.params, *parts.partial)
+    return Kernel(compute.name, compute.dims, params, body, KernelStage.SCHEDULED, provenance=compute.provenance)
 
 
-def _reduction(compute: Compute) -> Reduction:
-    assert compute.reduction is not None
-    return compute.reduction
+def _nest(compute: Compute, lanes: int) -> Block:
+    if not all(_along_rows(sweep, lanes) for sweep in compute.sweeps):
+        vectors = column_vectors(compute, lanes)
+        if vectors:
+            return column_nest(compute, lanes, vectors)
+    kept, buffers = keep(compute)
+    rows = _Rows(lanes)
+    body: Block = tuple(map(Alloc, buffers))
+    for number, sweep in enumerate(kept.sweeps):
+        body += rows.sweep(number, sweep)
+    return nest(compute.axes, (*body, *kept.lets, *kept.stores), LoopKind.PARALLEL)
+
+
+def _along_rows(sweep: Sweep, lanes: int) -> bool:
+    """Whether neighbours along the innermost axis are neighbours in memory, and it is long enough for vectors."""
+    if not sweep.axes:
+        return False
+    last = sweep.axes[-1]
+    if isinstance(last.extent, int) and last.extent < 2 * lanes:
+        return False
+    loads = [e for whole in inner_expressions(sweep) for e in walk(whole) if isinstance(e, Load)]
+    places = [*(e.index for e in loads), *(s.index for s in sweep.stores)]
+    slopes = [slope(index[0], last.var) for index in places]
+    return 1 in slopes and all(s in (0, 1) for s in slopes)
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    compute: Compute
-    reduction: Reduction
+class _Rows:
+    """Writes sweeps over one row."""
+
     lanes: int
 
-    # ---- which way
+    def sweep(self, number: int, sweep: Sweep) -> Block:
+        """The statements of a sweep; its results are lets behind it."""
+        if not _along_rows(sweep, self.lanes):
+            loops = nest(sweep.axes, self._element(number, sweep, None, 0, 0, ""))
+            width = 1
+        elif not sweep.folds:
+            *outer, last = sweep.axes
+            inner = vector_loop(
+                last.var, last.extent, self.lanes, lambda at, tag: self._element(number, sweep, last, at, 0, tag)
+            )
+            loops, width = nest(outer, inner), 1
+        else:
+            loops, width = self._vectors(number, sweep)
+        out: list[Stmt] = list(sweep.before)
+        for at, fold in enumerate(sweep.folds):
+            name = _accumulator(number, at)
+            out += [Alloc(accumulator(name, fold.dtype, width)), *self._fill(name, fold, width)]
+        out += loops
+        for at, fold in enumerate(sweep.folds):
+            name = _accumulator(number, at)
+            out += [*self._tree(name, fold, width), Let(fold.result, Load(name, (0,), fold.dtype))]
+        return tuple(out)
 
-    def _loads(self) -> list[Load]:
-        whole = [item.value for item in self.reduction.lets] + [self.reduction.value]
-        return [e for w in whole for e in walk(w) if isinstance(e, Load)]
-
-    def along_rows(self) -> bool:
-        last = self.reduction.axes[-1]
-        if isinstance(last.extent, int) and last.extent < 2 * self.lanes:
-            return False
-        slopes = [slope(load.index[0], last.var) for load in self._loads() if load.index]
-        return 1 in slopes and all(s in (0, 1) for s in slopes)
-
-    def down_columns(self) -> bool:
-        if not self.compute.axes:
-            return False
-        last = self.compute.axes[-1]
-        if isinstance(last.extent, int) and last.extent < self.lanes:
-            return False
-        slopes = [slope(load.index[0], last.var) for load in self._loads() if load.index]
-        return 1 in slopes and all(slope(s.index[0], last.var) == 1 for s in self.compute.stores)
-
-    # ---- the three nests
-
-    def rows(self) -> Block:
-        """One output at a time; the innermost reduced axis in vectors."""
-        *outer, last = self.reduction.axes
-        lanes, count = self.lanes, ROW_ACCUMULATORS
+    def _vectors(self, number: int, sweep: Sweep) -> tuple[Block, int]:
+        """Loops over the row in blocks of vectors, and the number of accumulators that they need for each fold."""
+        *outer, last = sweep.axes
+        lanes, count = self.lanes, _accumulators(sweep)
         if isinstance(last.extent, int) and last.extent < 2 * count * lanes:
             count = 1
         step = count * lanes
         whole = last.extent // step
         rest = last.extent - step * whole
-        v, o = Dim("%v"), Dim("%o")
-        unrolled = For(
-            "%u",
-            count,
-            LoopKind.UNROLLED,
-            (
-                For(
-                    "%v",
-                    lanes,
-                    LoopKind.VECTORIZED,
-                    self._add(last, step * o + lanes * Dim("%u") + v, lanes * Dim("%u") + v, ""),
-                ),
-            ),
-        )
-        inner: Block = (For("%o", whole, LoopKind.SERIAL, (unrolled,)),)
+        lane = lanes * Dim("%u") + Dim("%v")
+        body = self._element(number, sweep, last, step * Dim("%o") + lane, lane, "")
+        vectors = For("%u", count, LoopKind.UNROLLED, (For("%v", lanes, LoopKind.VECTORIZED, body),))
+        inner: Block = (For("%o", whole, LoopKind.SERIAL, (vectors,)),)
         if rest != 0:
             done = step * whole
-            inner += vector_loop("%w", rest, lanes, lambda at, tag: self._add(last, done + at, _lane(at), ".r" + tag))
-        statements: Block = (
-            Alloc(accumulator("%acc", self.reduction.dtype, step)),
-            *self._fill(step),
-            *nest(outer, inner),
-            *self._tree(step),
-            *self._finish({}, "", Load("%acc", (0,), self.reduction.dtype)),
-        )
-        return nest(self.compute.axes, statements, LoopKind.PARALLEL)
+            inner += vector_loop(
+                "%w",
+                rest,
+                lanes,
+                lambda at, tag: self._element(number, sweep, last, done + at, _lane(at), f".r{tag}"),
+            )
+        return nest(outer, inner), step
 
-    def columns(self) -> Block:
-        """A strip of neighbouring outputs at a time; reduced axes in plain loops."""
-        *outer, last = self.compute.axes
-        strip = self.lanes * COLUMN_VECTORS
-        blocks: list[Stmt] = []
-        done: Size = 0
-        for width, var in ((strip, "%s"), (self.lanes, "%q"), (1, "%z")):
-            count = (last.extent - done) // width
-            if count != 0:
-                blocks.append(
-                    For(var, count, LoopKind.SERIAL, self._strip(last, done + width * Dim(var), width, var[1:]))
-                )
-            done = done + width * count
-        if outer:
-            return nest(outer, tuple(blocks), LoopKind.PARALLEL)
-        return tuple(For(b.var, b.extent, LoopKind.PARALLEL, b.body) if isinstance(b, For) else b for b in blocks)
+    def _element(self, number: int, sweep: Sweep, axis: Axis | None, at: Size, lane: Size, tag: str) -> Block:
+        instance = instantiate(sweep.lets, {axis.var: at} if axis else {}, tag)
+        folds = []
+        for place, fold in enumerate(sweep.folds):
+            name = _accumulator(number, place)
+            value = apply(fold.op, Load(name, (lane,), fold.dtype), instance.value(fold.value))
+            folds.append(Store(name, (lane,), value))
+        return (*instance.lets, *folds, *(instance.store(s) for s in sweep.stores))
 
-    def _strip(self, axis: Axis, start: Size, width: int, tag: str) -> Block:
-        vectors = max(1, width // self.lanes)
-        lanes = min(width, self.lanes)
-        acc = f"%acc.{tag}"
-        dtype = self.reduction.dtype
+    def _fill(self, name: str, fold: Fold, count: int) -> Block:
+        value = initial(fold.op, fold.dtype)
+        if count % self.lanes or self.lanes == 1:
+            return (For("%f", count, LoopKind.UNROLLED, (Store(name, (Dim("%f"),), value),)),)
+        at = self.lanes * Dim("%g") + Dim("%f")
+        inner = For("%f", self.lanes, LoopKind.VECTORIZED, (Store(name, (at,), value),))
+        return (For("%g", count // self.lanes, LoopKind.UNROLLED, (inner,)),)
 
-        def over(kind: str, body: Callable[[Size], Block]) -> Block:
-            u, v = f"%u{kind}.{tag}", f"%v{kind}.{tag}"
-            at = lanes * Dim(u) + Dim(v)
-            return (For(u, vectors, LoopKind.UNROLLED, (For(v, lanes, LoopKind.VECTORIZED, body(at)),)),)
-
-        def add(at: Size) -> Block:
-            instance = instantiate(self.reduction.lets, {axis.var: start + at}, f".{tag}")
-            value = apply(self.reduction.op, Load(acc, (at,), dtype), instance.value(self.reduction.value))
-            return (*instance.lets, Store(acc, (at,), value))
-
-        return (
-            Alloc(accumulator(acc, dtype, width)),
-            *over("i", lambda at: (Store(acc, (at,), initial(self.reduction.op, dtype)),)),
-            *nest(self.reduction.axes, over("k", add)),
-            *over("f", lambda at: self._finish({axis.var: start + at}, f".f{tag}", Load(acc, (at,), dtype))),
-        )
-
-    def scalars(self) -> Block:
-        """One output and one operand at a time."""
-        statements: Block = (
-            Alloc(accumulator("%acc", self.reduction.dtype, 1)),
-            *self._fill(1),
-            *nest(self.reduction.axes, self._add(None, 0, 0, "")),
-            *self._finish({}, "", Load("%acc", (0,), self.reduction.dtype)),
-        )
-        return nest(self.compute.axes, statements, LoopKind.PARALLEL)
-
-    # ---- pieces
-
-    def _add(self, axis: Axis | None, at: Size, lane: Size, tag: str) -> Block:
-        instance = instantiate(self.reduction.lets, {axis.var: at} if axis else {}, tag)
-        value = apply(
-            self.reduction.op,
-            Load("%acc", (lane,), self.reduction.dtype),
-            instance.value(self.reduction.value),
-        )
-        return (*instance.lets, Store("%acc", (lane,), value))
-
-    def _fill(self, count: int) -> Block:
-        store = Store("%acc", (Dim("%f"),), initial(self.reduction.op, self.reduction.dtype))
-        lanes = self.lanes if count % self.lanes == 0 else 1
-        if lanes == 1:
-            return (For("%f", count, LoopKind.UNROLLED, (store,)),)
-        at = lanes * Dim("%g") + Dim("%f")
-        inner = For("%f", lanes, LoopKind.VECTORIZED, (Store("%acc", (at,), store.value),))
-        return (For("%g", count // lanes, LoopKind.UNROLLED, (inner,)),)
-
-    def _tree(self, count: int) -> Block:
+    def _tree(self, name: str, fold: Fold, count: int) -> Block:
         """Halve the accumulators until one is left."""
         out: list[Stmt] = []
-        dtype = self.reduction.dtype
-        level = 0
+
+        def halve(at: Size, half: int) -> Store:
+            value = apply(fold.op, Load(name, (at,), fold.dtype), Load(name, (at + half,), fold.dtype))
+            return Store(name, (at,), value)
+
         while count > 1:
             count //= 2
-            var = f"%h{level}"
-            here, there = Dim(var), Dim(var) + count
-            value = apply(self.reduction.op, Load("%acc", (here,), dtype), Load("%acc", (there,), dtype))
-            kind = LoopKind.VECTORIZED if count in (self.lanes, self.lanes // 2) else LoopKind.UNROLLED
             if count > self.lanes:
-                inner = Store(
-                    "%acc",
-                    (self.lanes * Dim(var) + Dim(f"{var}v"),),
-                    apply(
-                        self.reduction.op,
-                        Load("%acc", (self.lanes * Dim(var) + Dim(f"{var}v"),), dtype),
-                        Load("%acc", (self.lanes * Dim(var) + Dim(f"{var}v") + count,), dtype),
-                    ),
-                )
-                vector = For(f"{var}v", self.lanes, LoopKind.VECTORIZED, (inner,))
-                out.append(For(var, count // self.lanes, LoopKind.UNROLLED, (vector,)))
+                at = self.lanes * Dim("%h") + Dim("%hv")
+                vector = For("%hv", self.lanes, LoopKind.VECTORIZED, (halve(at, count),))
+                out.append(For("%h", count // self.lanes, LoopKind.UNROLLED, (vector,)))
             else:
-                out.append(For(var, count, kind, (Store("%acc", (here,), value),)))
-            level += 1
+                kind = LoopKind.VECTORIZED if count in (self.lanes, self.lanes // 2) else LoopKind.UNROLLED
+                out.append(For("%h", count, kind, (halve(Dim("%h"), count),)))
         return tuple(out)
 
-    def _finish(self, indices: dict[str, Size], tag: str, result: Expr) -> Block:
-        name = self.reduction.result + tag
-        variables: dict[str, Expr] = {self.reduction.result: Var(name, self.reduction.dtype)}
-        instance = instantiate(self.compute.lets, indices, tag, variables)
-        return (Let(name, result), *instance.lets, *(instance.store(s) for s in self.compute.stores))
+
+def _accumulator(number: int, fold: int) -> str:
+    return f"%acc{number}.{fold}"
+
+
+def _accumulators(sweep: Sweep) -> int:
+    """How many vectors of partial results hide the latency of a fold, without a register too many."""
+    cost = sum(SCALARS[e.op].cost for whole in inner_expressions(sweep) for e in walk(whole) if isinstance(e, Apply))
+    if cost >= DEAR_BODY:
+        return 1
+    return ROW_ACCUMULATORS if len(sweep.folds) == 1 else ROW_ACCUMULATORS // 2
 
 
 def _lane(at: Size) -> Size:

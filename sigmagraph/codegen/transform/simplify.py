@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from sigmagraph.codegen.transform.rename import Names, copy_block
 from sigmagraph.dims import Func, Size, substitute
+from sigmagraph.facts import FEW
 from sigmagraph.ir.kernel.bounds import Scope
 from sigmagraph.ir.kernel.expr import Const, Expr, Index, Load, rebuild
 from sigmagraph.ir.kernel.kernel import Block, Call, For, If, Kernel, Let, LoopKind, Stmt, Store, View
@@ -108,9 +109,9 @@ class _Simplifier:
         for condition in conditions:
             condition = self.size(condition, scope)
             known = scope.resolve(condition)
-            if scope.nonnegative(-1 - known):
+            if scope.nonnegative(-1 - known, FEW):
                 return None
-            if not scope.nonnegative(known):
+            if not scope.nonnegative(known, FEW):
                 left.append(condition)
         return tuple(left)
 

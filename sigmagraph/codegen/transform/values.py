@@ -1,10 +1,11 @@
-"""Numbers the values that a block computes, equal values alike, and expands the scalar ops that machines lack."""
+"""Numbers the values that a block computes, equal values alike, and expands the ops and types that machines lack."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
 
+from sigmagraph.codegen.transform.widen import computes_narrow, converted, converts_narrow, widened
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.kernel import math
 from sigmagraph.ir.kernel.expr import Apply, Bitcast, Cast, Const, Expr, Index, Load, Var
@@ -22,7 +23,8 @@ class Values:
         uses: how often each value is an operand, or is asked for by a statement.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, f16_casts: bool = False) -> None:
+        self._f16_casts = f16_casts
         self.exprs: list[Expr] = []
         self.uses: list[int] = []
         self._numbers: dict[Hashable, int] = {}
@@ -64,6 +66,8 @@ class Values:
                 return self._new(expr, (buffer, index, guard, self._writes[buffer], self._writes[""]))
             case Apply(op, args, dtype):
                 return self._apply(op, tuple(self._number(a) for a in args), dtype)
+            case Cast(value, dtype) if converts_narrow(value.dtype, dtype, self._f16_casts):
+                return self._convert(self._number(value), dtype)
             case Cast(value, dtype) | Bitcast(value, dtype):
                 operand = self._number(value)
                 return self._new(type(expr)(self._refer(operand), dtype), (type(expr), operand, dtype), (operand,))
@@ -74,11 +78,23 @@ class Values:
         key: Hashable = (op, operands, len(self.exprs)) if SCALARS[op].lanes else (op, operands)
         if key in self._numbers:
             return self._numbers[key]
-        args = tuple(self._refer(n) for n in operands)
-        if SCALARS[op].primitive:
-            return self._new(Apply(op, args, dtype), key, operands)
-        self._numbers[key] = self._number(math.expand(op, args, lambda e: self._refer(self._number(e))))
+        expr = Apply(op, tuple(self._refer(n) for n in operands), dtype)
+        if computes_narrow(expr):
+            self._numbers[key] = self._number(widened(expr))
+        elif SCALARS[op].primitive:
+            return self._new(expr, key, operands)
+        else:
+            self._numbers[key] = self._number(math.expand(op, expr.args, self._named))
         return self._numbers[key]
+
+    def _convert(self, operand: int, dtype: DType) -> int:
+        key = (Cast, operand, dtype)
+        if key not in self._numbers:
+            self._numbers[key] = self._number(converted(self._refer(operand), dtype, self._named, self._f16_casts))
+        return self._numbers[key]
+
+    def _named(self, expr: Expr) -> Expr:
+        return self._refer(self._number(expr))
 
     def _new(self, expr: Expr, key: Hashable, operands: tuple[int, ...] = ()) -> int:
         number = self._numbers.setdefault(key, len(self.exprs))

@@ -1,0 +1,112 @@
+"""Finds what several sweeps over a row compute alike, and keeps it in memory of the thread where that is cheaper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from sigmagraph.codegen.templates.pieces import indices_in
+from sigmagraph.dims import Dim, Size, names, product
+from sigmagraph.ir.kernel.compute import Axis, Compute, Sweep
+from sigmagraph.ir.kernel.expr import Apply, Expr, Load, Var, walk
+from sigmagraph.ir.kernel.expr import replace as replace_in
+from sigmagraph.ir.kernel.kernel import Buffer, Let, Role, Space, Store
+from sigmagraph.ir.kernel.scalar import SCALARS
+
+KEEP_COST = 12  # of a value, from which on it is read back and not computed again
+KEEP_SIZE = 1 << 16  # elements of a row beyond which it would not stay in the cache of a core
+
+
+def keep(compute: Compute) -> tuple[Compute, tuple[Buffer, ...]]:
+    """The compute with values that a later sweep needs again stored by the first that has them, and the buffers for it.
+
+    Rows of a size that is not known are taken to be short.
+    """
+    keeper = _Keeper()
+    sweeps = [keeper.sweep(number, sweep) for number, sweep in enumerate(compute.sweeps)]
+    out = [replace(s, stores=(*s.stores, *keeper.stores.get(n, ()))) for n, s in enumerate(sweeps)]
+    return replace(compute, sweeps=tuple(out)), tuple(keeper.buffers.values())
+
+
+@dataclass(slots=True)
+class _Keeper:
+    """Goes through the sweeps in order.
+
+    Attributes:
+        first: the sweep and the name under which a value was met first, by axes and value.
+        same: the name of the equal value that was met first, for every let.
+        costs: of the lets, by name, everything included that they are made of.
+        buffers: what is kept, by the name of its let.
+        stores: what keeps it, by number of the sweep.
+    """
+
+    first: dict[tuple[tuple[Axis, ...], Expr], tuple[int, str]] = field(default_factory=dict)
+    same: dict[str, str] = field(default_factory=dict)
+    costs: dict[str, int] = field(default_factory=dict)
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    stores: dict[int, list[Store]] = field(default_factory=dict)
+
+    def sweep(self, number: int, sweep: Sweep) -> Sweep:
+        """The sweep with what is known already read back, and nothing computed that is not needed."""
+        earlier = {item.name for item in sweep.lets if self._meet(number, sweep, item)}
+        short = product(axis.extent for axis in sweep.axes)
+        if not earlier or (isinstance(short, int) and short > KEEP_SIZE):
+            return sweep
+        needed = set(used_names([*(f.value for f in sweep.folds), *(s.value for s in sweep.stores)]))
+        needed.update(n for s in sweep.stores for size in (*s.index, *s.guard) for n in names(size))
+        lets: list[Let] = []
+        for item in reversed(sweep.lets):
+            if item.name not in needed:
+                continue
+            if item.name in earlier and self.costs[item.name] >= KEEP_COST:
+                item = Let(item.name, self._kept(sweep, item))
+            else:
+                needed.update(used_names([item.value]))
+            lets.append(item)
+        return replace(sweep, lets=tuple(reversed(lets)))
+
+    def _meet(self, number: int, sweep: Sweep, item: Let) -> bool:
+        """Note a let; whether an earlier sweep has an equal one."""
+        used = list(used_names([item.value]))
+        self.costs[item.name] = _own_cost(item.value) + sum(self.costs.get(n, 0) for n in used)
+        canonical = {n: self.same[n] for n in used if n in self.same}
+        dtypes = {e.name: e.dtype for e in walk(item.value) if isinstance(e, Var)}
+        variables: dict[str, Expr] = {n: Var(new, dtypes[n]) for n, new in canonical.items() if n in dtypes}
+        indices: dict[str, Size] = {n: Dim(new) for n, new in canonical.items()}
+        key = (sweep.axes, replace_in(item.value, indices, variables))
+        at, self.same[item.name] = self.first.setdefault(key, (number, item.name))
+        return at < number
+
+    def _kept(self, sweep: Sweep, item: Let) -> Load:
+        """The element that holds a value, which its first sweep stores."""
+        name, dtype = self.same[item.name], item.value.dtype
+        index = (flat_index(sweep.axes),)
+        if name not in self.buffers:
+            size = product(axis.extent for axis in sweep.axes)
+            buffer = Buffer(f"%keep{len(self.buffers)}", dtype, (size,), Role.TEMP, Space.SCRATCH)
+            at = next(n for n, first in self.first.values() if first == name)
+            self.buffers[name] = buffer
+            self.stores.setdefault(at, []).append(Store(buffer.name, index, Var(name, dtype)))
+        return Load(self.buffers[name].name, index, dtype)
+
+
+def flat_index(axes: Sequence[Axis]) -> Size:
+    """The number of an index among all indices of axes."""
+    out: Size = 0
+    for axis in axes:
+        out = out * axis.extent + Dim(axis.var)
+    return out
+
+
+def used_names(expressions: Iterable[Expr]) -> Iterator[str]:
+    """The lets that expressions read, as values or in index expressions (where loop variables are named too)."""
+    for whole in expressions:
+        for part in walk(whole):
+            if isinstance(part, Var):
+                yield part.name
+        for size in indices_in(whole):
+            yield from names(size)
+
+
+def _own_cost(expr: Expr) -> int:
+    return sum(SCALARS[e.op].cost for e in walk(expr) if isinstance(e, Apply))

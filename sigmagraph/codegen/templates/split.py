@@ -1,0 +1,80 @@
+"""Cuts long reductions into tasks of fixed size, whose results a second phase combines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sigmagraph.codegen.templates.keep import flat_index
+from sigmagraph.dims import Dim, Size, ceildiv, minimum, product, substitute
+from sigmagraph.ir.kernel.compute import Axis, Compute, Fold, Sweep
+from sigmagraph.ir.kernel.expr import Load, Var
+from sigmagraph.ir.kernel.expr import replace as replace_in
+from sigmagraph.ir.kernel.kernel import Buffer, Let, Role, Store
+
+CHUNK = 1 << 14  # elements per task
+MANY_ROWS = 128  # rows from which on there are tasks enough without cutting them
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The phases of a compute, which run one after the other, and the buffers through which they speak."""
+
+    phases: tuple[Compute, ...]
+    partial: tuple[Buffer, ...] = ()
+
+
+def split(compute: Compute) -> Split:
+    """The compute in two phases if it reduces few long rows in one sweep; else as it is.
+
+    The tasks depend on sizes only, so that the result does not depend on the number of threads.
+    """
+    whole = Split((compute,))
+    rows = product(axis.extent for axis in compute.axes)
+    if len(compute.sweeps) != 1 or not isinstance(rows, int) or rows > MANY_ROWS:
+        return whole
+    (sweep,) = compute.sweeps
+    if not sweep.folds or not sweep.axes:
+        return whole
+    first = sweep.axes[0]
+    each = rows * product(axis.extent for axis in sweep.axes[1:])
+    if not isinstance(each, int) or (isinstance(first.extent, int) and first.extent * each <= 4 * CHUNK):
+        return whole
+    step = max(1, CHUNK // each)
+    chunks = ceildiv(first.extent, step)
+    partial = tuple(Buffer(f"%partial{n}", f.dtype, (chunks * rows,), Role.TEMP) for n, f in enumerate(sweep.folds))
+    return Split((_tasks(compute, sweep, step, partial), _rest(compute, sweep, chunks, partial)), partial)
+
+
+def _tasks(compute: Compute, sweep: Sweep, step: int, partial: tuple[Buffer, ...]) -> Compute:
+    """Every task reduces its part of the first axis."""
+    first = sweep.axes[0]
+    chunk = Axis("%chunk", ceildiv(first.extent, step))
+    start = step * Dim(chunk.var)
+    indices = {first.var: start + Dim(first.var)}
+    axes = (Axis(first.var, minimum(step, first.extent - start)), *sweep.axes[1:])
+    moved = Sweep(
+        sweep.before,
+        axes,
+        tuple(Let(item.name, replace_in(item.value, indices)) for item in sweep.lets),
+        tuple(Fold(f.op, replace_in(f.value, indices), f.result) for f in sweep.folds),
+        tuple(
+            Store(
+                s.buffer,
+                tuple(substitute(i, indices) for i in s.index),
+                replace_in(s.value, indices),
+                tuple(substitute(g, indices) for g in s.guard),
+            )
+            for s in sweep.stores
+        ),
+    )
+    at = flat_index((chunk, *compute.axes))
+    stores = tuple(Store(b.name, (at,), Var(f.result, f.dtype)) for b, f in zip(partial, sweep.folds, strict=True))
+    return replace(compute, axes=(chunk, *compute.axes), sweeps=(moved,), lets=(), stores=stores)
+
+
+def _rest(compute: Compute, sweep: Sweep, chunks: Size, partial: tuple[Buffer, ...]) -> Compute:
+    """What the tasks have found is combined, and the rest computed."""
+    axis = Axis("%part", chunks)
+    at = flat_index((axis, *compute.axes))
+    folds = tuple(Fold(f.op, Load(b.name, (at,), f.dtype), f.result) for b, f in zip(partial, sweep.folds, strict=True))
+    return replace(compute, sweeps=(Sweep(sweep.before, (axis,), (), folds),))

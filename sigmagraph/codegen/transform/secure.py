@@ -1,0 +1,69 @@
+"""Guards the loads and stores of scheduled kernels that cannot be shown to be in bounds.
+
+Nearly all are shown to be: :mod:`sigmagraph.facts` knows what windows, tiles and blocks do to indices. Where a proof is
+beyond it, or takes too long, the program compares the index when it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sigmagraph.dims import Size
+from sigmagraph.ir.kernel.expr import Expr, Load, rebuild
+from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, Kernel, Let, Stmt, Store, map_blocks, statements
+from sigmagraph.ir.kernel.verify import Unproven, verify_kernels
+
+
+def secure(kernels: Sequence[Kernel]) -> tuple[tuple[Kernel, ...], int]:
+    """Kernels that the verifier lets pass, and the number of accesses that had to be guarded for that.
+
+    Raises:
+        VerifyError: a kernel breaks a rule, or cannot be shown to keep one that guards are no help for.
+    """
+    unproven: dict[Unproven, None] = {}
+    verify_kernels(kernels, unproven)
+    if not unproven:
+        return tuple(kernels), 0
+    guarded = tuple(_guarded(kernel, unproven) for kernel in kernels)
+    verify_kernels(guarded)
+    return guarded, len(unproven)
+
+
+def _guarded(kernel: Kernel, unproven: Mapping[Unproven, None]) -> Kernel:
+    callees = tuple(_guarded(callee, unproven) for callee in kernel.callees)
+    if not any(access.kernel == kernel.name for access in unproven):
+        return replace(kernel, callees=callees)
+    return replace(kernel, body=_Guarder(kernel, unproven).block(kernel.body), callees=callees)
+
+
+class _Guarder:
+    def __init__(self, kernel: Kernel, unproven: Mapping[Unproven, None]) -> None:
+        self.name = kernel.name
+        self.unproven = unproven
+        own = (s.buffer for s in statements(kernel.body) if isinstance(s, Alloc))
+        self.buffers: dict[str, Buffer] = {b.name: b for b in (*kernel.params, *own)}
+
+    def block(self, block: Block) -> Block:
+        return tuple(self.statement(map_blocks(stmt, self.block)) for stmt in block)
+
+    def statement(self, stmt: Stmt) -> Stmt:
+        match stmt:
+            case Let(name, value):
+                return Let(name, self.expr(value))
+            case Store(buffer, index, value, guard):
+                return Store(buffer, index, self.expr(value), self.guard(buffer, index, guard))
+            case _:
+                return stmt
+
+    def expr(self, expr: Expr) -> Expr:
+        if isinstance(expr, Load):
+            return replace(expr, guard=self.guard(expr.buffer, expr.index, expr.guard))
+        return rebuild(expr, self.expr)
+
+    def guard(self, buffer: str, index: tuple[Size, ...], guard: tuple[Size, ...]) -> tuple[Size, ...]:
+        """The guard of an access, and that each of its indices is in bounds if that has not been shown."""
+        if Unproven(self.name, buffer, index, guard) not in self.unproven:
+            return guard
+        limits = zip(index, self.buffers[buffer].shape, strict=True)
+        return (*guard, *(limit for at, size in limits for limit in (at, size - 1 - at)))

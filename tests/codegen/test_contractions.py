@@ -1,0 +1,105 @@
+"""Contractions over windows and several axes: right on every machine, and without arrays of the size of all windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from evaluators import assert_agree, kernels, legal
+
+import sigmagraph as sg
+from sigmagraph.codegen.schedule.machine import AVX2, AVX512, BASELINE, NEON, Machine
+from sigmagraph.dims import evaluate
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.interpreter import interpret
+from sigmagraph.options import CompileOptions
+from sigmagraph.passes.pipelines import STANDARD
+from sigmagraph.tensor.capture import capture
+
+MACHINES = {"baseline": BASELINE, "neon": NEON, "avx2": AVX2, "avx512": AVX512}
+GEOMETRIES: dict[str, tuple[tuple[Any, ...], tuple[int, ...], dict[str, Any]]] = {
+    "padded": ((2, 9, 8, 3), (3, 2, 3, 10), {"padding": 1}),
+    "strided": ((1, 7, 15, 2), (3, 3, 2, 9), {"strides": (1, 2), "padding": 2}),
+    "grouped": ((1, 9, 11, 4), (3, 2, 2, 8), {"padding": 2, "dilation": 2, "groups": 2}),
+    "depthwise": ((1, 8, 7, 16), (3, 3, 1, 16), {"padding": 1, "groups": 16}),
+}
+
+
+def graph_of_gradients(shape: tuple[Any, ...], kernel: tuple[int, ...], how: dict[str, Any]) -> Graph:
+    """A convolution with an epilogue, and its gradients by tensor and kernel."""
+    x, w = sg.placeholder("x", shape), sg.placeholder("w", kernel)
+    y = sg.convolution(x, w, **how)
+    g = sg.placeholder("g", y.shape)
+    dx, dw = sg.gradients((y * g).sum(), [x, w])
+    return capture([x, w, g], {"y": sg.relu(y), "dx": dx, "dw": dw})[0]
+
+
+def arrays(graph: Graph, batch: int) -> dict[str, np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(batch)
+    ports = {graph.node(v).name: graph.type(v).shape for v in graph.inputs}
+    sizes = {name: [evaluate(size, {"n": batch}) for size in shape] for name, shape in ports.items()}
+    return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in sizes.items()}
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES.keys())
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_every_machine_convolves_and_derives(machine: Machine, geometry: str) -> None:
+    graph = graph_of_gradients(*GEOMETRIES[geometry])
+    inputs = arrays(graph, 1)
+    expected = interpret(graph, inputs)
+    got = kernels(STANDARD, legal(machine))(graph, inputs)
+    for name, array in expected.items():
+        assert_agree(got[name], array, sums=True)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_one_program_serves_every_batch(threads: int) -> None:
+    x, w = sg.placeholder("x", (sg.Dim("n"), 9, 8, 3)), sg.placeholder("w", (3, 3, 3, 20))
+    y = sg.convolution(x, w, padding=1)
+    dx, dw = sg.gradients((y * y).sum(), [x, w])
+    function = sg.compile(
+        [x, w], {"y": y, "dx": dx, "dw": dw}, target=f"cpu:{threads}", options=CompileOptions(cache=False)
+    )
+    for batch in (1, 3, 8):
+        inputs = arrays(function.graph, batch)
+        for name, array in interpret(function.graph, inputs).items():
+            assert_agree(function(**inputs)[name], array, sums=True)
+
+
+def test_windows_are_read_from_the_image() -> None:
+    """One launch for a convolution with its epilogue, one for each gradient, and no memory for all windows."""
+    shape, kernel = (4, 30, 30, 32), (3, 3, 32, 32)
+    x, w = sg.placeholder("x", shape), sg.placeholder("w", kernel)
+    g = sg.placeholder("g", shape)
+    y = sg.convolution(x, w, padding=1)
+    dx, dw = sg.gradients((y * g).sum(), [x, w])
+    function = sg.compile([x, w, g], {"y": sg.relu(y), "dx": dx, "dw": dw}, options=CompileOptions(cache=False))
+    assert len(function.plan.steps) == 3
+    assert function.plan.slots == ()
+    columns = 4 * np.prod(shape) * 9
+    assert evaluate(function.plan.scratch, {}) < columns / 20
+
+
+def test_a_sum_over_long_axes_is_taken_in_steps() -> None:
+    """Scratch memory does not grow with what is summed over."""
+    n = sg.Dim("n")
+    x, g = sg.placeholder("x", (n, 12, 40)), sg.placeholder("g", (n, 10, 24))
+    w = sg.placeholder("w", (3, 40, 24))
+    (dw,) = sg.gradients((sg.convolution(x, w) * g).sum(), [w])
+    function = sg.compile([x, w, g], {"dw": dw}, options=CompileOptions(cache=False))
+    assert isinstance(function.plan.scratch, int)
+    assert function.plan.slots == ()
+    inputs = arrays(function.graph, 50)
+    got = function(**inputs)
+    assert_agree(got["dw"] if isinstance(got, dict) else got, interpret(function.graph, inputs)["dw"], sums=True)
+
+
+def test_outputs_between_the_rows() -> None:
+    """Column axes that the outputs part become batch axes."""
+    a, b = sg.placeholder("a", (3, 20, 6, 5)), sg.placeholder("b", (17, 20))
+    graph = capture([a, b], {"y": sg.einsum("nhwc,oh->nowc", a, b)})[0]
+    inputs = arrays(graph, 1)
+    for machine in (BASELINE, AVX512):
+        got = kernels(STANDARD, legal(machine))(graph, inputs)["y"]
+        assert_agree(got, interpret(graph, inputs)["y"], sums=True)

@@ -1,0 +1,71 @@
+"""The graphs in ``corpus/``: some use many features together, others are what random graphs once stumbled over.
+
+To add one, put its text there with a comment that says what it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluators import EVALUATORS
+from ladder import Point, Program, check_evaluator, point
+
+from sigmagraph.dims import names
+from sigmagraph.ir.graph.equal import difference
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.parser import parse_graph
+from sigmagraph.ir.graph.printer import print_graph
+from sigmagraph.ops.registry import OPS
+from sigmagraph.options import CompileOptions, Target
+
+FILES = sorted((Path(__file__).parent / "corpus").glob("*.sg"))
+# For dims in the order of their names; the last ones fill vectors.
+SIZES = ((4, 3), (3, 4), (1, 2), (0, 0), (19, 5))
+every_file = pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with np.errstate(all="ignore"):
+        yield
+
+
+def read(file: Path) -> Graph:
+    return parse_graph(file.read_text(encoding="utf-8"), OPS, file.name)
+
+
+def points(graph: Graph, sizes: tuple[tuple[int, ...], ...]) -> Iterator[Point]:
+    """The graph at several sizes, NaN and infinities among the numbers at the second."""
+    dims = sorted({n for v in graph.inputs for size in graph.type(v).shape for n in names(size)})
+    for seed, numbers in enumerate(sizes[: len(sizes) if dims else 2]):
+        bound: Mapping[str, int] = dict(zip(dims, numbers, strict=False))
+        yield point(graph, bound, seed, special=0.1 if seed == 1 else 0)
+
+
+@every_file
+def test_the_text_says_what_it_shows_and_is_read_back(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    header, *lines = text.splitlines()
+    assert lines[0].startswith("# ")
+    graph = read(file)
+    assert print_graph(graph).splitlines() == [header, *(line for line in lines if not line.startswith("# "))]
+    assert difference(parse_graph(print_graph(graph), OPS), graph) is None
+
+
+@pytest.mark.parametrize("evaluator", [name for name in EVALUATORS if "native" not in name])
+@every_file
+def test_kernels_compute_what_the_graph_says(file: Path, evaluator: str) -> None:
+    for at in points(read(file), SIZES[:1]):
+        check_evaluator(evaluator, at)
+
+
+@pytest.mark.parametrize("fuse", [True, False], ids=["fused", "unfused"])
+@every_file
+def test_programs_compute_what_the_graph_says(file: Path, fuse: bool) -> None:
+    graph = read(file)
+    program = Program(graph, CompileOptions(Target(threads=2), cache=False, checks=False, fuse=fuse))
+    for at in points(graph, SIZES):
+        program.check(at, f"native for {at.sizes}")
