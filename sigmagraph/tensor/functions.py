@@ -1,15 +1,13 @@
-"""What users write graphs with besides operators: sources, NumPy-like functions, random numbers, gradients."""
+"""What users write graphs with besides operators: sources, NumPy-like functions, random numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sigmagraph.autodiff import vjp
 from sigmagraph.dims import Size
 from sigmagraph.dtypes import I64, as_dtype
 from sigmagraph.errors import AttributeValueError, GraphError, ShapeError
 from sigmagraph.ir.graph.types import TensorType, as_shape
-from sigmagraph.ops.registry import OPS
 from sigmagraph.runtime.state import Variable
 from sigmagraph.tensor.tensor import (
     Axes,
@@ -273,28 +271,6 @@ def dropout(x: TensorLike, rate: TensorLike, key: TensorLike, stream: int = 0) -
         raise AttributeValueError("dropout: the rate is out of range", expected="[0, 1)", got=rate, location=here())
     x = floating(x)
     return emit("dropout", x, as_tensor(key, I64), as_tensor(rate, x.dtype), stream=stream)
-
-
-# ---- derivatives
-
-
-def gradients(y: Tensor, wrt: Sequence[Tensor]) -> list[Tensor]:
-    """Derivatives of a float scalar by tensors, each of its tensor's shape; zeros where ``y`` does not depend on it.
-
-    The result is part of the graph like any other tensor, so gradients of gradients are taken in the same way.
-
-    Raises:
-        DifferentiationError: ``y`` is no float scalar, a tensor holds no floats, or an op in between has no gradient.
-    """
-    if isinstance(wrt, Tensor) or not all(isinstance(t, Tensor) for t in (y, *wrt)):
-        raise GraphError(
-            "gradients takes a tensor and a list of tensors", expected="gradients(y, [a, b])", location=here()
-        )
-    workspace = y.workspace
-    for tensor in wrt:
-        workspace = workspace.join(tensor.workspace)
-    values = vjp.gradients(workspace.graph, OPS, y.resolve()[1], [t.resolve()[1] for t in wrt])
-    return [Tensor(workspace, value) for value in values]
 
 
 def _several(tensors: Sequence[TensorLike], what: str) -> Sequence[TensorLike]:

@@ -9,10 +9,11 @@ from typing import Any, SupportsIndex, TypeAlias, TypeGuard
 
 import numpy as np
 
-from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, product
+from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, minimum, product
 from sigmagraph.errors import ShapeError
 from sigmagraph.ir.graph.types import as_shape
 
+NDArray: TypeAlias = "np.ndarray[Any, Any]"
 Shape: TypeAlias = "tuple[Size, ...]"
 
 
@@ -87,10 +88,70 @@ def reduced_axes(axis: int | Sequence[int] | None, rank: int) -> tuple[int, ...]
     return tuple(axis) if isinstance(axis, Sequence) else (axis,)
 
 
+def normal_axes(axes: Sequence[int], rank: int, *, repeated: bool = False) -> tuple[int, ...]:
+    """Axes counted from the front, in the order given.
+
+    Raises:
+        ShapeError: there is no such axis, or one is named twice where that means nothing.
+    """
+    for axis in axes:
+        if not _is_int(axis) or not -rank <= axis.__index__() < rank:
+            raise ShapeError("there is no such axis", expected=f"-{rank} .. {rank - 1}", got=axis)
+    out = tuple(axis % rank for axis in axes)
+    if len(set(out)) < len(out) and not repeated:
+        raise ShapeError("an axis is named twice", expected="each axis once", got=tuple(axes))
+    return out
+
+
+def pad_widths(width: Any, rank: int) -> tuple[tuple[Size, Size], ...]:
+    """The sizes before and behind each axis that an argument of ``pad`` means: one, a pair, or a pair for each axis.
+
+    Raises:
+        ShapeError: there are not as many pairs as axes, or a size is none.
+    """
+    if not isinstance(width, Sequence):
+        width = (width, width)
+    pairs = list(width) if width and all(isinstance(w, Sequence) for w in width) else [width]
+    pairs = pairs * rank if len(pairs) == 1 else pairs
+    if len(pairs) != rank or any(not isinstance(pair, Sequence) or len(pair) != 2 for pair in pairs):
+        expected = f"a size, a pair of sizes, or {rank} pairs"
+        raise ShapeError("the widths do not fit the axes", expected=expected, got=width)
+    sizes = [as_shape(pair) for pair in pairs]
+    return tuple((before, behind) for before, behind in sizes)
+
+
+def diagonal_length(rows: Size, columns: Size, k: int) -> Size:
+    """The number of elements of the k-th diagonal of a matrix."""
+    length = minimum(rows + min(k, 0), columns - max(k, 0))
+    return max(length, 0) if isinstance(length, int) else length
+
+
+def occupied_axes(axis: int | Sequence[int] | None, shape: Shape, what: str) -> tuple[int, ...]:
+    """The axes meant by the argument of a reduction that has no value for nothing.
+
+    Raises:
+        ShapeError: an axis has size 0.
+    """
+    axes = reduced_axes(axis, len(shape))
+    for a in axes:
+        if -len(shape) <= a < len(shape) and shape[a] == 0:
+            raise ShapeError(
+                f"nothing has no {what}: axis {a} is empty", expected="at least 1 element", got=text(shape)
+            )
+    return axes
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What an index selects: a strided range of each axis, then ``shape``, which drops and inserts axes."""
+    """What an index selects: some axes are turned round, then a strided range of each is taken.
 
+    Attributes:
+        backwards: the axes that are turned round.
+        start, stop, step: a range of each axis, its step positive.
+        shape: what this gives once axes are dropped and inserted.
+    """
+
+    backwards: tuple[int, ...]
     start: Shape
     stop: Shape
     step: tuple[int, ...]
@@ -109,25 +170,48 @@ def select(key: object, shape: Shape) -> Selection:
     Raises:
         ShapeError: an index is out of range, there are too many of them, or one is of another kind.
     """
-    key = _expand_ellipsis(key if isinstance(key, tuple) else (key,), shape)
     ranges: list[tuple[Size, Size, int]] = []
+    backwards: list[int] = []
     out: list[Size] = []
-    for item in key:
+    for item in expand_ellipsis(key if isinstance(key, tuple) else (key,), shape):
         if item is None:
             out.append(1)
             continue
         axis, size = len(ranges), shape[len(ranges)]
         if isinstance(item, slice):
-            start, stop, step = _range(item, size, axis)
+            step = _step(item, axis)
+            start, stop = _range(item, size, axis, step)
+            backwards += [axis] if step < 0 else []
+            step = abs(step)
             out.append(ceildiv(stop - start, step))
         else:
             start = _position(item, size, axis)
             stop, step = start + 1, 1
         ranges.append((start, stop, step))
-    return Selection(tuple(r[0] for r in ranges), tuple(r[1] for r in ranges), tuple(r[2] for r in ranges), tuple(out))
+    starts, stops, steps = zip(*ranges, strict=True) if ranges else ((), (), ())
+    return Selection(tuple(backwards), starts, stops, steps, tuple(out))
 
 
-def _expand_ellipsis(key: tuple[object, ...], shape: Shape) -> tuple[object, ...]:
+def from_front(indices: NDArray, size: Size) -> NDArray:
+    """Indices of an axis that may count from its end, as they count from its front.
+
+    Raises:
+        ShapeError: one is out of range, or counts from the end of a symbolic size.
+    """
+    if not indices.size:
+        return indices
+    low, high = int(indices.min()), int(indices.max())
+    if not isinstance(size, int):
+        if low < 0:
+            raise ShapeError("an index counts from the end of a symbolic size", expected="at least 0", got=low)
+        return indices
+    if low < -size or high >= size:
+        got = low if low < -size else high
+        raise ShapeError("an index is out of range", expected=f"-{size} .. {size - 1}", got=got)
+    return np.where(indices < 0, indices.astype(np.int64) + size, indices) if low < 0 else indices
+
+
+def expand_ellipsis(key: tuple[object, ...], shape: Shape) -> tuple[object, ...]:
     """The key with one item per axis (and the Nones): an ellipsis, at the end if there is none, fills up."""
     dots = [i for i, item in enumerate(key) if isinstance(item, EllipsisType)]
     if len(dots) > 1:
@@ -160,23 +244,31 @@ def _position(item: object, size: Size, axis: int) -> Size:
     return index if index >= 0 else size + index
 
 
-def _range(item: slice, size: Size, axis: int) -> tuple[Size, Size, int]:
+def _step(item: slice, axis: int) -> int:
     step = 1 if item.step is None else item.step
-    if not _is_int(step) or step.__index__() < 1:
-        raise ShapeError(f"the step of axis {axis} is not a positive number", expected="an int of 1 or more", got=step)
-    start, stop = _bound(item.start, 0, size, axis), _bound(item.stop, size, size, axis)
-    length = stop - start
-    return start, start if isinstance(length, int) and length < 0 else stop, step.__index__()
+    if not _is_int(step) or step.__index__() == 0:
+        raise ShapeError(f"the step of axis {axis} is no step", expected="an int other than 0", got=repr(step))
+    return step.__index__()
 
 
-def _bound(value: object, default: Size, size: Size, axis: int) -> Size:
+def _range(item: slice, size: Size, axis: int, step: int) -> tuple[Size, Size]:
+    """The range that a slice reads; with a negative step in an axis that was turned round."""
+    if step > 0:
+        low, high = _bound(item.start, 0, size, axis), _bound(item.stop, size, size, axis)
+    else:  # the bounds are the last index and the one before the first
+        low, high = _bound(item.stop, 0, size, axis, 1), _bound(item.start, size, size, axis, 1)
+        low, high = size - high, size - low
+    length = high - low
+    return low, low if isinstance(length, int) and length < 0 else high
+
+
+def _bound(value: object, default: Size, size: Size, axis: int, offset: int = 0) -> Size:
     if value is None:
         return default
     if isinstance(value, Dim):
-        return value
+        return value + offset
     if not _is_int(value):
         raise ShapeError(f"a bound of axis {axis} is no size", expected="int or Dim", got=repr(value))
-    bound = value.__index__()
-    if not isinstance(size, int):
-        return bound if bound >= 0 else size + bound
-    return min(bound, size) if bound >= 0 else max(size + bound, 0)
+    index = value.__index__()
+    bound = (index if index >= 0 else size + index) + offset
+    return min(max(bound, 0), size) if isinstance(bound, int) and isinstance(size, int) else bound

@@ -128,25 +128,26 @@ class Tensor:
     def __rtruediv__(self, other: TensorLike) -> Tensor:
         return _divide(other, self)
 
-    def __pow__(self, exponent: int | float) -> Tensor:
-        """``x ** n`` for a whole number ``n``, and the square root for 0.5.
+    def __mod__(self, other: TensorLike) -> Tensor:
+        """The remainder of the division rounded down; it has the sign of the divisor."""
+        return elementwise("remainder", self, other)
 
-        Raises:
-            AttributeValueError: the exponent is something else.
-        """
-        if isinstance(exponent, (float, np.floating)) and exponent == 0.5:
-            return emit("sqrt", floating(self))
-        if isinstance(exponent, (float, np.floating)) and float(exponent).is_integer():
-            return emit("integer_power", floating(self), exponent=int(exponent))
-        if isinstance(exponent, (bool, np.bool_)) or not hasattr(exponent, "__index__"):
-            raise AttributeValueError(
-                "a tensor cannot be raised to this power",
-                expected="a whole number, or 0.5",
-                got=repr(exponent),
-                location=here(),
-                hint="exp(y * log(x)) is x to the power of y for positive x",
-            )
-        return emit("integer_power", self, exponent=exponent.__index__())
+    def __rmod__(self, other: TensorLike) -> Tensor:
+        return elementwise("remainder", other, self)
+
+    def __floordiv__(self, other: TensorLike) -> Tensor:
+        """The quotient rounded down; of ints 0 for a zero divisor."""
+        return elementwise("floor_divide", self, other)
+
+    def __rfloordiv__(self, other: TensorLike) -> Tensor:
+        return elementwise("floor_divide", other, self)
+
+    def __pow__(self, exponent: TensorLike) -> Tensor:
+        """``x ** y``, as :func:`raised` says."""
+        return raised(self, exponent)
+
+    def __rpow__(self, base: TensorLike) -> Tensor:
+        return raised(base, self)
 
     def __neg__(self) -> Tensor:
         return emit("neg", self)
@@ -156,6 +157,10 @@ class Tensor:
 
     def __abs__(self) -> Tensor:
         return emit("abs", self)
+
+    def __round__(self, digits: int | None = None) -> Tensor:
+        """The nearest numbers with so many decimal digits, whole ones by default; halves go to the even one."""
+        return rounded(self, digits or 0)
 
     def __matmul__(self, other: TensorLike) -> Tensor:
         return _matmul(self, other)
@@ -206,18 +211,37 @@ class Tensor:
     def __invert__(self) -> Tensor:
         return emit("logical_not", self)
 
+    def __lshift__(self, count: TensorLike) -> Tensor:
+        return elementwise("shift_left", self, count)
+
+    def __rlshift__(self, number: TensorLike) -> Tensor:
+        return elementwise("shift_left", number, self)
+
+    def __rshift__(self, count: TensorLike) -> Tensor:
+        return elementwise("shift_right", self, count)
+
+    def __rrshift__(self, number: TensorLike) -> Tensor:
+        return elementwise("shift_right", number, self)
+
     # ---- shape and type
 
     def __getitem__(self, key: object) -> Tensor:
-        """Part of the tensor, by NumPy's basic indexing: ints, Dims, slices with positive steps, ``None``, ``...``.
+        """Part of the tensor, by NumPy's basic indexing: ints, Dims, slices, ``None``, ``...``.
+
+        One axis may be indexed by integers: a tensor, whose elements count from 0 and where they are out of range give
+        what :func:`~sigmagraph.tensor.functions.take` gives, or an array or list, which is checked at once and may
+        count from the end.
 
         Raises:
-            ShapeError: an index is out of range or of another kind.
+            ShapeError: an index is out of range or of another kind, a mask, or several axes are indexed by integers.
         """
+        items = key if isinstance(key, tuple) else (key,)
+        if any(isinstance(item, (Tensor, np.ndarray, list)) for item in items):
+            return _gathered(self, items)
         chosen = located(shapes.select, key, self.shape)
-        part = self
+        part = emit("reverse", self, axes=chosen.backwards) if chosen.backwards else self
         if not chosen.is_everything(self.shape):
-            part = emit("slice", self, start=chosen.start, stop=chosen.stop, step=chosen.step)
+            part = emit("slice", part, start=chosen.start, stop=chosen.stop, step=chosen.step)
         return part.reshape(chosen.shape)
 
     def reshape(self, *shape: Size | Sequence[Size]) -> Tensor:
@@ -260,17 +284,32 @@ class Tensor:
         return emit("reduce_sum", x, axes=shapes.reduced_axes(axis, x.ndim), keepdims=keepdims)
 
     def mean(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
-        """Mean over axes, over all of them by default; that of ints and bools is f64."""
+        """Mean over axes, over all of them by default; that of ints and bools is f64.
+
+        Raises:
+            ShapeError: an axis is empty.
+        """
         x = floating(self)
-        return emit("reduce_mean", x, axes=shapes.reduced_axes(axis, x.ndim), keepdims=keepdims)
+        axes = located(shapes.occupied_axes, axis, x.shape, "mean")
+        return emit("reduce_mean", x, axes=axes, keepdims=keepdims)
 
     def max(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
-        """Greatest element over axes, over all of them by default; NaN where there is one."""
-        return emit("reduce_max", self, axes=shapes.reduced_axes(axis, self.ndim), keepdims=keepdims)
+        """Greatest element over axes, over all of them by default; NaN where there is one.
+
+        Raises:
+            ShapeError: an axis is empty.
+        """
+        axes = located(shapes.occupied_axes, axis, self.shape, "greatest element")
+        return emit("reduce_max", self, axes=axes, keepdims=keepdims)
 
     def min(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
-        """Least element over axes, over all of them by default; NaN where there is one."""
-        return emit("reduce_min", self, axes=shapes.reduced_axes(axis, self.ndim), keepdims=keepdims)
+        """Least element over axes, over all of them by default; NaN where there is one.
+
+        Raises:
+            ShapeError: an axis is empty.
+        """
+        axes = located(shapes.occupied_axes, axis, self.shape, "least element")
+        return emit("reduce_min", self, axes=axes, keepdims=keepdims)
 
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
         """Position of the first greatest element (of the first NaN), as i64; without an axis in the flat tensor."""
@@ -319,15 +358,74 @@ def emit(op: str, *operands: Tensor, **attrs: Any) -> Tensor:
     Raises:
         SigmaError: they do not fit, or different inputs of one name meet.
     """
+    (result,) = emit_all(op, *operands, **attrs)
+    return result
+
+
+def emit_all(op: str, *operands: Tensor, **attrs: Any) -> tuple[Tensor, ...]:
+    """All results of an op on tensors that fit it exactly.
+
+    Raises:
+        SigmaError: they do not fit, or different inputs of one name meet.
+    """
     workspace = operands[0].workspace if operands else Workspace()
     for other in operands[1:]:
         workspace = workspace.join(other.workspace)
-    return Tensor(workspace, workspace.builder().emit(op, *(t.resolve()[1] for t in operands), **attrs))
+    values = workspace.builder().emit_all(op, *(t.resolve()[1] for t in operands), **attrs)
+    return tuple(Tensor(workspace, value) for value in values)
 
 
 def elementwise(op: str, *operands: TensorLike) -> Tensor:
     """The result of an elementwise op on operands that are promoted and broadcast."""
     return emit(op, *broadcast(*promoted(*operands)))
+
+
+def raised(base: TensorLike, exponent: TensorLike) -> Tensor:
+    """The base to the power of the exponent; ints are raised to ints that are numbers, not tensors.
+
+    A whole number as the exponent gives products, 0.5 the square root, anything else the general power of floats, which
+    is NaN for a negative base and an exponent that is not whole.
+
+    Raises:
+        DTypeError: ints are raised to a tensor of ints.
+        AttributeValueError: ints are raised to a negative int.
+    """
+    if isinstance(exponent, (int, float, np.integer, np.floating)) and not isinstance(exponent, bool):
+        whole = isinstance(exponent, (int, np.integer))
+        x = as_tensor(base) if whole else floating(base)
+        if exponent == 0.5:
+            return emit("sqrt", x)
+        if whole or (float(exponent).is_integer() and abs(float(exponent)) < 2**31):
+            return emit("integer_power", x, exponent=int(exponent))
+    x, y = broadcast(*promoted(base, exponent))
+    if not x.dtype.is_float:
+        raise DTypeError(
+            "a power with a tensor as its exponent takes floats",
+            expected="a float type",
+            got=x.dtype,
+            location=here(),
+            hint="x.astype('float64') ** y",
+        )
+    return emit("power", x, y)
+
+
+def rounded(x: TensorLike, digits: int = 0) -> Tensor:
+    """The nearest numbers with so many decimal digits; halves go to the even one. Ints stay as they are.
+
+    Raises:
+        AttributeValueError: the number of digits is no int in -300 .. 300.
+    """
+    x = as_tensor(x)
+    if isinstance(digits, bool) or not isinstance(digits, int) or not -300 <= digits <= 300:
+        raise AttributeValueError("digits are an int", expected="-300 .. 300", got=repr(digits), location=here())
+    if not x.dtype.is_float:
+        return x
+    if not digits:
+        return emit("round", x)
+    factor = 10.0 ** abs(digits)
+    if digits > 0:
+        return _divide(emit("round", elementwise("mul", x, factor)), factor)
+    return elementwise("mul", emit("round", _divide(x, factor)), factor)
 
 
 def as_tensor(value: TensorLike, dtype: DType | None = None) -> Tensor:
@@ -374,9 +472,7 @@ def promoted(*operands: TensorLike) -> tuple[Tensor, ...]:
     numbers = [v for v in operands if _is_weak(v)]
     tensors = [None if _is_weak(v) else as_tensor(v) for v in operands]
     dtypes = [t.dtype for t in tensors if t is not None]
-    dtype = dtypes[0] if dtypes else F32 if any(isinstance(n, float) for n in numbers) else BOOL
-    for other in dtypes[1:]:
-        dtype = promote(dtype, other)
+    dtype = promote(*dtypes) if dtypes else F32 if any(isinstance(n, float) for n in numbers) else BOOL
     for number in numbers:
         dtype = promote_scalar(dtype, number)
     return tuple(as_tensor(v, dtype) if t is None else t.astype(dtype) for v, t in zip(operands, tensors, strict=True))
@@ -413,6 +509,44 @@ def located(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 def _is_weak(value: object) -> TypeGuard[bool | int | float]:
     return isinstance(value, (bool, int, float)) and not isinstance(value, np.generic)
+
+
+def _gathered(x: Tensor, items: tuple[Any, ...]) -> Tensor:
+    """The part that an index names of which one item is a tensor, an array or a list: basic indexing, then a gather."""
+    items = located(shapes.expand_ellipsis, items, x.shape)
+    places = [i for i, item in enumerate(items) if isinstance(item, (Tensor, np.ndarray, list))]
+    dropped = [i for i, item in enumerate(items) if item is not None and not isinstance(item, slice)]
+    at = places[0]
+    axis = sum(item is not None for item in items[:at])
+    indices = _indices(items[at], x.shape[axis])
+    if len(places) > 1 or dropped[-1] - dropped[0] >= len(dropped):
+        raise ShapeError(
+            "only one axis is indexed by integers, and ints stand beside it",
+            expected="one tensor, array or list",
+            got=f"{len(places)} of them" if len(places) > 1 else "ints elsewhere",
+            location=here(),
+            hint="x[0][:, i] takes two steps",
+        )
+    part = x[(*items[:at], slice(None), *items[at + 1 :])]
+    return emit("gather", part, indices, axis=at - sum(i < at for i in dropped))
+
+
+def _indices(item: Tensor | NDArray | list[Any], size: Size) -> Tensor:
+    """Integers that count along an axis from 0; those of arrays and lists are checked."""
+    if isinstance(item, list):
+        item = np.asarray(item, None if item else np.int64)
+    dtype = item.dtype if isinstance(item, Tensor) else located(as_dtype, item.dtype)
+    if dtype is BOOL:
+        raise ShapeError(
+            "a mask selects as many elements as are true, which only a call can tell",
+            expected="integers",
+            got=dtype,
+            location=here(),
+            hint="where(mask, x, other) keeps the shape",
+        )
+    if not dtype.is_integer:
+        raise ShapeError("the indices are no integers", expected="an integer type", got=dtype, location=here())
+    return item if isinstance(item, Tensor) else as_tensor(located(shapes.from_front, item, size))
 
 
 def _divide(a: TensorLike, b: TensorLike) -> Tensor:

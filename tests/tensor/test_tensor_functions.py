@@ -11,7 +11,6 @@ from sigmagraph.dims import Dim
 from sigmagraph.dtypes import F32, F64
 from sigmagraph.errors import (
     AttributeValueError,
-    DifferentiationError,
     DTypeError,
     GraphError,
     InputError,
@@ -150,44 +149,3 @@ def test_dropout_refuses_rates_out_of_range() -> None:
     for rate in (-0.1, 1, 1.5, float("nan")):
         with pytest.raises(AttributeValueError, match="out of range"):
             sg.dropout(np.ones(3), rate, KEY)
-
-
-# ---- gradients
-
-
-def test_gradients_of_a_softmax_regression() -> None:
-    x, labels = sg.placeholder("x", (N, 4), "float64"), sg.placeholder("labels", (N,), "int32")
-    w, b = sg.parameter("w", A.T.copy()), sg.parameter("b", np.zeros(3))
-    loss = sg.softmax_cross_entropy(x @ w + b, labels).mean()
-    dw, db = sg.gradients(loss, [w, b])
-    data, classes = B, np.array([2, 0, 1], np.int32)
-    error = (_softmax(data @ A.T) - np.eye(3)[classes]) / 3
-    inputs = {x: data, labels: classes}
-    np.testing.assert_allclose(value(dw, inputs), data.T @ error, rtol=1e-9)
-    np.testing.assert_allclose(value(db, inputs), error.sum(0), rtol=1e-9, atol=1e-12)
-    assert dw.location.gradient
-
-
-def test_gradients_of_gradients() -> None:
-    x = sg.placeholder("x", (), "float64")
-    (first,) = sg.gradients(x**3, [x])
-    (second,) = sg.gradients(first, [x])
-    assert value(second, {x: np.float64(2)}) == 12
-
-
-def test_gradients_of_what_does_not_matter_are_zero() -> None:
-    x, other = sg.placeholder("x", (3,)), sg.placeholder("other", (2,))
-    _, zero = sg.gradients((x * x).sum(), [x, other])
-    np.testing.assert_array_equal(value(zero, {x: np.ones(3), other: np.ones(2)}), [0, 0])
-
-
-def test_gradients_are_asked_for_in_the_right_way() -> None:
-    x = sg.placeholder("x", (3,))
-    with pytest.raises(GraphError, match="a list of tensors"):
-        sg.gradients(x.sum(), x)  # type: ignore[arg-type]
-    with pytest.raises(GraphError, match="a list of tensors"):
-        sg.gradients(x.sum(), [1.0])  # type: ignore[list-item]
-    with pytest.raises(DifferentiationError):
-        sg.gradients(x, [x])
-    with pytest.raises(DifferentiationError):
-        sg.gradients(x.argmax().astype("float32"), [x])

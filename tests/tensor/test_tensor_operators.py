@@ -173,10 +173,19 @@ def test_infinite_numbers_fit_every_float() -> None:
     assert value(x + float("-inf"), {x: np.float16(1)}) == -np.inf
 
 
-@pytest.mark.parametrize("exponent", [0.3, "2", None, True, [1, 2], float("nan"), float("inf")])
-def test_powers_are_whole_numbers_or_one_half(exponent: Any) -> None:
-    with pytest.raises(AttributeValueError, match="this power"):
+@pytest.mark.parametrize("exponent", ["2", None, 1j, [1, 2, 3]])
+def test_powers_are_numbers_that_fit(exponent: Any) -> None:
+    with pytest.raises((DTypeError, ShapeError)) as caught:
         placeholder("x", (2,)) ** exponent
+    assert "test_tensor_operators.py" in str(caught.value)
+
+
+def test_ints_are_not_raised_to_tensors_of_ints() -> None:
+    x = placeholder("x", (2,), "int32")
+    with pytest.raises(DTypeError, match="takes floats"):
+        x**x
+    with pytest.raises(AttributeValueError, match="out of range"):
+        x**-1
 
 
 @pytest.mark.parametrize(
@@ -196,7 +205,7 @@ def test_powers_are_whole_numbers_or_one_half(exponent: Any) -> None:
         (lambda x: x.transpose(0), ShapeError, "left out"),
         (lambda x: x.reshape(4, 2), ShapeError, "numbers of elements"),
         (lambda x: x[2], ShapeError, "out of range"),
-        (lambda x: x[x > 0], ShapeError, "another kind"),
+        (lambda x: x[x > 0], ShapeError, "a mask selects"),
     ],
 )
 def test_errors_name_the_line(wrong: Callable[[Tensor], Any], error: type[Exception], message: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigmagraph.dims import Dim
+from sigmagraph.dims import Dim, evaluate
 from sigmagraph.errors import ShapeError
 from sigmagraph.tensor import shapes
 
@@ -78,7 +78,7 @@ def test_reshaped_refuses(shape: Any, wanted: Any, message: str) -> None:
 
 
 _BOUND = st.none() | st.integers(-9, 9)
-_SLICE = st.builds(slice, _BOUND, _BOUND, st.none() | st.integers(1, 4))
+_SLICE = st.builds(slice, _BOUND, _BOUND, st.none() | st.integers(-4, 4).filter(bool))
 
 
 @given(st.lists(st.integers(0, 6), max_size=3), st.data())
@@ -95,7 +95,7 @@ def test_selections_are_those_of_numpy(sizes: list[int], data: st.DataObject) ->
     key = tuple(items)
     chosen = shapes.select(key, tuple(sizes))
     ranges = tuple(slice(*r) for r in zip(chosen.start, chosen.stop, chosen.step, strict=True))
-    np.testing.assert_array_equal(array[ranges].reshape(chosen.shape), array[key])
+    np.testing.assert_array_equal(np.flip(array, chosen.backwards)[ranges].reshape(chosen.shape), array[key])
     assert all(0 <= a <= b <= n for a, b, n in zip(chosen.start, chosen.stop, sizes, strict=True))
 
 
@@ -122,6 +122,31 @@ def test_bounds_of_symbolic_axes(key: Any, start: Any, stop: Any, shape: Any) ->
     assert (chosen.start, chosen.stop, chosen.shape) == ((start,), (stop,), shape)
 
 
+@pytest.mark.parametrize(
+    ("key", "start", "stop", "shape"),
+    [
+        (slice(None, None, -1), 0, N, (N,)),
+        (slice(3, None, -1), N - 4, N, (4,)),
+        (slice(-2, 1, -1), 1, N - 2, (N - 3,)),
+        (slice(M, 0, -1), N - M - 1, N - 1, (M,)),
+    ],
+)
+def test_ranges_of_symbolic_axes_that_are_read_backwards(key: Any, start: Any, stop: Any, shape: Any) -> None:
+    chosen = shapes.select(key, (N,))
+    assert (chosen.start, chosen.stop, chosen.shape, chosen.backwards) == ((start,), (stop,), shape, (0,))
+
+
+@pytest.mark.parametrize("size", range(7))
+@pytest.mark.parametrize("step", [-1, -2, -3])
+def test_steps_backwards_along_a_symbolic_axis(size: int, step: int) -> None:
+    chosen = shapes.select(slice(None, None, step), (N,))
+    start, stop, count = (evaluate(s, {"n": size}) for s in (chosen.start[0], chosen.stop[0], chosen.shape[0]))
+    line = np.arange(size)
+    assert 0 <= start <= stop <= size
+    assert list(line[::-1][start:stop:-step]) == list(line[::step])
+    assert len(line[::step]) == count
+
+
 def test_a_step_along_a_symbolic_axis_rounds_up() -> None:
     assert shapes.select(slice(None, None, 2), (N,)).shape == ((N + 1) // 2,)
 
@@ -136,8 +161,8 @@ def test_a_step_along_a_symbolic_axis_rounds_up() -> None:
         (True, "another kind"),
         ([0, 1], "another kind"),
         (1.5, "another kind"),
-        (slice(None, None, -1), "not a positive number"),
-        (slice(None, None, 0), "not a positive number"),
+        (slice(None, None, 0), "no step"),
+        (slice(None, None, 1.5), "no step"),
         (slice(1.5, None), "no size"),
     ],
 )
