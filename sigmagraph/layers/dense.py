@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sigmagraph.dims import Dim
-from sigmagraph.errors import AttributeValueError, DTypeError, ShapeError
-from sigmagraph.layers.activation import check_activation
+from sigmagraph.errors import ShapeError
+from sigmagraph.layers.activation import activate, canonical, check_activation
 from sigmagraph.layers.base import Layer, Site
+from sigmagraph.layers.demands import check_count, check_floats, known, making
 from sigmagraph.layers.flatten import flat
 from sigmagraph.tensor.functions import dense
 from sigmagraph.tensor.tensor import Tensor
@@ -15,9 +15,15 @@ from sigmagraph.tensor.tensor import Tensor
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """``activation(x @ weights + biases)``: [batch, ...] -> [batch, size].
+    """``activation(x @ weights + biases)``: [batch, ...] -> [batch, size], or [..., inputs] -> [..., size].
 
-    All axes of x but the first are flattened. Parameters, of x's dtype: ``weights`` [inputs, size], ``biases`` [size].
+    Parameters, of x's dtype: ``weights`` [inputs, size], ``biases`` [size].
+
+    Args:
+        size: number of outputs.
+        activation: what they go through, by name.
+        bias: whether there are biases.
+        flatten: whether all axes but the first count as inputs, or only the last one.
 
     Raises:
         AttributeValueError: the size is not positive, or there is no such activation.
@@ -26,21 +32,22 @@ class Dense(Layer):
     size: int
     activation: str = "none"
     name: str = "#-dense"
+    bias: bool = True
+    flatten: bool = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise AttributeValueError(
-                f"the layer '{self.name}' cannot have this size", expected="an int of 1 or more", got=repr(self.size)
-            )
+        with making(self.name):
+            check_count(self.size, "size")
         check_activation(self.activation, self.name)
 
     def forward(self, x: Tensor, site: Site, /) -> Tensor:
-        if not x.dtype.is_float:
-            raise DTypeError("it multiplies floats", expected="a float type", got=x.dtype)
-        rows = flat(x)
-        inputs = rows.shape[1]
-        if isinstance(inputs, Dim):
-            raise ShapeError("its weights need a known number of inputs", expected="a number", got=inputs)
+        check_floats(x)
+        rows = flat(x) if self.flatten else x
+        if not rows.ndim:
+            raise ShapeError("a scalar has no inputs", expected="[..., inputs]", got=x.type)
+        inputs = known(rows.shape[-1], "the number of inputs of its weights")
         weights = site.parameter("weights", (inputs, self.size), x.dtype)
+        if not self.bias:
+            return activate(rows @ weights, self.activation)
         biases = site.parameter("biases", (self.size,), x.dtype, initial=0)
-        return dense(rows, weights, biases, self.activation)
+        return dense(rows, weights, biases, canonical(self.activation))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sigmagraph.errors import DTypeError
 from sigmagraph.layers.base import Layer, Site
-from sigmagraph.tensor.functions import dropout
+from sigmagraph.tensor.creation import ones_like
+from sigmagraph.tensor.functions import dropout, where
 from sigmagraph.tensor.hyperparameter import Hyperparameter
 from sigmagraph.tensor.tensor import Tensor
 
@@ -15,8 +16,9 @@ from sigmagraph.tensor.tensor import Tensor
 class Dropout(Layer):
     """In training elements become 0 with probability ``rate`` and the others are divided by ``1 - rate``.
 
+    With ``scale=False`` the others stay as they are, as in Sigma.Core, so that sums are smaller in training than later.
     The rate is a hyperparameter of the training program, ``<layer>.rate``; its value here is the first one. Which
-    elements are left out is a function of the network's seed, the step, the layer's number and the element.
+    elements are left out is a function of the network's seed, the step, the layer's place and the element.
 
     Source: N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15 (2014).
 
@@ -26,6 +28,7 @@ class Dropout(Layer):
 
     rate: float
     name: str = "#-dropout"
+    scale: bool = True
 
     def __post_init__(self) -> None:
         Hyperparameter(f"{self.name}.rate", self.rate, 1)
@@ -36,4 +39,6 @@ class Dropout(Layer):
         if not site.training:
             return x
         rate = site.hyperparameter("rate", self.rate, 1)
-        return dropout(x, rate, site.random_key(), site.number)
+        if self.scale:
+            return dropout(x, rate, site.random_key(), site.stream)
+        return where(dropout(ones_like(x), rate, site.random_key(), site.stream) > 0, x, 0.0)

@@ -8,17 +8,21 @@ from sigmagraph.dims import Dim, Size
 from sigmagraph.dtypes import F32, DType, as_dtype
 from sigmagraph.errors import GraphError, ShapeError
 from sigmagraph.ir.graph.types import as_shape
-from sigmagraph.layers.base import Layer, Site
+from sigmagraph.layers.assembly import Site, current
+from sigmagraph.layers.base import Layer
 from sigmagraph.tensor.functions import placeholder
 from sigmagraph.tensor.shapes import text
 from sigmagraph.tensor.tensor import Tensor
+from sigmagraph.tensor.workspace import here
 
 BATCH = Dim("batch")
 
 
 @dataclass(frozen=True, init=False)
 class Input(Layer):
-    """Records of a shape, any number of them at a call; the first layer of every network.
+    """Records of a shape, any number of them at a call: the first layer of a chain.
+
+    A network with several inputs calls each without operands in a function: ``x = L.Input(64, alias="image")()``.
 
     Args:
         shape: of one record, without the batch.
@@ -40,35 +44,56 @@ class Input(Layer):
         object.__setattr__(self, "dtype", as_dtype(dtype))
         object.__setattr__(self, "name", name)
 
-    def placeholder(self) -> Tensor:
-        """The tensor [batch, ...] that a call hands in."""
-        return placeholder(self.alias, (BATCH, *self.shape), self.dtype)
+    def __call__(self, *operands: Tensor, **named: Tensor) -> Tensor:
+        assembly = current(self)
+        if operands:
+            return assembly.apply(self, operands, named)
+        if self.alias in assembly.inputs:
+            raise GraphError(
+                f"two inputs are called '{self.alias}'",
+                expected="each alias once",
+                location=here(),
+                hint="L.Input(..., alias='another')",
+            )
+        assembly.inputs[self.alias] = placeholder(self.alias, (BATCH, *self.shape), self.dtype)
+        return assembly.apply(self, [assembly.inputs[self.alias]], named)
 
     def forward(self, x: Tensor, site: Site, /) -> Tensor:
-        if site.number > 0:
-            raise GraphError("an input can only stand first")
+        if x is not site.assembly.inputs.get(self.alias):
+            raise GraphError("an input can only stand first", expected="no operand", got=x.type)
         return x
 
 
 @dataclass(frozen=True, init=False)
 class Output(Layer):
-    """Gives what it takes, and makes sure that it has the shape that the network promises.
+    """Gives what it takes, says that the network gives it too, and makes sure of the promised shape.
+
+    A network without one gives its last result.
 
     Args:
         shape: of one record, without the batch; any when left out.
+        alias: name of the network's output.
 
     Raises:
         ShapeError: a size is negative or no size.
     """
 
     shape: tuple[Size, ...] | None
+    alias: str
     name: str
 
-    def __init__(self, *shape: Size, name: str = "#-output") -> None:
+    def __init__(self, *shape: Size, alias: str = "prediction", name: str = "#-output") -> None:
         object.__setattr__(self, "shape", as_shape(shape) if shape else None)
+        object.__setattr__(self, "alias", alias)
         object.__setattr__(self, "name", name)
 
-    def forward(self, x: Tensor, _site: Site, /) -> Tensor:
+    def forward(self, x: Tensor, site: Site, /) -> Tensor:
         if self.shape is not None and x.shape[1:] != self.shape:
             raise ShapeError("the shape is not the promised one", expected=text(self.shape), got=text(x.shape[1:]))
+        outputs = site.assembly.outputs
+        if self.alias in outputs:
+            raise GraphError(
+                f"two outputs are called '{self.alias}'", expected="each alias once", hint="L.Output(alias='another')"
+            )
+        outputs[self.alias] = x
         return x

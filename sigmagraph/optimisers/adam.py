@@ -1,14 +1,16 @@
-"""Adam: steps from running means of gradients and of their squares."""
+"""Adam and AdamW: steps from running means of gradients and of their squares."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from sigmagraph.dtypes import F32
-from sigmagraph.optimisers.base import Optimiser, OptimiserGraph, specify
+from sigmagraph.optimisers.base import Optimiser
+from sigmagraph.optimisers.step import OptimiserGraph, specify
 from sigmagraph.tensor.functions import sqrt
-from sigmagraph.tensor.hyperparameter import Hyperparameter
+from sigmagraph.tensor.hyperparameter import Hyperparameter, Number
 from sigmagraph.tensor.tensor import Parameter, Tensor
 
 
@@ -25,10 +27,10 @@ class Adam(Optimiser):
         AttributeValueError: the learning rate is not in [0, inf), a beta not in [0, 1), or epsilon not in (0, inf).
     """
 
-    learning_rate: float = 0.001
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
+    learning_rate: Number = 0.001
+    beta1: Number = 0.9
+    beta2: Number = 0.999
+    epsilon: Number = 1e-8
 
     def specifications(self) -> tuple[Hyperparameter, ...]:
         return (
@@ -39,14 +41,30 @@ class Adam(Optimiser):
         )
 
     def step(self, pairs: Mapping[Parameter, Tensor], graph: OptimiserGraph, /) -> None:
-        rate, epsilon = graph.scalar("learning_rate"), graph.scalar("epsilon")
+        epsilon = graph.scalar("epsilon")
         beta1, beta2 = graph.scalar("beta1"), graph.scalar("beta2")
         correction1, correction2 = _correction(graph, "beta1"), _correction(graph, "beta2")
         for w, g in pairs.items():
             mean, squares = graph.remember_like(w, "mean"), graph.remember_like(w, "squares")
             m = graph.set(mean, beta1 * mean + (1 - beta1) * g)
             v = graph.set(squares, beta2 * squares + (1 - beta2) * (g * g))
-            graph.set(w, w - rate * (m / correction1) / (sqrt(v / correction2) + epsilon))
+            graph.set(w, w - graph.rate(w) * (m / correction1) / (sqrt(v / correction2) + epsilon))
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: ``learning_rate * weight_decay * w`` is taken away besides Adam's step.
+
+    Source: I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2; the decay is
+    multiplied with the learning rate, as is usual.
+
+    Raises:
+        AttributeValueError: as for Adam, or the decay is not in [0, inf).
+    """
+
+    weight_decay: Number | None = field(default=0.01, kw_only=True)
+
+    decoupled: ClassVar[bool] = True
 
 
 def _correction(graph: OptimiserGraph, beta: str) -> Tensor:

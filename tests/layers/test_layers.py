@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from assembled import Builder
 from tensor_value import run, value
 
 from sigmagraph import layers as L
 from sigmagraph.dims import Dim
 from sigmagraph.dtypes import F64, I32
 from sigmagraph.errors import AttributeValueError, DTypeError, GraphError, ShapeError
-from sigmagraph.layers.base import Assembly, ParameterSpec, chain
-from sigmagraph.runtime.state import Variable
+from sigmagraph.layers.base import chain
+from sigmagraph.layers.records import ParameterSpec
 from sigmagraph.tensor.capture import capture
 from sigmagraph.tensor.functions import concatenate, placeholder
 from sigmagraph.tensor.tensor import Tensor
@@ -21,31 +22,8 @@ BATCH = Dim("batch")
 NUMBERS = np.random.default_rng(0).uniform(-1, 1, (5, 2, 3)).astype(np.float32)
 
 
-class Builder:
-    """Assembles layers over variables that are drawn by name."""
-
-    def __init__(self, layers: Any, training: bool = False) -> None:
-        self.specs: list[ParameterSpec] = []
-        self.assembly = Assembly(self.variable, training)
-        parts = chain(layers)
-        first = parts.layers[0]
-        assert isinstance(first, L.Input)
-        with self.assembly.open():
-            self.input = first.placeholder()
-            self.output = parts(self.input)
-
-    def variable(self, spec: ParameterSpec) -> Variable:
-        self.specs.append(spec)
-        rng = np.random.default_rng(len(spec.identifier))
-        initial = rng.uniform(-1, 1, spec.shape) if spec.initial is None else np.full(spec.shape, spec.initial)
-        return Variable(spec.identifier, spec.dtype, spec.shape, initial.astype(spec.dtype.numpy))
-
-    def __call__(self, inputs: Any) -> np.ndarray[Any, Any]:
-        return value(self.output, {self.input: inputs})
-
-
 def names(layers: Any) -> list[str]:
-    return [placed.name for placed in Builder(layers).assembly.placed]
+    return Builder(layers).names
 
 
 # ---- composition
@@ -157,6 +135,8 @@ def test_dense_takes_the_dtype_of_its_input() -> None:
         (L.Output(), lambda x: x),
         (L.SoftmaxCrossEntropy(), lambda x: x),
         (L.SquaredDifference(), lambda x: x),
+        (L.Activation("rel"), lambda x: np.maximum(x, 0)),
+        (L.Activation("softplus"), lambda x: np.log1p(np.exp(x))),
     ],
 )
 def test_layers_without_parameters(layer: L.Layer, reference: Callable[[Any], Any]) -> None:
@@ -170,7 +150,7 @@ def test_dropout_drops_in_training_only() -> None:
     assert list(built.assembly.hyperparameters) == ["1-dropout.rate", "2-dropout.rate"]
     known, rate = built.assembly.hyperparameters["1-dropout.rate"]
     assert (known.default, rate.shape) == (0.25, ())
-    assert built.specs == [ParameterSpec("rng", built.assembly.key.dtype, (2,), 0)]  # type: ignore[union-attr]
+    assert built.specs == [ParameterSpec("rng", built.assembly.key.dtype, (2,), 0, False)]  # type: ignore[union-attr]
     rates = [tensor for _, tensor in built.assembly.hyperparameters.values()]
     program = capture([built.input, *rates], {"out": built.output})
     ones = np.ones((200, 50), np.float32)
@@ -184,6 +164,19 @@ def test_dropout_drops_in_training_only() -> None:
     # Each layer has numbers of its own: both together leave out what either does.
     np.testing.assert_array_equal(dropped(0.25, 0.25), dropped(0.25, 0) | dropped(0, 0.25))
     assert abs(dropped(0.25, 0.25).mean() - 0.4375) < 0.02
+
+
+def test_dropout_may_leave_what_is_kept_as_it_is() -> None:
+    ones = np.ones((200, 50), np.float32)
+    arrays = {"inputs": ones / 3, "1-dropout.rate": 0.25}
+    kept = []
+    for scale in (True, False):
+        built = Builder(L.Input(50) + L.Dropout(0.25, scale=scale), training=True)
+        _, rate = built.assembly.hyperparameters["1-dropout.rate"]
+        kept.append(run(capture([built.input, rate], {"out": built.output}), arrays)["out"])
+    scaled, plain = kept
+    np.testing.assert_array_equal(plain, np.where(scaled == 0, 0, ones / 3))
+    assert 0.2 < (plain == 0).mean() < 0.3
 
 
 def test_cost_layers_judge_what_passes_through() -> None:
@@ -220,7 +213,7 @@ def test_cost_layers_share_targets_of_one_type() -> None:
             ShapeError,
             r"'2-output' cannot take what '1-dense' gives, f32\[batch,8\]",
         ),
-        (L.Input(Dim("time")) + L.Dense(8), ShapeError, r"'1-dense' cannot take what '0-input' gives.*known number"),
+        (L.Input(Dim("time")) + L.Dense(8), ShapeError, r"'1-dense' cannot take what '0-input' gives.*must be known"),
         (L.Input(3, dtype=I32) + L.Dense(8), DTypeError, r"'1-dense' cannot take what '0-input' gives, i32\[batch,3\]"),
         (L.Input() + L.SoftmaxCrossEntropy(), ShapeError, r"'1-softmaxcrossentropy' cannot take what '0-input' gives"),
         (L.Input(3, dtype=I32) + L.Dropout(0.5), DTypeError, "'1-dropout' cannot take what '0-input' gives"),
@@ -229,7 +222,7 @@ def test_cost_layers_share_targets_of_one_type() -> None:
         (
             L.Input(3) + L.Function(lambda x: L.Dense(2)(x.astype("int32"))),
             DTypeError,
-            "the layer '2-dense' cannot take its input, ",
+            "the layer '2-dense' cannot take its input, made of what '0-input' gives, ",
         ),
     ],
 )
@@ -237,7 +230,7 @@ def test_errors_name_both_layers(layers: Any, error: type[Exception], message: s
     with pytest.raises(error, match=message) as caught:
         Builder(layers)
     assert str(caught.value).count("cannot take") == 1
-    assert '"test_layers.py":' in str(caught.value)
+    assert caught.value.location.file in ("assembled.py", "test_layers.py")  # where layers are called
 
 
 @pytest.mark.parametrize(
