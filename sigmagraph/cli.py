@@ -26,6 +26,7 @@ from sigmagraph.ops.registry import OPS
 from sigmagraph.options import CompileOptions, as_target, from_environment
 from sigmagraph.passes.manager import PassManager, Step, parse_pipeline
 from sigmagraph.passes.pipelines import PASSES
+from sigmagraph.passes.report import PassReport
 from sigmagraph.runtime.cache import Cache
 from sigmagraph.runtime.devices import devices as list_devices
 from sigmagraph.runtime.state import Variable
@@ -109,7 +110,9 @@ def opt(
     print_after: Annotated[
         str | None, typer.Option(metavar="PASS", help="Print the graph to stderr after this pass, or after all.")
     ] = None,
-    time_passes: Annotated[bool, typer.Option("--time-passes", help="Print a table of the passes to stderr.")] = False,
+    stats: Annotated[
+        bool, typer.Option("--stats", "--time-passes", help="Print times, nodes and rules of the passes to stderr.")
+    ] = False,
     stop_after: Annotated[int | None, typer.Option(min=0, metavar="N", help="Stop after so many passes.")] = None,
 ) -> None:
     """Rewrite a graph by passes, verify it after each, and print it."""
@@ -122,8 +125,8 @@ def opt(
 
     manager = PassManager(parse_pipeline(passes), OPS, verify=True, after=after, stop_after=stop_after)
     text = print_graph(manager.run(_read_graph(file)))
-    if time_passes:
-        typer.echo(_pass_table(manager.steps), err=True)
+    if stats:
+        typer.echo(PassReport(tuple(manager.steps)), err=True)
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -244,12 +247,3 @@ def _write(path: Path, content: bytes) -> None:
         part.replace(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written", got=error.strerror) from error
-
-
-def _pass_table(steps: list[Step]) -> str:
-    lines = [f"{'pass':<16} {'ms':>9} {'nodes':>7}  rules"]
-    for step in steps:
-        rules = ", ".join(f"{rule} {count}" for rule, count in step.hits.items())
-        lines.append(f"{step.name:<16} {1000 * step.seconds:9.2f} {len(step.graph):7}  {rules}".rstrip())
-    lines.append(f"{'total':<16} {1000 * sum(step.seconds for step in steps):9.2f}")
-    return "\n".join(lines)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from sigmagraph.errors import AttributeValueError, ShapeError
 
 NDArray = np.ndarray[Any, Any]
+# One array, or several by the names that a network has for them.
+Arrays: TypeAlias = "NDArray | Mapping[str, NDArray]"
 
 # Streams of random numbers that one seed yields, so that a split and the order of batches are independent.
 _SPLIT, _SHUFFLE = 0, 1
@@ -19,42 +21,51 @@ _SPLIT, _SHUFFLE = 0, 1
 class Batch(NamedTuple):
     """Some records of a dataset."""
 
-    inputs: NDArray
-    targets: NDArray
+    inputs: Any
+    targets: Any
 
 
 class Dataset:
     """Records in memory: record ``i`` is ``inputs[i]`` with ``targets[i]``.
 
     Args:
-        inputs: array ``[records, ...]``.
-        targets: array ``[records, ...]``.
+        inputs: array ``[records, ...]``, or several of them by the names of a network's inputs.
+        targets: array ``[records, ...]``, or several of them by the names of a network's targets.
         name: for readers.
 
     Raises:
         ShapeError: an array has no axis of records, or the numbers of records differ.
     """
 
-    def __init__(self, inputs: NDArray, targets: NDArray, name: str = "dataset") -> None:
-        self.inputs = np.asarray(inputs)
-        self.targets = np.asarray(targets)
+    def __init__(self, inputs: Arrays, targets: Arrays, name: str = "dataset") -> None:
+        self.inputs: Any = _arrays(inputs)
+        self.targets: Any = _arrays(targets)
         self.name = name
-        if self.inputs.ndim == 0 or self.targets.ndim == 0:
+        arrays = [*_each(self.inputs), *_each(self.targets)]
+        if not arrays or any(array.ndim == 0 for array in arrays):
             raise ShapeError(
-                f"the dataset '{name}' has no axis of records", expected="arrays of rank 1 or more", got="a number"
+                f"the dataset '{name}' has no axis of records",
+                expected="arrays of rank 1 or more",
+                got="a number" if arrays else "no arrays",
             )
-        if len(self.inputs) != len(self.targets):
-            raise ShapeError(
-                f"the dataset '{name}' has another number of targets than of inputs",
-                expected=len(self.inputs),
-                got=len(self.targets),
-            )
+        self._records = len(arrays[0])
+        for array in arrays:
+            if len(array) != self._records:
+                raise ShapeError(
+                    f"the dataset '{name}' has another number of targets than of inputs",
+                    expected=self._records,
+                    got=len(array),
+                )
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return self._records
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, inputs {_describe(self.inputs)}, targets {_describe(self.targets)})"
+
+    def take(self, records: NDArray | slice) -> Batch:
+        """Some records by their numbers."""
+        return Batch(_taken(self.inputs, records), _taken(self.targets, records))
 
     def split(self, *shares: float, seed: int = 0) -> tuple[Dataset, ...]:
         """Datasets of that share of the records each, drawn at random without overlap.
@@ -89,7 +100,7 @@ class Dataset:
         return Batches(self, int(size), seed, drop_last)
 
     def _take(self, records: NDArray) -> Dataset:
-        return Dataset(self.inputs[records], self.targets[records], self.name)
+        return Dataset(*self.take(records), self.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +125,7 @@ class Batches:
         order = _generator(self.seed, _SHUFFLE, number).permutation(len(self.dataset))
         for start in range(0, len(self) * self.size, self.size):
             records = order[start : start + self.size]
-            yield Batch(self.dataset.inputs[records], self.dataset.targets[records])
+            yield self.dataset.take(records)
 
 
 def _generator(seed: int, *stream: int) -> np.random.Generator:
@@ -123,5 +134,21 @@ def _generator(seed: int, *stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((int(seed), *stream))))
 
 
-def _describe(array: NDArray) -> str:
-    return f"{array.dtype}[{','.join(map(str, array.shape))}]"
+def _arrays(given: Arrays) -> Arrays:
+    return {name: np.asarray(v) for name, v in given.items()} if isinstance(given, Mapping) else np.asarray(given)
+
+
+def _each(arrays: Arrays) -> list[NDArray]:
+    return list(arrays.values()) if isinstance(arrays, Mapping) else [arrays]
+
+
+def _taken(arrays: Arrays, records: NDArray | slice) -> Arrays:
+    if isinstance(arrays, Mapping):
+        return {name: array[records] for name, array in arrays.items()}
+    return arrays[records]
+
+
+def _describe(arrays: Arrays) -> str:
+    if isinstance(arrays, Mapping):
+        return ", ".join(f"{name} {_describe(array)}" for name, array in arrays.items())
+    return f"{arrays.dtype}[{','.join(map(str, arrays.shape))}]"

@@ -11,6 +11,7 @@ from sigmagraph.driver import compile
 from sigmagraph.errors import AttributeValueError, GraphError
 from sigmagraph.program import CompiledFunction
 from sigmagraph.tensor.hyperparameter import Hyperparameters
+from sigmagraph.training.feed import feed
 from sigmagraph.training.network import Network
 
 # Records at a time: enough to keep all threads busy, few enough to stay in the caches.
@@ -23,7 +24,8 @@ class Evaluation:
 
     Attributes:
         cost: mean over all records.
-        accuracy: share of records whose most likely class is the right one; None where targets are no classes.
+        accuracy: share of labels whose class is the one that is most likely by the prediction; None where no targets
+            are classes.
     """
 
     cost: float
@@ -45,15 +47,14 @@ class Evaluator:
         forward = network.forward(training=False)
         if forward.cost is None:
             raise GraphError(f"the network '{network.name}' cannot be judged", expected="a network with a cost layer")
-        scalars = forward.assembly.hyperparameters
-        targets = forward.assembly.targets
+        assembly = forward.assembly
+        scalars = assembly.hyperparameters
         self.hyperparameters = Hyperparameters(spec for spec, _ in scalars.values())
-        self._input = forward.input.name
-        self._targets = tuple(targets)
-        self._classes = all(not t.dtype.is_float for t in targets.values())
+        self._records, self._targets = tuple(assembly.inputs), tuple(assembly.targets)
+        self._judges = {f"prediction.{cost.layer}": cost for cost in assembly.costs if cost.labels is not None}
         self.program: CompiledFunction = compile(
-            [forward.input, *targets.values(), *(tensor for _, tensor in scalars.values())],
-            {"cost": forward.cost, "prediction": forward.prediction},
+            [*forward.inputs, *assembly.targets.values(), *(tensor for _, tensor in scalars.values())],
+            {"cost": forward.cost} | {name: cost.prediction for name, cost in self._judges.items()},
             target=target,
             name=f"{network.name}.evaluate",
         )
@@ -71,12 +72,13 @@ class Evaluator:
             )
         cost, right, judged = 0.0, 0, 0
         for start in range(0, len(dataset), _RECORDS):
-            inputs = dataset.inputs[start : start + _RECORDS]
-            targets = dataset.targets[start : start + _RECORDS]
-            arrays = {self._input: inputs, **dict.fromkeys(self._targets, targets)}
+            batch = dataset.take(slice(start, start + _RECORDS))
+            arrays = feed(batch, self._records, self._targets)
             out = self.program(**arrays, **self.hyperparameters)
-            cost += float(out["cost"]) * len(inputs)
-            if self._classes:
-                right += int(np.count_nonzero(out["prediction"].argmax(-1) == targets))
-                judged += targets.size
-        return Evaluation(cost / len(dataset), right / judged if self._classes else None)
+            cost += float(out["cost"]) * min(_RECORDS, len(dataset) - start)
+            for name, judge in self._judges.items():
+                labels = arrays[str(judge.labels)]
+                counts = labels != judge.ignored if judge.ignored is not None else np.ones(labels.shape, np.bool_)
+                right += int(np.count_nonzero((out[name].argmax(-1) == labels) & counts))
+                judged += int(np.count_nonzero(counts))
+        return Evaluation(cost / len(dataset), right / judged if judged else None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Mapping
 from math import prod
 from os import PathLike
 from typing import Any, TypeAlias
@@ -13,56 +13,24 @@ import numpy as np
 
 from sigmagraph.driver import compile
 from sigmagraph.errors import AttributeValueError, FileFormatError, GraphError, ShapeError
+from sigmagraph.identifiers import matching, most_specific
 from sigmagraph.initialisers import Constant, Glorot, Initialiser
-from sigmagraph.layers.base import RNG, Assembly, Chain, Composable, ParameterSpec, Placed, chain
+from sigmagraph.layers.assembly import RNG, Assembly
+from sigmagraph.layers.base import Chain, Composable, Function, chain
 from sigmagraph.layers.ports import Input
+from sigmagraph.layers.records import ParameterSpec, Placed
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.program import CompiledFunction
 from sigmagraph.runtime.state import Variable
-from sigmagraph.tensor.functions import constant, gradients
+from sigmagraph.tensor.derivatives import gradients
+from sigmagraph.tensor.functions import constant
 from sigmagraph.tensor.hyperparameter import Hyperparameters
 from sigmagraph.tensor.tensor import Parameter, Tensor
 from sigmagraph.tensor.workspace import scope
-from sigmagraph.training.identifiers import matching, specificity
+from sigmagraph.training.graphs import ForwardGraph, TrainGraph
 from sigmagraph.training.weights import read_arrays, write_arrays
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ForwardGraph:
-    """A network as a graph.
-
-    Attributes:
-        input: placeholder of the records.
-        prediction: what the network gives for them; probabilities behind a softmax cross entropy.
-        cost: what training makes small, a scalar; None without a cost layer.
-        assembly: parameters, targets, hyperparameters and costs of the layers.
-    """
-
-    input: Tensor
-    prediction: Tensor
-    cost: Tensor | None
-    assembly: Assembly
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainGraph:
-    """One training step as what ``compile`` takes.
-
-    Attributes:
-        inputs: placeholders of the records, the targets and the hyperparameters.
-        outputs: ``cost``, and ``cost.<layer>`` for each of several cost layers.
-        updates: new values of parameters, optimiser memory and the random key.
-        hyperparameters: values for the last of the inputs; a call takes them as keyword arguments.
-        memory: what the optimiser keeps from step to step, by name.
-    """
-
-    inputs: tuple[Tensor, ...]
-    outputs: dict[str, Tensor]
-    updates: dict[Tensor, Tensor]
-    hyperparameters: Hyperparameters
-    memory: dict[str, Parameter]
 
 
 class Network:
@@ -73,7 +41,7 @@ class Network:
 
     Args:
         name: letters, digits, ``_``, ``-`` and ``.``; begins the layer path of every node.
-        layers: a chain that begins with an Input.
+        layers: a chain that begins with an Input, or with a function without parameters that calls one or several.
         seed: of first values and of the random numbers of training, from 0 to 2**63 - 1.
 
     Raises:
@@ -89,6 +57,7 @@ class Network:
         self._specs: dict[str, ParameterSpec] = {}
         self._variables: dict[str, Variable] = {}
         self._rules: list[tuple[str, Initialiser]] = []
+        self._frozen: tuple[str, ...] = ()
         self._predict: CompiledFunction | None = None
         self._placed: list[Placed] = self.forward(training=True).assembly.placed
 
@@ -106,14 +75,27 @@ class Network:
         """The live values of all parameters by identifier; writing to an array writes to the network."""
         return {spec.identifier: self._variables[spec.identifier].value for spec in self._trainable()}
 
+    def states(self) -> dict[str, NDArray]:
+        """The live values of what layers keep from call to call, such as running means, by identifier."""
+        return {spec.identifier: self._variables[spec.identifier].value for spec in self._kept()}
+
     def resolve(self, pattern: str) -> dict[str, NDArray]:
-        """The live values of the parameters that a pattern such as ``*.weights`` names.
+        """The live values of the parameters and states that a pattern such as ``*.weights`` names.
 
         Raises:
             IdentifierError: it names none.
         """
-        parameters = self.parameters()
-        return {identifier: parameters[identifier] for identifier in matching(pattern, parameters)}
+        values = self.parameters() | self.states()
+        return {identifier: values[identifier] for identifier in matching(pattern, values)}
+
+    def forget(self, pattern: str) -> None:
+        """Give the states that a pattern names their first values again, such as carried states before another text.
+
+        Raises:
+            IdentifierError: it names none.
+        """
+        for identifier in matching(pattern, [spec.identifier for spec in self._kept()]):
+            self._variables[identifier].assign(self._draw(self._specs[identifier], []))
 
     def initialise(self, pattern: str, initialiser: Initialiser) -> None:
         """Draw the parameters that a pattern names anew, and say how they are drawn from now on.
@@ -133,7 +115,7 @@ class Network:
             raise AttributeValueError("this is no initialiser", expected="(shape, rng) -> array", got=repr(initialiser))
         named = matching(pattern, [spec.identifier for spec in self._trainable()])
         rules = [*self._rules, (pattern, initialiser)]
-        values = {i: self._draw(self._specs[i], rules) for i in named if _rule(i, rules) is rules[-1]}
+        values = {i: self._draw(self._specs[i], rules) for i in named if most_specific(i, rules) is rules[-1]}
         self._rules = rules
         for identifier, value in values.items():
             self._variables[identifier].assign(value)
@@ -148,8 +130,40 @@ class Network:
         for identifier, spec in self._specs.items():
             self._variables[identifier].assign(self._draw(spec, self._rules))
 
+    # ---- which parameters are trained
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The identifiers of the parameters that training leaves as they are."""
+        return self._frozen
+
+    def freeze(self, pattern: str) -> None:
+        """Let training leave the parameters that a pattern names as they are.
+
+        They are not differentiated, and what only their gradients would need is not part of the step. A trainer takes
+        notice at its next step.
+
+        Raises:
+            IdentifierError: the pattern names nothing.
+        """
+        known = [spec.identifier for spec in self._trainable()]
+        named = matching(pattern, known)
+        self._frozen = tuple(i for i in known if i in named or i in self._frozen)
+
+    def unfreeze(self, pattern: str = "*") -> None:
+        """Let the parameters that a pattern names be trained again.
+
+        Raises:
+            IdentifierError: the pattern names nothing.
+        """
+        named = matching(pattern, [spec.identifier for spec in self._trainable()])
+        self._frozen = tuple(i for i in self._frozen if i not in named)
+
     def _trainable(self) -> list[ParameterSpec]:
-        return [spec for spec in self._specs.values() if spec.identifier != RNG]
+        return [spec for spec in self._specs.values() if spec.trainable]
+
+    def _kept(self) -> list[ParameterSpec]:
+        return [spec for spec in self._specs.values() if not spec.trainable and spec.identifier != RNG]
 
     def _variable(self, spec: ParameterSpec) -> Variable:
         """The variable of a parameter; made at first, found when another graph is built over the same parameters."""
@@ -169,7 +183,7 @@ class Network:
     def _draw(self, spec: ParameterSpec, rules: list[tuple[str, Initialiser]]) -> NDArray:
         if spec.identifier == RNG:
             return np.array([self.seed, 0], np.int64)
-        rule = _rule(spec.identifier, rules)
+        rule = most_specific(spec.identifier, rules) if spec.trainable else None
         initialiser = rule[1] if rule else _default(spec)
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, *spec.identifier.encode()])))
         value = np.asarray(initialiser(spec.shape, rng))
@@ -196,69 +210,101 @@ class Network:
         Raises:
             SigmaError: the layers do not fit together; the error names them.
         """
-        first = self._chain.layers[0]
-        if not isinstance(first, Input):
+        assembly = Assembly(self._variable, training)
+        with scope(self.name), assembly.open():
+            out = self._result()
+            costs = assembly.costs
+            cost = sum((c.loss for c in costs[1:]), costs[0].loss) if costs else None
+        outputs = assembly.outputs or ({} if out is None else {"prediction": out})
+        predictions = {
+            alias: next((c.prediction for c in reversed(costs) if c.judged is x), x) for alias, x in outputs.items()
+        }
+        return ForwardGraph(tuple(assembly.inputs.values()), predictions, cost, assembly)
+
+    def _result(self) -> Tensor | None:
+        """What the layers give, called one behind the other; a function at the beginning may give nothing."""
+        first, *rest = self._chain.layers
+        if not isinstance(first, (Input, Function)):
             raise GraphError(
                 f"the network '{self.name}' begins with something else", expected="an Input", got=first.name
             )
-        assembly = Assembly(self._variable, training)
-        with scope(self.name), assembly.open():
-            records = first.placeholder()
-            out = self._chain(records)
-            cost = sum((c.loss for c in assembly.costs[1:]), assembly.costs[0].loss) if assembly.costs else None
-        prediction = next((c.prediction for c in reversed(assembly.costs) if c.judged is out), out)
-        return ForwardGraph(records, prediction, cost, assembly)
+        out = first() if isinstance(first, Input) else _called(self.name, first.function)
+        return Chain(tuple(rest))(out) if rest else out  # type: ignore[arg-type]  # layers refuse None by name
 
-    def train_graph(self, optimiser: Optimiser) -> TrainGraph:
-        """A new graph of one training step: cost, gradients, and the optimiser's new values of all parameters.
+    def train_graph(self, optimiser: Optimiser, memory: Mapping[str, Parameter] | None = None) -> TrainGraph:
+        """A new graph of one training step: cost, gradients, and the optimiser's new values of what is not frozen.
+
+        Args:
+            optimiser: makes the new values.
+            memory: what the optimiser kept in an earlier graph, by name, if this one is to go on from there.
 
         Raises:
-            GraphError: the network has no cost layer, or no parameters.
+            GraphError: the network has no cost layer, or no parameters that are not frozen.
+            IdentifierError: a pattern of the optimiser names nothing.
         """
         forward = self.forward(training=True)
         assembly = forward.assembly
-        if forward.cost is None or not assembly.parameters:
+        trained = {name: p for name, p in assembly.parameters.items() if name not in self._frozen}
+        if forward.cost is None or not trained:
             lacks = "cost layer" if forward.cost is None else "parameters"
-            raise GraphError(f"the network '{self.name}' cannot be trained", expected=f"a network with {lacks}")
-        slopes = gradients(forward.cost, list(assembly.parameters.values()))
-        step = optimiser.updates(assembly.parameters, dict(zip(assembly.parameters, slopes, strict=True)))
-        updates = dict(step.updates)
+            raise GraphError(
+                f"the network '{self.name}' cannot be trained",
+                expected=f"a network with {lacks}",
+                got=f"all parameters are frozen: {', '.join(self._frozen)}" if self._frozen and not trained else None,
+            )
+        slopes = gradients(forward.cost, list(trained.values()))
+        step = optimiser.updates(trained, dict(zip(trained, slopes, strict=True)), frozen=self._frozen, memory=memory)
+        updates = dict(step.updates) | forward.updates
         if assembly.key is not None:
             with scope(self.name):
                 updates[assembly.key] = assembly.key + constant(np.array([0, 1], np.int64))
         outputs = {"cost": forward.cost}
         if len(assembly.costs) > 1:
             outputs |= {f"cost.{c.layer}": c.loss for c in assembly.costs}
+        outputs |= step.outputs
         scalars = assembly.hyperparameters | step.hyperparameters
         return TrainGraph(
-            (forward.input, *assembly.targets.values(), *(tensor for _, tensor in scalars.values())),
+            tuple(assembly.inputs),
+            tuple(assembly.targets),
+            (*forward.inputs, *assembly.targets.values(), *(tensor for _, tensor in scalars.values())),
             outputs,
             updates,
             Hyperparameters(spec for spec, _ in scalars.values()),
             step.memory,
         )
 
-    def predict(self, inputs: Any) -> NDArray:
-        """What the network gives for records: probabilities behind a softmax cross entropy, else its last result.
+    def predict(self, *inputs: Any, **named: Any) -> Any:
+        """What the network gives for records: probabilities behind a softmax cross entropy.
 
-        The program is compiled at the first call and serves every number of records.
+        The program is compiled at the first call and serves every number of records. States that layers carry from
+        call to call are carried on.
 
         Args:
-            inputs: [records, ...], in the shape of the Input.
+            inputs: [records, ...] for each Input, in its shape, in the order in which the network calls them.
+            named: the same by alias.
+
+        Returns:
+            An array, or arrays by alias for a network of several Outputs.
 
         Raises:
-            InputError: the records have another shape or kind of dtype.
+            GraphError: the network gives nothing.
+            InputError: the records have another shape or kind of dtype, or some are missing.
         """
         if self._predict is None:
             forward = self.forward(training=False)
-            outputs = {"prediction": forward.prediction}
-            self._predict = compile([forward.input], outputs, name=f"{self.name}.predict")
-        return self._predict(np.asarray(inputs))["prediction"]
+            if not forward.predictions:
+                raise GraphError(
+                    f"the network '{self.name}' gives nothing", expected="an Output", got="a function's None"
+                )
+            program = compile(forward.inputs, forward.predictions, forward.updates, name=f"{self.name}.predict")
+            self._predict = program
+        out = self._predict(*map(np.asarray, inputs), **{alias: np.asarray(array) for alias, array in named.items()})
+        return next(iter(out.values())) if len(out) == 1 else out
 
     # ---- for people and files
 
     def summary(self) -> str:
-        """A table of the layers with the types of their results and their numbers of parameters."""
+        """A table of the layers with the types of their results and their numbers of parameters, states included."""
         rows = [("layer", "result", "parameters")]
         for placed in self._placed:
             count = sum(prod(self._specs[identifier].shape) for identifier in placed.parameters)
@@ -268,21 +314,23 @@ class Network:
         return "\n".join(f"{a:<{name}}  {b:<{result}}  {c:>{count_}}" for a, b, c in rows)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write all parameters to a safetensors file; a file that was there is replaced only when all is on disk.
+        """Write all parameters and states to a safetensors file.
+
+        A file that was there is replaced only when all is on disk.
 
         Raises:
             InputError: the file cannot be written.
         """
-        write_arrays(path, self.parameters(), {"format": "sigmagraph network 1", "name": self.name})
+        write_arrays(path, self.parameters() | self.states(), {"format": "sigmagraph network 1", "name": self.name})
 
     def load(self, path: str | PathLike[str]) -> None:
-        """Read all parameters from a safetensors file; the network stays as it was if anything does not fit.
+        """Read all parameters and states from a safetensors file; the network stays as it was if anything does not fit.
 
         Raises:
             InputError: the file cannot be read.
             FileFormatError: it is damaged, or holds other names, shapes or dtypes than the network has.
         """
-        arrays, parameters = read_arrays(path), self.parameters()
+        arrays, parameters = read_arrays(path), self.parameters() | self.states()
         expected = {identifier: f"{p.dtype}{list(p.shape)}" for identifier, p in parameters.items()}
         got = {identifier: f"{a.dtype}{list(a.shape)}" for identifier, a in arrays.items()}
         wrong = [i for i in (*expected, *got) if expected.get(i) != got.get(i)]
@@ -296,15 +344,27 @@ class Network:
             parameters[identifier][...] = array
 
 
-def _rule(identifier: str, rules: list[tuple[str, Initialiser]]) -> tuple[str, Initialiser] | None:
-    """The rule that counts for an identifier: the latest of the most specific ones."""
-    fitting = [rule for rule in rules if fnmatchcase(identifier, rule[0])]
-    return max(reversed(fitting), key=lambda rule: specificity(rule[0]), default=None)
+def _called(name: str, function: Callable[[], Any]) -> Tensor | None:
+    """What the function gives that a network begins with."""
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        raise GraphError(
+            f"the network '{name}' begins with something else",
+            expected="an Input, or a function without parameters that calls Inputs",
+            got=repr(function),
+        ) from None
+    out = function()
+    if out is not None and not isinstance(out, Tensor):
+        raise GraphError(f"the function of the network '{name}' gives no tensor", expected="Tensor", got=repr(out))
+    return out
 
 
 def _default(spec: ParameterSpec) -> Initialiser:
-    if spec.initial is not None:
+    if isinstance(spec.initial, (int, float)):
         return Constant(spec.initial)
+    if spec.initial is not None:
+        return spec.initial
     return Glorot() if len(spec.shape) > 1 else Constant(0)
 
 

@@ -7,14 +7,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
-from sigmagraph.data.dataset import Batch, Batches, Dataset
+from sigmagraph.data.dataset import Batches, Dataset
 from sigmagraph.driver import compile
 from sigmagraph.errors import AttributeValueError
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.program import CompiledFunction
+from sigmagraph.tensor.tensor import Parameter
 from sigmagraph.training.evaluation import Evaluation, Evaluator
+from sigmagraph.training.feed import feed
+from sigmagraph.training.graphs import TrainGraph
 from sigmagraph.training.network import Network
 from sigmagraph.training.progress import Progress
 
@@ -70,8 +72,9 @@ class History:
 class Trainer:
     """Trains a network on batches of a dataset.
 
-    The step (forward, backward, optimiser) is compiled here, once. What it computes is a function of the network's
-    seed and parameters, the batches' seed and the hyperparameters.
+    The step (forward, backward, optimiser) is compiled here, once, and again only when other parameters of the network
+    are frozen. What it computes is a function of the network's seed and parameters, the batches' seed and the
+    hyperparameters.
 
     Args:
         network: with a cost layer; its parameters are changed.
@@ -82,15 +85,16 @@ class Trainer:
         target: what code is made for, such as ``cpu`` or ``cpu:1``.
 
     Attributes:
-        step: the compiled step.
         hyperparameters: run-time scalars by name, such as ``optimiser.learning_rate``; they are read at every step and
-            may be set at any time.
+            may be set at any time, to numbers or to schedules.
         memory: what the optimiser keeps from step to step, by name.
         history: all epochs so far.
+        steps: number of all steps so far.
 
     Raises:
         AttributeValueError: ``data`` is a dataset that is not in batches, or the seed is out of range.
-        GraphError: the network has no cost layer or no parameters.
+        GraphError: the network has no cost layer, or no parameters that are not frozen.
+        IdentifierError: a pattern of the optimiser names no parameter.
     """
 
     def __init__(
@@ -108,18 +112,38 @@ class Trainer:
             )
         if seed is not None:
             network.reset(seed)
-        graph = network.train_graph(optimiser)
         self.network = network
+        self.optimiser = optimiser
         self.data = data
         self.validation = validation
         self.history = History()
-        self.hyperparameters = graph.hyperparameters
-        self.memory = graph.memory
-        self._input, *self._targets = (t.name for t in graph.inputs if t.name not in self.hyperparameters)
-        self.step: CompiledFunction = compile(
-            graph.inputs, graph.outputs, graph.updates, target, name=f"{network.name}.train"
-        )
+        self.steps = 0
         self._target = target
+        self.hyperparameters = self._compile({}).hyperparameters
+
+    @property
+    def step(self) -> CompiledFunction:
+        """The compiled step; another one as soon as other parameters of the network are frozen.
+
+        Parameters that stay in training keep what the optimiser remembers of them. When further ones join them, the
+        optimiser starts anew, because its running means are measured by the number of steps since its start.
+
+        Raises:
+            GraphError: all parameters are frozen.
+        """
+        if self.network.frozen != self._frozen:
+            joined = [name for name in self._frozen if name not in self.network.frozen]
+            self._compile({} if joined else self.memory)
+        return self._step
+
+    def _compile(self, memory: Mapping[str, Parameter]) -> TrainGraph:
+        """Make the step for the parameters that are not frozen now; the optimiser goes on from its memory."""
+        frozen, graph = self.network.frozen, self.network.train_graph(self.optimiser, memory)
+        name = f"{self.network.name}.train"
+        self._step = compile(graph.inputs, graph.outputs, graph.updates, self._target, name=name)
+        self._records, self._targets = graph.records, graph.targets
+        self._frozen, self.memory = frozen, graph.memory
+        return graph
 
     def run(self, epochs: int, *, bar: bool | None = None, lines: bool = True) -> History:
         """Train for some more epochs.
@@ -133,8 +157,10 @@ class Trainer:
             All epochs so far, those of earlier runs included.
 
         Raises:
-            AttributeValueError: the number of epochs is not a natural number.
+            AttributeValueError: the number of epochs is not a natural number, or a schedule gives a number that makes
+                no sense.
             InputError: the data is not what the network takes.
+            GraphError: all parameters are frozen.
         """
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 0:
             raise AttributeValueError("training takes a number of epochs", expected="0, 1, 2, ...", got=repr(epochs))
@@ -162,15 +188,15 @@ class Trainer:
 
     def _epoch(self, number: int, progress: Progress) -> Epoch:
         costs, seconds = [], []
-        for batch in self.data.epoch(number - 1):
-            arrays = self._arrays(batch)
+        for place, batch in enumerate(self.data.epoch(number - 1)):
+            step = self.step
+            arrays = feed(batch, self._records, self._targets)
+            self.hyperparameters.advance(self.steps, number - 1 + place / len(self.data))
             start = time.perf_counter()
-            cost = float(self.step(**arrays, **self.hyperparameters)["cost"])
+            cost = float(step(**arrays, **self.hyperparameters)["cost"])
             seconds.append(time.perf_counter() - start)
+            self.steps += 1
             costs.append(cost)
             progress.step(number, cost)
         validation = None if self.validation is None else self.evaluate(self.validation)
         return Epoch(number, statistics.fmean(costs), validation, tuple(seconds))
-
-    def _arrays(self, batch: Batch) -> Mapping[str, Any]:
-        return {self._input: batch.inputs, **dict.fromkeys(self._targets, batch.targets)}

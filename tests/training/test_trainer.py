@@ -9,6 +9,8 @@ from sigmagraph import layers as L
 from sigmagraph.data.dataset import Dataset
 from sigmagraph.errors import AttributeValueError, GraphError, InputError
 from sigmagraph.optimisers.adam import Adam
+from sigmagraph.optimisers.clipping import ClipByNorm
+from sigmagraph.optimisers.schedules import Piecewise
 from sigmagraph.optimisers.sgd import SGD
 from sigmagraph.runtime.profile import counters, snapshot
 from sigmagraph.training.network import Network
@@ -86,6 +88,55 @@ def test_hyperparameters_are_read_at_every_step() -> None:
     trainer.run(1, bar=False, lines=False)
     assert weights(trainer) == before
     assert counters().since(counted).compilations == 0
+
+
+def test_schedules_say_the_rate_of_every_step_and_nothing_is_compiled_again() -> None:
+    """Two trainers get the same rates, one by a schedule and one by hand, and so the same bits."""
+    seen = []
+
+    def rate(step: float, epoch: float) -> float:
+        seen.append((step, epoch))
+        return 0.5 / (1 + step)
+
+    batches = wedge(100).batches(25)
+    scheduled = Trainer(classifier(), SGD(rate), batches)
+    seen.clear()
+    before = snapshot()
+    scheduled.run(2, bar=False, lines=False)
+    scheduled.run(1, bar=False, lines=False)
+    assert seen == [(step, step / 4) for step in range(12)]
+    assert counters().since(before).compilations == 0
+
+    by_hand = Trainer(classifier(), SGD(), batches)
+    for step in range(12):
+        batch = list(batches.epoch(step // 4))[step % 4]
+        by_hand.hyperparameters["optimiser.learning_rate"] = 0.5 / (1 + step)
+        by_hand.step(inputs=batch.inputs, targets=batch.targets, **by_hand.hyperparameters)
+    assert weights(scheduled) == weights(by_hand)
+
+    before_last = weights(scheduled)
+    scheduled.hyperparameters["optimiser.learning_rate"] = Piecewise((0, 1.0), (12, 0.0))
+    scheduled.run(1, bar=False, lines=False)
+    assert weights(scheduled) == before_last
+    assert counters().since(before).compilations == 0
+
+
+def test_a_schedule_that_goes_astray_stops_training() -> None:
+    trainer = Trainer(classifier(), SGD(Piecewise((0, 0.1), (3, -0.1))), wedge(100).batches(25))
+    with pytest.raises(AttributeValueError, match=r"optimiser\.learning_rate") as caught:
+        trainer.run(1, bar=False, lines=False)
+    assert "step 3" in str(caught.value)
+    assert trainer.steps == 3
+
+
+def test_the_norm_of_the_gradients_is_reported() -> None:
+    trainer = Trainer(classifier(dropout=0), SGD(1.0, clip=ClipByNorm(0.01)), wedge(100).batches(100))
+    batch = next(iter(trainer.data.epoch(0)))
+    before = {i: p.copy() for i, p in trainer.network.parameters().items()}
+    out = trainer.step(inputs=batch.inputs, targets=batch.targets, **trainer.hyperparameters)
+    assert out["gradient_norm"] > 0.01
+    moved = sum(((p - before[i]).astype(np.float64) ** 2).sum() for i, p in trainer.network.parameters().items())
+    assert np.sqrt(moved) == pytest.approx(0.01, rel=1e-3)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, "0.1"])

@@ -1,0 +1,46 @@
+"""From the arrays of a batch to the arguments of a program: which array goes to which input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sigmagraph.data.dataset import Batch
+from sigmagraph.errors import InputError
+
+NDArray = np.ndarray[Any, Any]
+
+
+def feed(batch: Batch, records: Sequence[str], targets: Sequence[str]) -> dict[str, NDArray]:
+    """The arrays of a batch by the names of a program's inputs.
+
+    Args:
+        batch: inputs and targets, each one array or several by name. One array of inputs goes to the one input, one
+            array of targets to all targets.
+        records: names of the inputs that records are handed in by.
+        targets: names of the inputs that targets are handed in by.
+
+    Raises:
+        InputError: an array is missing, or nothing takes it.
+    """
+    if not isinstance(batch.inputs, Mapping) and len(records) != 1:
+        raise InputError(
+            "the network has several inputs and the dataset one array of them",
+            expected=f"a dict with {', '.join(records) or 'nothing'}",
+            got="an array",
+        )
+    return _named(batch.inputs, records, "inputs") | _named(batch.targets, targets, "targets")
+
+
+def _named(arrays: Any, names: Sequence[str], what: str) -> dict[str, NDArray]:
+    if not isinstance(arrays, Mapping):
+        return dict.fromkeys(names, arrays)
+    if set(arrays) != set(names):
+        raise InputError(
+            f"the {what} of the dataset are not those of the network",
+            expected=", ".join(names) or "none",
+            got=", ".join(arrays) or "none",
+        )
+    return dict(arrays)
