@@ -23,8 +23,17 @@ train_step = sg.compile(
 )
 predict = sg.compile(inputs=[x], outputs={"probabilities": sg.softmax(logits)})
 
-# Any batch size, compiled once.
+v = sg.placeholder("v", (784, 10))
+hessian_times_v = sg.jvp(dw, {w: v})  # derivatives of derivatives, here forwards over backwards
+curvature = sg.compile(inputs=[x, label, v], outputs={"product": hessian_times_v})
+
 rng = np.random.default_rng(0)
+images, digits = rng.random((20, 784)), rng.integers(0, 10, 20)
+one, other = rng.standard_normal((2, 784, 10))
+there, back = ((a * curvature(images, digits, b)["product"]).sum() for a, b in ((one, other), (other, one)))
+print(f"the matrix of second derivatives is symmetric: {there:.2f} and {back:.2f}")
+
+# Any batch size, compiled once.
 for size in (32, 7, 1):
     out = train_step(x=rng.random((size, 784)), label=np.arange(size) % 10, lr=0.1)
     print(f"batch {size}: loss {out['loss']:.4f}")

@@ -11,11 +11,18 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SAYS = {
+    "autoencoder": ("the first to the second", r"of principal components 0\.02\d\d: [4-6]\d % of it"),
+    "char_lstm": (r"376 steps", r"never seen costs (0\.9|1\.0)\d\d nats, by counting 1\.6"),
     "digits": ("accuracy 9", "the saved network predicts the same: True"),
+    "lenet": (r"epoch  20 .* accuracy (98\.[3-9]|99)", "that was taken for a"),
     "logistic_regression": ("second derivative", r"accuracy on 359 held-out digits: (8[5-9]|9\d)"),
+    "newton": (r"the last logarithms over those before: (1\.9|2\.0|2\.1)", r"accuracy on 359 held-out digits 9[5-9]"),
+    "physics": (r"greatest distance from the exact solution: 0\.00",),
     "polynomial_fit": (r"greatest distance from sin\(3 x\): 0\.0",),
     "residual_mlp": ("13-dense", "accuracy 9"),
+    "small_gpt": (r"502 steps", r"never seen costs 1\.[12]\d\d nats, by counting 1\.6"),
     "symbolic": (r"batch 7: loss", "the text reads back: True", "every stage: dump"),
+    "two_inputs_two_costs": (r"look +f32", r"the sum is right in 9\d\.\d %, the order in 9[6-9]"),
 }
 
 
