@@ -20,7 +20,7 @@ demo: $(VENV)/.core
 	$(BIN)/sigmagraph demo$(if $(DATA), --data "$(DATA)")$(if $(EPOCHS), --epochs $(EPOCHS))
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -31,6 +31,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.overheads
+	$(BIN)/python -m benchmarks.curves
 
 clean:
 	rm -rf $(VENV) build dist runs dump .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
