@@ -31,6 +31,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.overheads
+	$(BIN)/python -m benchmarks.compilation
 	$(BIN)/python -m benchmarks.curves
 
 clean:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sigmagraph.codegen.backend import Backend, Code
@@ -120,6 +122,23 @@ def build(
 ) -> tuple[Plan, Code]:
     """Every stage in order. ``record`` is handed the name and the text of each file that a dump consists of."""
     backend = backend or backend_for(options.target)
+    with no_collections():
+        return _build(graph, options, backend, record)
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """Put off the collection of garbage, which took a fifth of the time: many objects are made, and few cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _build(graph: Graph, options: CompileOptions, backend: Backend, record: Record | None) -> tuple[Plan, Code]:
     made = planned(graph, options, backend, record)
     parts, plan = made.parts, made.plan
     if record:

@@ -77,10 +77,11 @@ AttrValue: TypeAlias = Union[bool, int, float, str, DType, Dim, Array, Region, "
 class Attrs(Mapping[str, AttrValue]):
     """The attributes of a node: an immutable, hashable mapping in sorted order."""
 
-    __slots__ = ("_hash", "_items")
+    __slots__ = ("_hash", "_items", "_keyed")
 
     def __init__(self, items: Mapping[str, AttrValue] | None = None) -> None:
         self._items = dict(sorted((items or {}).items()))
+        self._keyed: tuple[Any, ...] | None = None
         self._hash: int | None = None
 
     def __getitem__(self, name: str) -> Any:
@@ -94,7 +95,9 @@ class Attrs(Mapping[str, AttrValue]):
 
     def _key(self) -> tuple[Any, ...]:
         # 1, 1.0 and True are equal in Python and different in a graph; so are 0.0 and -0.0, and NaN equals NaN.
-        return tuple((k, _tagged(v)) for k, v in self._items.items())
+        if self._keyed is None:
+            self._keyed = tuple([(k, _tagged(v)) for k, v in self._items.items()])
+        return self._keyed
 
     def __hash__(self) -> int:
         if self._hash is None:
@@ -102,7 +105,7 @@ class Attrs(Mapping[str, AttrValue]):
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Attrs) and self._key() == other._key()
+        return self is other or (isinstance(other, Attrs) and self._key() == other._key())
 
     def __repr__(self) -> str:
         return f"Attrs({self._items})"
@@ -110,7 +113,7 @@ class Attrs(Mapping[str, AttrValue]):
 
 def _tagged(value: AttrValue) -> tuple[Any, ...]:
     if isinstance(value, tuple):
-        return ("tuple", *(_tagged(v) for v in value))
+        return ("tuple", *[_tagged(v) for v in value])
     if isinstance(value, float):
         return ("float", value.hex())
     if isinstance(value, Region):

@@ -40,6 +40,12 @@ class Graph:
         self._nx: nx.DiGraph[int] = nx.DiGraph()
         self._next = 0
         self._order: tuple[Node, ...] | None = None
+        self._ports: dict[str, int] = {}  # the ids of inputs and parameters by name, as a training step has hundreds
+
+    @property
+    def _payload(self) -> dict[int, dict[str, Node]]:
+        """The store's own dictionary of nodes: its views cost as much as what is done with them."""
+        return self._nx._node  # type: ignore[attr-defined, no-any-return]
 
     # ---- reading
 
@@ -62,7 +68,7 @@ class Graph:
         """
         key = value if isinstance(value, int) else value.node
         try:
-            return self._nx._node[key]["node"]  # type: ignore[attr-defined, no-any-return]  # its own dictionary: no view
+            return self._payload[key]["node"]
         except KeyError:
             raise GraphError(f"the graph '{self.name}' has no node %{key}") from None
 
@@ -74,16 +80,16 @@ class Graph:
         """All nodes, operands first; among those that could come next, the one with the least id."""
         if self._order is None:
             ids = list(self._nx)
-            if all(p < n for n in ids for p in self._nx.pred[n]):
+            if all(p < n for n, below in self._nx.pred.items() for p in below):
                 ids.sort()  # ids already are a topological order
             else:
                 ids = list(nx.lexicographical_topological_sort(self._nx))
-            self._order = tuple(self._nx.nodes[i]["node"] for i in ids)
+            self._order = tuple([self._payload[i]["node"] for i in ids])
         return self._order
 
     def users(self, node: int) -> tuple[Node, ...]:
         """The nodes that read a node, by id."""
-        return tuple(self._nx.nodes[i]["node"] for i in sorted(self._nx.succ[node]))
+        return tuple([self._payload[i]["node"] for i in sorted(self._nx.succ[node])])
 
     def uses(self, value: Value) -> int:
         """How often a value is read by nodes and outputs."""
@@ -96,10 +102,9 @@ class Graph:
         Raises:
             GraphError: there is none.
         """
-        for value in (*self.inputs, *self.params):
-            if self.node(value).name == name:
-                return self.node(value)
-        raise GraphError(f"the graph '{self.name}' has no input or parameter '{name}'")
+        if name not in self._ports:
+            raise GraphError(f"the graph '{self.name}' has no input or parameter '{name}'")
+        return self.node(self._ports[name])
 
     def __str__(self) -> str:
         return print_graph(self)
@@ -156,10 +161,11 @@ class Graph:
         return value
 
     def _add_port(self, op: OpDef, name: str, type: TensorType, location: Location) -> Value:
-        if any(self.node(v).name == name for v in (*self.inputs, *self.params)):
+        if name in self._ports:
             raise GraphError(f"the name '{name}' is taken by another input or parameter", location=location)
         attrs = Attrs({"dtype": type.dtype, "shape": type.shape})
-        return Value(self.add(op, (), attrs, (type,), name, location).id)
+        self._ports[name] = self.add(op, (), attrs, (type,), name, location).id
+        return Value(self._ports[name])
 
     def add_output(self, name: str, value: Value, updates: str | None = None) -> None:
         """Append a result.
@@ -179,14 +185,14 @@ class Graph:
             self._check(value)
         self._nx.remove_edges_from([(p, node) for p in self._nx.pred[node]])
         self._nx.add_edges_from((v.node, node) for v in new.inputs)
-        self._nx.nodes[node]["node"] = new
+        self._payload[node]["node"] = new
         self._order = None
         return new
 
     def set_attrs(self, node: int, attrs: Attrs) -> Node:
         """Give a node other attributes that leave the types of its results as they are."""
         new = replace(self.node(node), attrs=attrs)
-        self._nx.nodes[node]["node"] = new
+        self._payload[node]["node"] = new
         self._order = None
         return new
 
@@ -206,9 +212,11 @@ class Graph:
         if self._nx.succ[node] or any(o.value.node == node for o in self.outputs):
             raise GraphError(f"node %{node} is erased while something reads it")
         self._nx.remove_node(node)
-        self.inputs = tuple(v for v in self.inputs if v.node != node)
-        self.params = tuple(v for v in self.params if v.node != node)
         self._order = None
+        if node in self._ports.values():
+            self._ports = {name: id for name, id in self._ports.items() if id != node}
+            self.inputs = tuple(v for v in self.inputs if v.node != node)
+            self.params = tuple(v for v in self.params if v.node != node)
 
     def set_groups(self, groups: Iterable[Group]) -> None:
         """Say which nodes become one kernel."""
@@ -221,6 +229,7 @@ class Graph:
         out._nx = self._nx.copy()
         out._next = self._next
         out._order = self._order
+        out._ports = dict(self._ports)
         return out
 
     def absorb(self, other: Graph) -> int:
@@ -230,15 +239,13 @@ class Graph:
             GraphError: both have an input or parameter of the same name.
         """
         shift = self._next
-        taken = {self.node(v).name: self.node(v) for v in (*self.inputs, *self.params)}
-        for value in (*other.inputs, *other.params):
-            new = other.node(value)
-            if new.name in taken:
+        for name, id in other._ports.items():
+            if name in self._ports:
                 raise GraphError(
-                    f"two different inputs or parameters are called '{new.name}'",
+                    f"two different inputs or parameters are called '{name}'",
                     expected="each name once in a graph",
-                    got=f"{taken[new.name].location} and {new.location}",
-                    location=new.location,
+                    got=f"{self.port(name).location} and {other.node(id).location}",
+                    location=other.node(id).location,
                 )
 
         def moved(value: Value) -> Value:
@@ -250,6 +257,7 @@ class Graph:
             self._nx.add_edges_from((v.node, copy.id) for v in copy.inputs)
         self.inputs += tuple(map(moved, other.inputs))
         self.params += tuple(map(moved, other.params))
+        self._ports |= {name: id + shift for name, id in other._ports.items()}
         self._next += other._next
         self._order = None
         return shift
