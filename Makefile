@@ -7,11 +7,12 @@ DATA   ?=
 EPOCHS ?=
 
 .NOTPARALLEL:
-.PHONY: help demo test check bench clean
+.PHONY: help demo test compare check bench clean
 
 help:
 	@echo "make demo [DATA=folder] [EPOCHS=n]  train a network on handwritten digits"
 	@echo "make test                           run the tests"
+	@echo "make compare                        compare layers and losses with PyTorch (installs it)"
 	@echo "make check                          format, lint, types and the import contract"
 	@echo "make bench                          time the compiled programs beside PyTorch (installs it)"
 	@echo "make clean                          remove what these commands made"
@@ -21,6 +22,9 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -n auto --dist worksteal
+
+compare: $(VENV)/.compare
+	$(BIN)/python -m pytest -q tests/torch
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -42,7 +46,8 @@ clean:
 $(VENV)/.core:  EXTRA :=
 $(VENV)/.dev:   EXTRA := [dev]
 $(VENV)/.bench: EXTRA := [bench]
-$(VENV)/.core $(VENV)/.dev $(VENV)/.bench: pyproject.toml
+$(VENV)/.compare: EXTRA := [dev,torch]
+$(VENV)/.core $(VENV)/.dev $(VENV)/.bench $(VENV)/.compare: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sigmagraph needs Python 3.11 or newer")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".$(EXTRA)"

@@ -39,6 +39,8 @@ def as_target(value: Target | str) -> Target:
     """
     if isinstance(value, Target):
         return value
+    if not isinstance(value, str):
+        raise OptionError("this is no target", expected="cpu or cpu:THREADS", got=repr(value))
     kind, colon, threads = value.partition(":")
     if not kind.isidentifier() or (colon and not (threads.isdigit() and int(threads) > 0)):
         raise OptionError("this is no target", expected="cpu or cpu:THREADS", got=repr(value))

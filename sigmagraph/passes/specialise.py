@@ -21,7 +21,7 @@ def specialise(graph: Graph, dims: Mapping[str, Size], registry: Mapping[str, Op
     """The graph with sizes for dims; types are inferred again.
 
     Raises:
-        DimError: the graph has no such dim.
+        DimError: the graph has no such dim, or a number is no size.
     """
     if not dims:
         return graph
@@ -29,6 +29,9 @@ def specialise(graph: Graph, dims: Mapping[str, Size], registry: Mapping[str, Op
     for name in dims:
         if name not in known:
             raise DimError(f"there is no dim '{name}' to specialise", expected=", ".join(sorted(known)), got=name)
+        size = dims[name]
+        if isinstance(size, bool) or not isinstance(size, (int, Dim)) or (isinstance(size, int) and size < 0):
+            raise DimError(f"the dim '{name}' cannot be specialised to this", expected="0, 1, 2, ...", got=repr(size))
     return _with_dims(graph, dims, registry)
 
 

@@ -32,6 +32,7 @@ def capture(
         ShapeError, DTypeError: a new value has another type than its parameter.
     """
     updates = updates or {}
+    _check_forms(inputs, outputs, updates)
     if not outputs and not updates:
         raise GraphError("a program without outputs and updates computes nothing", location=here())
     everything = [*inputs, *outputs.values(), *updates, *updates.values()]
@@ -50,6 +51,17 @@ def capture(
             graph.add_param(target.name, target.type, target.location)
     parameters = [graph.node(v).name for v in graph.params]
     return graph, {key: workspace.variables[key] for key in parameters}
+
+
+def _check_forms(inputs: object, outputs: object, updates: object) -> None:
+    if isinstance(inputs, (str, Mapping)) or not isinstance(inputs, Sequence):
+        raise GraphError("a program takes a list of inputs", expected="[x, y]", got=repr(inputs), location=here())
+    for what, given, form in (("outputs", outputs, "{'y': y}"), ("updates", updates, "{w: w - step}")):
+        if not isinstance(given, Mapping):
+            raise GraphError(f"a program takes {what} as a dict", expected=form, got=repr(given), location=here())
+    for name in outputs if isinstance(outputs, Mapping) else ():
+        if not isinstance(name, str):
+            raise GraphError("the names of outputs are text", expected="{'y': y}", got=repr(name), location=here())
 
 
 def _check(inputs: Sequence[Tensor], everything: Sequence[object]) -> None:

@@ -14,7 +14,7 @@ from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.tensor.structure import Structure, check_same_form, leaves, like
 from sigmagraph.tensor.tensor import Tensor, TensorLike, as_tensor, emit, emit_all
-from sigmagraph.tensor.tracing import Trace, arguments, trace
+from sigmagraph.tensor.tracing import Trace, arguments, check_function, trace
 from sigmagraph.tensor.workspace import here
 
 
@@ -132,6 +132,7 @@ def checkpoint(function: Callable[..., Structure]) -> Callable[..., Structure]:
     Args:
         function: from tensors (or tuples, lists or dicts of them) to such; tensors from outside are kept as they are.
     """
+    check_function(function)
 
     def call(*operands: Structure) -> Structure:
         tensors = leaves(operands)
@@ -160,6 +161,8 @@ def custom_gradient(
         GraphError: one of the functions reads a tensor from outside, which would get no gradient: make it an operand.
         ShapeError, DTypeError: a cotangent has another type than its operand.
     """
+    check_function(function)
+    check_function(gradient)
 
     def call(*operands: Structure) -> Structure:
         tensors = leaves(operands)

@@ -47,6 +47,8 @@ def vjp(outputs: Sequence[Tensor], wrt: Sequence[Tensor], cotangents: Sequence[T
         DifferentiationError: a cotangent is of another type than its output, a tensor holds no floats, or an op in
             between has no gradient.
     """
+    if any(isinstance(tensors, Tensor) for tensors in (outputs, wrt, cotangents)):
+        raise GraphError("vjp takes lists of tensors", expected="vjp([y], [x], [c])", location=here())
     given = [as_tensor(c, y.dtype) for c, y in zip(_rows(cotangents, outputs), outputs, strict=True)]
     workspace = _together([*outputs, *wrt, *given])
     sides = [[t.resolve()[1] for t in tensors] for tensors in (outputs, given, wrt)]
@@ -64,6 +66,8 @@ def jvp(y: Several, tangents: Mapping[Tensor, TensorLike]) -> Several:
         DifferentiationError: a tangent is of another type than its tensor, a tensor holds no floats, or an op in
             between has no gradient.
     """
+    if not isinstance(tangents, Mapping):
+        raise GraphError("jvp takes a dict of tangents", expected="{x: v}", got=repr(tangents), location=here())
     outputs: list[Tensor] = [y] if isinstance(y, Tensor) else list(y)
     given: dict[Tensor, Tensor] = {x: as_tensor(v, x.dtype) for x, v in tangents.items()}
     workspace = _together([*outputs, *given, *given.values()])

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sigmagraph.errors import GraphError
 from sigmagraph.ir.graph.graph import Graph, unused_port
 from sigmagraph.ir.graph.node import Node
 from sigmagraph.ir.graph.opdef import OpKind, Trait
@@ -71,8 +72,19 @@ class Trace:
         return out, tuple(values[v] for v in ends)
 
 
+def check_function(function: object) -> None:
+    """Raise GraphError unless it can be called."""
+    if not callable(function):
+        raise GraphError("this is no function of tensors", expected="a function", got=repr(function), location=here())
+
+
 def trace(function: Callable[..., Structure], given: Sequence[Structure], tensors: Sequence[Tensor]) -> Trace:
-    """Call a function with structures of ``tensors`` and find what it reads from outside."""
+    """Call a function with structures of ``tensors`` and find what it reads from outside.
+
+    Raises:
+        GraphError: it is no function.
+    """
+    check_function(function)
     structure = function(*given)
     results = leaves(structure)
     workspace = _together([*tensors, *results])

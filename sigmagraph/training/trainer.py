@@ -110,6 +110,10 @@ class Trainer:
             raise AttributeValueError(
                 "a trainer takes batches", expected="dataset.batches(size)", got=type(data).__name__
             )
+        if not isinstance(optimiser, Optimiser):
+            raise AttributeValueError(
+                "a trainer takes an optimiser", expected="one of sg.optimisers", got=type(optimiser).__name__
+            )
         if seed is not None:
             network.reset(seed)
         self.network = network

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import sigmagraph as sg
 from sigmagraph.ir.graph.opdef import OpDef, OpKind
 from sigmagraph.ir.graph.parser import parse_graph
 from sigmagraph.ir.graph.printer import print_graph
@@ -56,6 +57,14 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8"))
     local = [target for target in targets if "://" not in target]
     assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def test_every_public_function_is_in_the_list() -> None:
+    words = set(re.findall(r"\w+", (ROOT / "docs" / "tensors.md").read_text("utf-8")))
+    functions = [name for name in sg.__all__ if name[0].islower() and callable(getattr(sg, name))]
+    assert [name for name in functions if name not in words] == []
+    layers = set(re.findall(r"\w+", (ROOT / "docs" / "layers.md").read_text("utf-8")))
+    assert [name for name in sg.layers.__all__ if name not in layers] == []
 
 
 def ops_page() -> str:

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from agreement import Agreement, compare, numbers
+from agreement import compare, numbers
 from torch import nn
 
 from sigmagraph import layers as L
 
 NDArray = np.ndarray[Any, Any]
-
-
-@pytest.fixture(scope="module")
-def worst() -> Iterator[dict[str, float]]:
-    """The largest error of each kind of layer; printed at the end (pytest -s)."""
-    found: dict[str, float] = {}
-    yield found
-    sys.stdout.write("".join(f"\n{name:24} {error:.1e}" for name, error in sorted(found.items())))
-
-
-def checked(layer: L.Layer, worst: dict[str, float], agreement: Agreement) -> None:
-    agreement.check()
-    name = type(layer).__name__
-    worst[name] = max(worst.get(name, 0.0), agreement.largest)
 
 
 def first(x: NDArray) -> NDArray:
@@ -42,14 +27,12 @@ def last(module: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x: module(x.movedim(-1, 1)).movedim(1, -1)
 
 
-def both(
-    layer: Any, reference: Callable[..., Any], x: NDArray, worst: dict[str, float], first_too: bool = True, **more: Any
-) -> None:
+def both(layer: Any, reference: Callable[..., Any], x: NDArray, first_too: bool = True, **more: Any) -> None:
     """Compare the layer for channels last, and for channels first too."""
-    checked(layer, worst, compare(layer, last(reference), x, **more))
+    compare(layer, last(reference), x, **more).check(type(layer).__name__)
     if first_too:
         layer = replace(layer, channels_first=True)
-        checked(layer, worst, compare(layer, reference, first(x), **more))
+        compare(layer, reference, first(x), **more).check(type(layer).__name__)
 
 
 # ---- convolutions
@@ -98,20 +81,20 @@ CONVOLUTIONS = [
 
 
 @pytest.mark.parametrize(("shape", "kind", "layer", "options"), CONVOLUTIONS)
-def test_convolutions(shape: Any, kind: Any, layer: Any, options: Any, worst: dict[str, float]) -> None:
+def test_convolutions(shape: Any, kind: Any, layer: Any, options: Any) -> None:
     torch.manual_seed(0)
     module = kind(shape[-1], layer.filters, layer.window, bias=layer.bias, **options)
     weights = {"weights": kernel, "biases": lambda named: named["bias"]}
-    both(layer, module, numbers(*shape), worst, weights=weights, module=module)
+    both(layer, module, numbers(*shape), weights=weights, module=module)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_activations_of_convolutions(activation: str, worst: dict[str, float]) -> None:
+def test_activations_of_convolutions(activation: str) -> None:
     module = nn.Conv2d(2, 4, 3)
     layer = L.Conv2d(4, 3, activation=activation)
     weights = {"weights": kernel, "biases": lambda named: named["bias"]}
     reference = nn.Sequential(module, getattr(nn, {"relu": "ReLU", "tanh": "Tanh"}[activation])())
-    both(layer, reference, numbers(3, 6, 5, 2), worst, first_too=False, weights=weights, module=module)
+    both(layer, reference, numbers(3, 6, 5, 2), first_too=False, weights=weights, module=module)
 
 
 # ---- pooling, sizes, borders
@@ -155,8 +138,8 @@ SIZES = [
 
 
 @pytest.mark.parametrize(("shape", "layer", "module"), SIZES)
-def test_sizes(shape: Any, layer: Any, module: Any, worst: dict[str, float]) -> None:
-    both(layer, module, numbers(*shape), worst, first_too=len(shape) == 4)
+def test_sizes(shape: Any, layer: Any, module: Any) -> None:
+    both(layer, module, numbers(*shape), first_too=len(shape) == 4)
 
 
 # ---- normalisation
@@ -184,7 +167,7 @@ BATCHES = [
 
 
 @pytest.mark.parametrize(("shape", "module", "layer"), BATCHES)
-def test_batch_norm(shape: Any, module: Any, layer: Any, worst: dict[str, float]) -> None:
+def test_batch_norm(shape: Any, module: Any, layer: Any) -> None:
     """In training with the running statistics after three steps, then as the network predicts."""
     x = 2 * numbers(*shape) + 3
     states = {"mean": lambda named: named["running_mean"], "variance": lambda named: named["running_var"]}
@@ -194,9 +177,9 @@ def test_batch_norm(shape: Any, module: Any, layer: Any, worst: dict[str, float]
         layer = replace(layer, channels_first=channels_first)
         reference, operand = (module, first(x)) if channels_first else (last(module), x)
         more = {"weights": AFFINE, "module": module, "states": states}
-        checked(layer, worst, compare(layer, reference, operand, steps=3, **more))
+        compare(layer, reference, operand, steps=3, **more).check(type(layer).__name__)
         module.reset_running_stats()
-        checked(layer, worst, compare(layer, reference, operand, training=False, **more))
+        compare(layer, reference, operand, training=False, **more).check(type(layer).__name__)
 
 
 NORMS = [
@@ -211,9 +194,9 @@ NORMS = [
 
 @pytest.mark.parametrize(("shape", "module", "layer"), NORMS)
 @pytest.mark.parametrize("training", [True, False])
-def test_norms_of_channels(shape: Any, module: Any, layer: Any, training: bool, worst: dict[str, float]) -> None:
+def test_norms_of_channels(shape: Any, module: Any, layer: Any, training: bool) -> None:
     more = {"weights": AFFINE, "module": shaken(module), "training": training}
-    both(layer, module, 2 * numbers(*shape) + 3, worst, first_too=training and len(shape) > 2, **more)
+    both(layer, module, 2 * numbers(*shape) + 3, first_too=training and len(shape) > 2, **more)
 
 
 FEATURES = [
@@ -228,24 +211,26 @@ FEATURES = [
 
 
 @pytest.mark.parametrize(("shape", "module", "layer"), FEATURES)
-def test_norms_of_features(shape: Any, module: Any, layer: Any, worst: dict[str, float]) -> None:
+def test_norms_of_features(shape: Any, module: Any, layer: Any) -> None:
     x = 2 * numbers(*shape) + 3
-    checked(layer, worst, compare(layer, shaken(module), x, weights=AFFINE, module=module))
+    compare(layer, shaken(module), x, weights=AFFINE, module=module).check(type(layer).__name__)
 
 
 # ---- tables and slopes
 
 
 @pytest.mark.parametrize("padding_index", [None, 2])
-def test_embedding(padding_index: int | None, worst: dict[str, float]) -> None:
+def test_embedding(padding_index: int | None) -> None:
     module = nn.Embedding(7, 4, padding_idx=padding_index)
     layer = L.Embedding(7, 4, padding_index)
     indices = np.random.default_rng(0).integers(0, 7, (3, 11))
-    checked(layer, worst, compare(layer, module, indices, weights={"weights": lambda n: n["weight"]}, module=module))
+    compare(layer, module, indices, weights={"weights": lambda n: n["weight"]}, module=module).check(
+        type(layer).__name__
+    )
 
 
 @pytest.mark.parametrize("by_channel", [False, True])
-def test_prelu(by_channel: bool, worst: dict[str, float]) -> None:
+def test_prelu(by_channel: bool) -> None:
     module = shaken(nn.PReLU(5 if by_channel else 1))
     slopes = {"slopes": lambda named: named["weight"]}
-    both(L.PReLU(by_channel), module, numbers(3, 4, 6, 5), worst, weights=slopes, module=module)
+    both(L.PReLU(by_channel), module, numbers(3, 4, 6, 5), weights=slopes, module=module)

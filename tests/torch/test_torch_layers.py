@@ -1,31 +1,21 @@
-"""Recurrence, attention, structure and losses beside PyTorch's: results and all gradients to 1e-5 in float32.
-
-``pytest --log-cli-level=INFO`` prints the largest error of each.
-"""
+"""Recurrence, attention, structure and losses beside PyTorch's: results and all gradients to 1e-5 in float32."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from agreement import Agreement, NDArray, Picture, compare, numbers
+from agreement import NDArray, Picture, compare, numbers
 from torch.nn import functional as F
 
 import sigmagraph as sg
 from sigmagraph import layers as L
 
-LOG = logging.getLogger(__name__)
 SIZE, FEATURES = 4, 6
 LENGTHS = np.array([5, 2, 3], np.int32)
-
-
-def checked(name: str, agreement: Agreement) -> None:
-    LOG.info("%s: %.1e", name, agreement.largest)
-    agreement.check()
 
 
 def row(name: str) -> Picture:
@@ -92,7 +82,7 @@ def test_recurrence(kind: str) -> None:
     torch.manual_seed(0)
     module = KINDS[kind](FEATURES, SIZE, batch_first=True)
     layer = getattr(L, kind)(SIZE)
-    checked(kind, compare(layer, lambda x: module(x)[0], numbers(3, 5, FEATURES), **of_recurrence(module)))
+    compare(layer, lambda x: module(x)[0], numbers(3, 5, FEATURES), **of_recurrence(module)).check(kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -101,7 +91,7 @@ def test_recurrence_of_sequences_of_different_lengths_in_both_directions_stacked
     module = KINDS[kind](FEATURES, SIZE, 2, batch_first=True, bidirectional=True)
     layer = getattr(L, kind)(SIZE, bidirectional=True, depth=2)
     given = compare(layer, packed(module), numbers(3, 5, FEATURES), LENGTHS, **of_recurrence(module))
-    checked(f"{kind} both ways, stacked, with lengths", given)
+    given.check(f"{kind} both ways, stacked, with lengths")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -115,14 +105,14 @@ def test_the_last_state_of_both_directions(kind: str) -> None:
         return torch.cat([state[0], state[1]], 1)
 
     layer = L.Bidirectional(getattr(L, kind)(SIZE, sequences=False))
-    checked(f"{kind} last state", compare(layer, last, numbers(3, 5, FEATURES), **of_recurrence(module)))
+    compare(layer, last, numbers(3, 5, FEATURES), **of_recurrence(module)).check(f"{kind} last state")
 
 
 def test_relu_recurrence() -> None:
     torch.manual_seed(3)
     module = torch.nn.RNN(FEATURES, SIZE, nonlinearity="relu", batch_first=True)
     layer = L.Recurrent(SIZE, activation="relu")
-    checked("Recurrent relu", compare(layer, lambda x: module(x)[0], numbers(3, 5, FEATURES), **of_recurrence(module)))
+    compare(layer, lambda x: module(x)[0], numbers(3, 5, FEATURES), **of_recurrence(module)).check("Recurrent relu")
 
 
 # ---- attention
@@ -158,7 +148,7 @@ def test_attention_to_oneself() -> None:
         weights=of_attention(),
         vanishing=VANISHING,
     )
-    checked("MultiHeadAttention", given)
+    given.check("MultiHeadAttention")
 
 
 def test_attention_to_what_was_before() -> None:
@@ -172,7 +162,7 @@ def test_attention_to_what_was_before() -> None:
         weights=of_attention(),
         vanishing=VANISHING,
     )
-    checked("MultiHeadAttention causal", given)
+    given.check("MultiHeadAttention causal")
 
 
 def test_attention_to_others_with_a_mask() -> None:
@@ -189,7 +179,7 @@ def test_attention_to_others_with_a_mask() -> None:
         weights=of_attention(),
         vanishing=VANISHING,
     )
-    checked("MultiHeadAttention to a context, masked", given)
+    given.check("MultiHeadAttention to a context, masked")
 
 
 class Grouped(torch.nn.Module):
@@ -211,7 +201,7 @@ def test_attention_with_grouped_queries() -> None:
     module = Grouped()
     weights = {f"{part}.weights": turned(f"{part}.weight") for part in ("query", "key", "value", "output")}
     layer = L.MultiHeadAttention(4, kv_heads=2, causal=True, bias=False)
-    checked("MultiHeadAttention grouped", compare(layer, module, numbers(3, 5, 8), module=module, weights=weights))
+    compare(layer, module, numbers(3, 5, 8), module=module, weights=weights).check("MultiHeadAttention grouped")
 
 
 def of_block(*attentions: tuple[str, str], dense: tuple[str, str] = ("linear1", "linear2"), norms: str = "12") -> Any:
@@ -239,7 +229,7 @@ def test_a_transformers_encoder(first: bool, activation: str) -> None:
         weights=of_block(("self_attn", "attention")),
         vanishing=VANISHING,
     )
-    checked(f"TransformerBlock {'pre' if first else 'post'}-norm {activation}", given)
+    given.check(f"TransformerBlock {'pre' if first else 'post'}-norm {activation}")
 
 
 def test_a_transformers_decoder() -> None:
@@ -257,7 +247,7 @@ def test_a_transformers_decoder() -> None:
         weights=of_block(("self_attn", "attention"), ("multihead_attn", "cross"), norms="132"),
         vanishing=VANISHING,
     )
-    checked("TransformerBlock with a context", given)
+    given.check("TransformerBlock with a context")
 
 
 # ---- structure
@@ -275,7 +265,7 @@ def test_dense_layers_and_ways_around_them() -> None:
         y = module(x) * x
         return y + module(y)
 
-    checked("Dense shared, Residual", compare(blocks, theirs, numbers(3, 5, 6), **dense_stack(module)))
+    compare(blocks, theirs, numbers(3, 5, 6), **dense_stack(module)).check("Dense shared, Residual")
 
 
 def test_the_same_dense_layer_at_every_step() -> None:
@@ -283,7 +273,7 @@ def test_the_same_dense_layer_at_every_step() -> None:
     module = torch.nn.Linear(6, 4)
     layer = L.TimeDistributed(L.Dense(4, "sigmoid"))
     given = compare(layer, lambda x: torch.sigmoid(module(x)), numbers(3, 5, 6), **dense_stack(module))
-    checked("TimeDistributed(Dense)", given)
+    given.check("TimeDistributed(Dense)")
 
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -302,7 +292,7 @@ def test_activations() -> None:
     def theirs(x: torch.Tensor) -> torch.Tensor:
         return torch.stack([function(x) for function in ACTIVATIONS.values()], 1)
 
-    checked("Activation", compare(ours, theirs, numbers(40, 7) * 3))
+    compare(ours, theirs, numbers(40, 7) * 3).check("Activation")
 
 
 # ---- losses
@@ -345,7 +335,7 @@ def test_losses_by_element(name: str, reduction: str) -> None:
     given = compare(
         lambda x, t: ours(x, t, reduction), lambda x, t: theirs(x, t, reduction=reduction), numbers(4, 5), target
     )
-    checked(f"{name} {reduction}", given)
+    given.check(f"{name} {reduction}")
 
 
 @pytest.mark.parametrize(
@@ -368,7 +358,7 @@ def test_softmax_cross_entropy(options: dict[str, Any]) -> None:
         numbers(2, 3, 4),
         LABELS,
     )
-    checked(f"softmax_cross_entropy {options}", given)
+    given.check(f"softmax_cross_entropy {options}")
 
 
 def test_softmax_cross_entropy_on_probabilities() -> None:
@@ -380,7 +370,7 @@ def test_softmax_cross_entropy_on_probabilities() -> None:
         numbers(5, 4),
         p,
     )
-    checked("distribution_cross_entropy", given)
+    given.check("distribution_cross_entropy")
 
 
 def test_negative_log_likelihood() -> None:
@@ -390,7 +380,7 @@ def test_negative_log_likelihood() -> None:
         numbers(2, 3, 4),
         LABELS,
     )
-    checked("negative_log_likelihood", given)
+    given.check("negative_log_likelihood")
 
 
 def test_binary_cross_entropy_of_probabilities() -> None:
@@ -400,7 +390,7 @@ def test_binary_cross_entropy_of_probabilities() -> None:
         targets(4, 5) * 0.9 + 0.05,
         targets(4, 5)[::-1].copy(),
     )
-    checked("binary_cross_entropy", given)
+    given.check("binary_cross_entropy")
 
 
 def test_losses_of_vectors() -> None:
@@ -413,9 +403,9 @@ def test_losses_of_vectors() -> None:
         b,
         sides,
     )
-    checked("cosine_embedding", given)
+    given.check("cosine_embedding")
     given = compare(lambda *rows: sg.losses.triplet_margin(*rows, "mean"), F.triplet_margin_loss, a, b, c)
-    checked("triplet_margin", given)
+    given.check("triplet_margin")
 
 
 def test_losses_of_normal_distributions() -> None:
@@ -426,7 +416,7 @@ def test_losses_of_normal_distributions() -> None:
         numbers(6, 5, seed=1),
         targets(6, 5) + 0.1,
     )
-    checked("gaussian_nll", given)
+    given.check("gaussian_nll")
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -441,4 +431,4 @@ def test_ctc(reduction: str) -> None:
         lengths,
         counts,
     )
-    checked(f"ctc {reduction}", given)
+    given.check(f"ctc {reduction}")
