@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import re
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,10 @@ from evaluators import assert_agree, kernels, legal
 import sigmagraph as sg
 from sigmagraph.codegen.schedule.machine import AVX2, AVX512, BASELINE, NEON, Machine
 from sigmagraph.dims import evaluate
+from sigmagraph.driver import build
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
-from sigmagraph.options import CompileOptions
+from sigmagraph.options import CompileOptions, Target
 from sigmagraph.passes.pipelines import STANDARD
 from sigmagraph.tensor.capture import capture
 
@@ -103,3 +106,33 @@ def test_outputs_between_the_rows() -> None:
     for machine in (BASELINE, AVX512):
         got = kernels(STANDARD, legal(machine))(graph, inputs)["y"]
         assert_agree(got, interpret(graph, inputs)["y"], sums=True)
+
+
+PROCESSORS = {"skylake-avx512": ("zmm", "+avx512f,+avx2,+fma"), "haswell": ("ymm", "+avx2,+fma")}
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="assembly for an x86-64 machine")
+@pytest.mark.parametrize("shape", [(256, 256, 256), (100, 784, 1000), (64, 300, 10)])
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_sums_stay_in_their_registers(processor: str, shape: tuple[int, int, int]) -> None:
+    """With one register too few, the compiler moves all of them round in every turn of the loop."""
+    rows, depth, columns = shape
+    a, b = sg.placeholder("a", (rows, depth)), sg.placeholder("b", (depth, columns))
+    texts: dict[str, str] = {}
+    register, features = PROCESSORS[processor]
+    build(
+        capture([a, b], {"y": a @ b})[0],
+        CompileOptions(Target(cpu=processor, features=features)),
+        None,
+        texts.__setitem__,
+    )
+    micro = [
+        part for part in re.split(r"^(?=\w+:)", texts["program.s"], flags=re.MULTILINE) if part.startswith("micro_")
+    ]
+    assert micro
+    for part in micro:
+        products = re.findall(rf"vfmadd\w+\s.*%{register}", part)
+        stack = re.findall(rf"%{register}\d+, -?\d*\(%rsp\)|-?\d*\(%rsp\), %{register}", part)
+        moves = re.findall(rf"vmovaps\s+%{register}\d+, %{register}", part)
+        assert products
+        assert (stack, moves) == ([], [])

@@ -53,7 +53,7 @@ def test_a_guard_is_no_help_for_a_race() -> None:
 
 
 def _planned(inputs: list[sg.Tensor], outputs: dict[str, sg.Tensor], updates: dict[sg.Tensor, sg.Tensor]) -> Planned:
-    options = CompileOptions(Target(cpu="skylake-avx512"))
+    options = CompileOptions(Target(cpu="skylake-avx512", features="+avx512f,+avx2,+fma"))
     return planned(capture(inputs, outputs, updates)[0], options, backend_for(options.target))
 
 

@@ -39,7 +39,7 @@ def images() -> sg.Network:
 
 def plan(network: sg.Network, remat: bool) -> Plan:
     step = network.train_graph(sg.optimisers.Momentum(0.1))
-    options = CompileOptions(Target(cpu="haswell"), remat=remat)
+    options = CompileOptions(Target(cpu="haswell", features="+avx2,+fma"), remat=remat)
     return planned(capture(step.inputs, step.outputs, step.updates)[0], options, backend_for(options.target)).plan
 
 

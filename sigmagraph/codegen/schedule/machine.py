@@ -14,7 +14,7 @@ class Machine:
     Attributes:
         vector_bytes: width of a vector register.
         tile_rows, tile_vectors: register tile of the contraction micro-kernel: so many rows of so many vectors of
-            accumulators, chosen so that they, a row of the right operand and a broadcast fit the register file.
+            accumulators, chosen so that they, two rows of the right operand and a broadcast fit the register file.
         fma: whether multiply-add is one instruction.
         f16_casts: whether conversions between f16 and f32 are instructions.
     """
@@ -30,7 +30,7 @@ class Machine:
         return self.vector_bytes // max(4, dtype.itemsize)
 
 
-AVX512 = Machine(64, 14, 2, True)
+AVX512 = Machine(64, 12, 2, True)
 AVX2 = Machine(32, 6, 2, True)
 NEON = Machine(16, 8, 3, True, f16_casts=True)
 BASELINE = Machine(16, 6, 2, False)
