@@ -24,7 +24,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 compare: $(VENV)/.compare
-	$(BIN)/python -m pytest -q tests/torch
+	$(BIN)/python -m pytest -q tests/peers
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

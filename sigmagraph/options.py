@@ -14,9 +14,10 @@ class Target:
     """What code is made for.
 
     Attributes:
-        kind: ``cpu`` (``cuda`` has an issue of its own).
+        kind: ``cpu``.
         cpu: LLVM's name of the processor; empty for the machine at hand.
-        features: LLVM feature string; empty for those of the machine at hand.
+        features: LLVM feature string of a named processor, such as ``+avx2,+fma``; schedules use no others, so that
+            without it they are those of any processor of its kind.
         threads: how many threads a program may use; 0 means min(affinity, cgroup quota).
     """
 

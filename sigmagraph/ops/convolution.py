@@ -192,7 +192,7 @@ def _samples(rng: np.random.Generator) -> Iterator[Sample]:
     yield sample((2, 5, 7, 6), (3, 4, 2, 9), (2, 1, 1, 1, 1), (1, 1, 2, 2, 1), groups=3)
     yield sample((2, 7, 5, 4), (3, 2, 1, 8), _SAME, (1, 0, 1, 1, 1), groups=4)
     yield sample((2, 3, 4, 5, 6), (2, 1, 3, 6, 7), (1, 1, 3, 1, 1), _PLAIN, _SAME)
-    yield sample((2, 9, 17, 5), (3, 4, 5, 18), _SAME, _PLAIN)
+    yield sample((1, 7, 17, 5), (3, 4, 5, 18), _SAME, _PLAIN)
     yield sample((0, 6, 3), (2, 3, 4), _PLAIN)
     yield sample((6, 8, 3), (2, 3, 4), (2, 1, 1, 1, 1), shapes=((N, 8, 3), (2, 3, 4)))
     yield sample((3, 8, 6, 4), (3, 2, 4, 7), _SAME, _PLAIN, shapes=((N, M, 6, 4), (3, 2, 4, 7)))
