@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -73,8 +75,8 @@ def _transformer() -> sg.Network:
 
 
 @pytest.mark.parametrize("make", [lambda: readme_network(28, 28), _lenet, _recurrent, _transformer])
-def test_networks_that_people_build_need_no_guards(make: object) -> None:
-    graph = make().train_graph(sg.optimisers.Adam())  # type: ignore[operator]
+def test_networks_that_people_build_need_no_guards(make: Callable[[], sg.Network]) -> None:
+    graph = make().train_graph(sg.optimisers.Adam())
     assert _planned(list(graph.inputs), dict(graph.outputs), dict(graph.updates)).guarded == 0
 
 
