@@ -127,7 +127,7 @@ def test_sums_stay_in_their_registers(processor: str, shape: tuple[int, int, int
         texts.__setitem__,
     )
     micro = [
-        part for part in re.split(r"^(?=\w+:)", texts["program.s"], flags=re.MULTILINE) if part.startswith("micro_")
+        part for part in re.split(r"^(?=\w[\w.]*:)", texts["program.s"], flags=re.MULTILINE) if part.startswith("micro_")
     ]
     assert micro
     for part in micro:

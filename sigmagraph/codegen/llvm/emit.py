@@ -139,6 +139,8 @@ class _KernelWriter:
 
     def statement(self, stmt: Stmt) -> None:
         match stmt:
+            case For(var, int() as extent, LoopKind.VECTORIZED, (*lets, For(_, _, LoopKind.VECTORIZED, _) as inner)):
+                self._transposition(var, extent, lets, inner)
             case For(var, int() as extent, LoopKind.VECTORIZED, body):
                 self._vector(var, extent, body)
             case For(var, extent, LoopKind.SERIAL | LoopKind.PARALLEL, body):
@@ -165,10 +167,31 @@ class _KernelWriter:
             f.vector = (var, lanes)
             f.enter(f.scope.label)
         self.block(body)
-        inner = f.leave()
+        f.splice()
         f.vector = None
-        f.scope.lines.extend(inner.lines)
-        f.scope.label = inner.label
+
+    def _transposition(self, var: str, lanes: int, outside: Sequence[Stmt], inner: For) -> None:
+        """Vectors along the outer of two vectorized loops are computed, turned, and stored along the inner one."""
+        f = self.function
+        *lets, store = inner.body
+        assert isinstance(store, Store)
+        columns: list[Register] = []
+        f.vector = (var, lanes)
+        f.enter(f.scope.label)
+        self.block(tuple(outside))
+        for lane in range(lanes):
+            f.bind(inner.var, Register(str(lane), I64))
+            self.block(tuple(lets))
+            columns.append(f.splat(self.expression(store.value), lanes))
+        turned = Var(f"{inner.var}.turned", store.value.dtype)
+        rows = f.transposed(columns)
+        f.vector = (inner.var, lanes)
+        for lane, row in enumerate(rows):
+            f.bind(var, Register(str(lane), I64))
+            f.bind(turned.name, row)
+            self._store(Store(store.buffer, store.index, turned, store.guard))
+        f.splice()
+        f.vector = None
 
     def _if(self, conditions: Sequence[Size], then: Block, orelse: Block) -> None:
         test = self.function.holds(conditions)

@@ -70,6 +70,12 @@ class Function:
         """Close the innermost scope; the caller splices its lines."""
         return self.scopes.pop()
 
+    def splice(self) -> None:
+        """Close the innermost scope, which was entered on the way, and go on behind it."""
+        inner = self.leave()
+        self.scope.lines.extend(inner.lines)
+        self.scope.label = inner.label
+
     def define(self, text: str, hint: str = "t") -> str:
         """Append an instruction with effects or memory reads at the place where it stands; returns its register."""
         name = self.fresh(hint)
@@ -166,6 +172,23 @@ class Function:
         return self.op(
             f"shufflevector {vector} {first}, {vector} poison, <{lanes} x i32> zeroinitializer", value.dtype, lanes
         )
+
+    def transposed(self, rows: Sequence[Register]) -> list[Register]:
+        """A square of vectors, turned: in each stage two of them exchange halves of their blocks of lanes."""
+        lanes, out = len(rows), list(rows)
+        half = 1
+        while half < lanes:
+            low = [lane - half + lanes if lane & half else lane for lane in range(lanes)]
+            high = [lane + lanes if lane & half else lane + half for lane in range(lanes)]
+            for number in range(lanes):
+                if not number & half:
+                    a, b = out[number], out[number + half]
+                    for at, picked in ((number, low), (number + half, high)):
+                        mask = "<" + ", ".join(f"i32 {p}" for p in picked) + ">"
+                        text = f"shufflevector {a}, {b.type} {b.name}, <{lanes} x i32> {mask}"
+                        out[at] = self.op(text, a.dtype, lanes)
+            half *= 2
+        return out
 
     # ---- index expressions
 

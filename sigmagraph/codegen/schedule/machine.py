@@ -1,4 +1,4 @@
-"""What is to be known about a processor: vector width, register tile, which instructions it has."""
+"""What is to be known about a processor: vector width, registers, which instructions it has."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ class Machine:
 
     Attributes:
         vector_bytes: width of a vector register.
-        tile_rows, tile_vectors: register tile of the contraction micro-kernel: so many rows of so many vectors of
-            accumulators, chosen so that they, two rows of the right operand and a broadcast fit the register file.
+        registers: how many of them there are.
         fma: whether multiply-add is one instruction.
         f16_casts: whether conversions between f16 and f32 are instructions.
     """
 
     vector_bytes: int
-    tile_rows: int
-    tile_vectors: int
+    registers: int
     fma: bool
     f16_casts: bool = False
 
@@ -30,10 +28,10 @@ class Machine:
         return self.vector_bytes // max(4, dtype.itemsize)
 
 
-AVX512 = Machine(64, 12, 2, True)
-AVX2 = Machine(32, 6, 2, True)
-NEON = Machine(16, 8, 3, True, f16_casts=True)
-BASELINE = Machine(16, 6, 2, False)
+AVX512 = Machine(64, 32, True)
+AVX2 = Machine(32, 16, True)
+NEON = Machine(16, 32, True, f16_casts=True)
+BASELINE = Machine(16, 16, False)
 
 
 def machine_of(triple: str, features: str) -> Machine:

@@ -14,19 +14,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sigmagraph.codegen.schedule.machine import Machine
-from sigmagraph.codegen.templates.blocks import Blocks
-from sigmagraph.codegen.templates.panels import Panels
+from sigmagraph.codegen.templates.engine import Engine
+from sigmagraph.codegen.templates.factors import Contraction, Factor
 from sigmagraph.codegen.templates.pieces import continues, indices_in, uses
-from sigmagraph.codegen.templates.tiles import Contraction, Factor, Tiles
 from sigmagraph.dims import product
-from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.compute import Axis, Compute
 from sigmagraph.ir.kernel.expr import Apply, Expr, Var, walk
 from sigmagraph.ir.kernel.kernel import Kernel, Let
 
-MANY_ROWS = 192
-FEW_PANELS = 4
-DEEP = 128
 SMALL = 16 * 16 * 16  # multiply-adds below which packing costs more than it gives
 
 
@@ -49,8 +44,6 @@ def as_contraction(compute: Compute) -> Contraction | None:
         return None
     factors = [Factor(side_lets, v, axes) for (side_lets, v), axes in zip(sides, own, strict=True)]
     left, right = factors if compute.axes[-1] in factors[1].axes else reversed(factors)
-    if _packs_better_as_columns(left, reduction.axes):
-        left, right = right, left
     work = left.extent * right.extent * product(a.extent for a in reduction.axes)
     if isinstance(work, int) and work < SMALL:
         return None
@@ -90,38 +83,6 @@ def _axes_of(items: Sequence[Let], value: Expr, axes: Sequence[Axis]) -> list[Ax
     return [a for a in axes if any(uses(i, [a.var]) for i in indices)]
 
 
-def _packs_better_as_columns(left: Factor, summed: Sequence[Axis]) -> bool:
-    """Whether the row factor is read along a row axis that is one of several, as in the derivative of a convolution.
-
-    A vector of columns then lies within that axis, while a tile's rows would often cross its end. The outputs are
-    written in columns instead, which a long sum outweighs.
-    """
-    depth = product(a.extent for a in summed)
-    if len(left.axes) < 2 or (isinstance(depth, int) and depth < DEEP):
-        return False
-    return left.runs_along(left.axes[-1])
-
-
 def contraction_kernel(contraction: Contraction, machine: Machine) -> Kernel:
-    """The scheduled kernel of a contraction.
-
-    Blocks of rows suit many rows or few columns, sums over several axes, which are walked without divisions, and batch
-    axes that a factor does not have, for which panels of it would be stored again and again. Columns that fit one
-    vector have a tile of their own, as high as the usual one has accumulators.
-    """
-    columns = contraction.right.extent
-    if isinstance(columns, int) and columns <= machine.lanes(contraction.reduction.dtype):
-        machine = replace(machine, tile_rows=machine.tile_rows * machine.tile_vectors, tile_vectors=1)
-    tiles = Tiles(contraction, machine)
-    few_columns = isinstance(tiles.column_panels, int) and tiles.column_panels < FEW_PANELS
-    many_rows = Facts().nonnegative(tiles.m - MANY_ROWS)
-    several = len(contraction.reduction.axes) > 1
-    if several or _has_loose_axes(contraction) or (not contraction.batch and (few_columns or many_rows)):
-        return Blocks(contraction, machine, many_rows).kernel()
-    return Panels(contraction, machine).kernel()
-
-
-def _has_loose_axes(contraction: Contraction) -> bool:
-    """Whether a factor does not depend on a batch axis."""
-    factors = (contraction.left, contraction.right)
-    return any(_axes_of(f.lets, f.value, contraction.batch) != list(contraction.batch) for f in factors)
+    """The scheduled kernel of a contraction."""
+    return Engine(contraction, machine).kernel()

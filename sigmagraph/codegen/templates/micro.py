@@ -1,9 +1,9 @@
-"""The register-tiled micro-kernel that all contractions of a type share."""
+"""The register-tiled micro-kernel: a tile of sums of products of two strided operands."""
 
 from __future__ import annotations
 
 from sigmagraph.codegen.schedule.machine import Machine
-from sigmagraph.dims import Dim, Size
+from sigmagraph.dims import Dim, Size, minimum, total
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.kernel.expr import Const, Expr, Load, Var, apply
 from sigmagraph.ir.kernel.kernel import (
@@ -11,6 +11,7 @@ from sigmagraph.ir.kernel.kernel import (
     Block,
     Buffer,
     For,
+    If,
     Kernel,
     KernelStage,
     Let,
@@ -21,57 +22,64 @@ from sigmagraph.ir.kernel.kernel import (
     Store,
 )
 
-UNROLL = 4
+DEPTHS = 3  # nested loops over summed axes
+DIMS = ("k", "j", "i", "a_k", "a_j", "a_i", "b_k", "b_j", "b_i", "pitch", "valid", "turn")
 
 
-def micro_kernel(machine: Machine, dtype: DType, pitch: int = 0, *, adds: bool = False) -> Kernel:
-    """``c[rows, columns] = sum over k of a[k, rows] * b[k, columns]`` with all sums in registers.
+def micro_kernel(machine: Machine, dtype: DType, rows: int, vectors: int) -> Kernel:
+    """``c[rows, columns] += sum of a[row, i, j, k] * b[i, j, k, column]`` with all sums in registers.
+
+    Its dims are the extents ``k``, ``j`` and ``i`` of the loops over summed axes, innermost first, the strides of both
+    operands along them, the distance ``pitch`` between rows, how many rows are ``valid`` (those behind repeat the last
+    one, so that nothing else is read), and ``turn``: in the first one the sums start at 0.
 
     Args:
-        machine: decides the tile.
+        machine: decides the width of a vector and how products are added.
         dtype: of everything.
-        pitch: if not 0, the left panel lies row by row, ``a[rows, k]``, and this is the distance of its rows.
-        adds: whether the sums start at what ``c`` holds instead of 0.
+        rows, vectors: the tile.
     """
     lanes = machine.lanes(dtype)
-    rows, vectors = machine.tile_rows, machine.tile_vectors
     columns = vectors * lanes
-    depth = Dim("k")
-    i, column = Dim("%i"), lanes * Dim("%j") + Dim("%v")
-    sums = Load("%acc", (i, column), dtype)
+    i, j, k = Dim("%i"), Dim("%j"), Dim("%k")
+    row, column = Dim("%r"), lanes * Dim("%u") + Dim("%v")
+    sums = Load("%acc", (row, column), dtype)
+    place = {side: total(x * Dim(f"{side}_{n}") for x, n in ((i, "i"), (j, "j"), (k, "k"))) for side in "ab"}
 
     def across(store: Store) -> Stmt:
         """The store in every vector of a row."""
-        return For("%j", vectors, LoopKind.UNROLLED, (For("%v", lanes, LoopKind.VECTORIZED, (store,)),))
+        return For("%u", vectors, LoopKind.UNROLLED, (For("%v", lanes, LoopKind.VECTORIZED, (store,)),))
 
-    def step(k: Size) -> Block:
-        # Row by row, each broadcast just before its use: any other order makes LLVM's scheduler spill accumulators.
-        product = _multiply_add(machine, Var("%x", dtype), Load("%row", (column,), dtype), sums)
-        left = Load("%a", (pitch * i + k,) if pitch else (k, i), dtype)
-        row: Block = (Let("%x", left), across(Store("%acc", (i, column), product)))
-        return (
-            across(Store("%row", (column,), Load("%b", (k, column), dtype))),
-            For("%i", rows, LoopKind.UNROLLED, row),
-        )
-
-    whole = depth // UNROLL
-    main = For("%u", UNROLL, LoopKind.UNROLLED, step(UNROLL * Dim("%k") + Dim("%u")))
-    start = Load("%c", (i, column), dtype) if adds else Const(0.0 if dtype.is_float else 0, dtype)
+    # Row by row, each broadcast just before its use: any other order makes LLVM's scheduler spill accumulators.
+    left = Load("%a", (minimum(row, Dim("valid") - 1) * Dim("pitch") + place["a"],), dtype)
+    product = _multiply_add(machine, Var("%x", dtype), Load("%row", (column,), dtype), sums)
+    step: Block = (
+        across(Store("%row", (column,), Load("%b", (place["b"] + column,), dtype))),
+        For("%r", rows, LoopKind.UNROLLED, (Let("%x", left), across(Store("%acc", (row, column), product)))),
+    )
+    for name in ("k", "j", "i"):
+        step = (For(f"%{name}", Dim(name), LoopKind.SERIAL, step),)
+    zero, old = Const(0.0 if dtype.is_float else 0, dtype), Load("%c", (row, column), dtype)
+    start, go_on = (
+        (For("%r", rows, LoopKind.UNROLLED, (across(Store("%acc", (row, column), value)),)),) for value in (zero, old)
+    )
     body: Block = (
         Alloc(Buffer("%acc", dtype, (rows, columns), Role.TEMP, Space.LOCAL)),
         Alloc(Buffer("%row", dtype, (columns,), Role.TEMP, Space.LOCAL)),
-        For("%i", rows, LoopKind.UNROLLED, (across(Store("%acc", (i, column), start)),)),
-        For("%k", whole, LoopKind.SERIAL, (main,)),
-        For("%r", depth - UNROLL * whole, LoopKind.SERIAL, step(UNROLL * whole + Dim("%r"))),
-        For("%i", rows, LoopKind.UNROLLED, (across(Store("%c", (i, column), sums)),)),
+        If((1 - Dim("turn"),), start, go_on),
+        *step,
+        For("%r", rows, LoopKind.UNROLLED, (across(Store("%c", (row, column), sums)),)),
     )
     params = (
-        Buffer("%a", dtype, (pitch * (rows - 1) + depth,) if pitch else (depth, rows), Role.IN),
-        Buffer("%b", dtype, (depth, columns), Role.IN),
-        Buffer("%c", dtype, (rows, columns), Role.INOUT if adds else Role.OUT),
+        Buffer("%a", dtype, (_reach("a") + (Dim("valid") - 1) * Dim("pitch") + 1,), Role.IN),
+        Buffer("%b", dtype, (_reach("b") + columns,), Role.IN),
+        Buffer("%c", dtype, (rows, columns), Role.INOUT),
     )
-    name = f"micro_{rows}x{columns}_{dtype}" + (f"_by{pitch}" if pitch else "") + ("_adds" if adds else "")
-    return Kernel(name, ("k",), params, body, KernelStage.SCHEDULED)
+    return Kernel(f"micro_{rows}x{columns}_{dtype}", DIMS, params, body, KernelStage.SCHEDULED)
+
+
+def _reach(side: str) -> Size:
+    """Index of the last product's element."""
+    return total((Dim(n) - 1) * Dim(f"{side}_{n}") for n in "ijk")
 
 
 def _multiply_add(machine: Machine, a: Expr, b: Expr, c: Expr) -> Expr:

@@ -134,12 +134,27 @@ class _Structure:
         constant = kind in (LoopKind.UNROLLED, LoopKind.VECTORIZED) or kind.is_thread
         if constant and not isinstance(stmt.extent, int):
             raise self.fail(stmt, f"the extent of a loop that is {kind.value} is a constant", got=stmt.extent)
-        if kind in (LoopKind.VECTORIZED, LoopKind.PARALLEL) and LoopKind.VECTORIZED in outside:
+        if kind is LoopKind.VECTORIZED and LoopKind.VECTORIZED in outside:
+            self.transposition(stmt, path)
+        if kind is LoopKind.PARALLEL and LoopKind.VECTORIZED in outside:
             raise self.fail(stmt, f"a loop that is {kind.value} stands inside one that is vectorized")
         if kind is LoopKind.PARALLEL and (self.grid or LoopKind.PARALLEL in outside):
             raise self.fail(stmt, "a parallel loop stands inside another one, or in a GPU kernel")
         if _is_grid(stmt):
             self.axis(stmt, outside)
+
+    def transposition(self, stmt: For, path: Sequence[Stmt]) -> None:
+        """Two vectorized loops turn a square: vectors along the outer one are stored along the inner one."""
+        outer = path[-1]
+        square = isinstance(outer, For) and outer.kind is LoopKind.VECTORIZED and outer.extent == stmt.extent
+        last = isinstance(outer, For) and outer.body[-1] is stmt and all(isinstance(s, Let) for s in outer.body[:-1])
+        plain = all(isinstance(s, Let) for s in stmt.body[:-1]) and isinstance(stmt.body[-1], Store)
+        if not (square and last and plain):
+            raise self.fail(
+                stmt,
+                "a vectorized loop stands inside one that is vectorized",
+                expected="lets and one store inside two loops of the same extent",
+            )
 
     def uniform(self, stmt: Stmt, sizes: Sequence[Size], path: Sequence[Stmt], varying: dict[str, bool]) -> None:
         """The lanes of a legal vectorized loop take the same way."""
