@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from sigmagraph.passes.base import Pass, Pipeline, Repeat
+from sigmagraph.passes.block import Block
 from sigmagraph.passes.canonicalize import Canonicalize
 from sigmagraph.passes.cse import Cse
 from sigmagraph.passes.dce import Dce
 from sigmagraph.passes.decompose import Decompose
+from sigmagraph.passes.defer import Defer
 from sigmagraph.passes.fold import Fold
 from sigmagraph.passes.fuse import Fuse
 from sigmagraph.passes.guard import Guard
@@ -20,10 +22,32 @@ from sigmagraph.passes.simplify import Simplify
 from sigmagraph.passes.sink import Sink
 
 PASSES: Mapping[str, type[Pass]] = MappingProxyType(
-    {p.name: p for p in (Guard, Decompose, Canonicalize, Simplify, Fold, Cse, Dce, Merge, Prune, Sink, Remat, Fuse)}
+    {
+        p.name: p
+        for p in (
+            Guard,
+            Decompose,
+            Canonicalize,
+            Simplify,
+            Fold,
+            Cse,
+            Dce,
+            Merge,
+            Prune,
+            Defer,
+            Block,
+            Sink,
+            Remat,
+            Fuse,
+        )
+    }
 )
 
-CLEAN: Pipeline = (Decompose(), Canonicalize(), Repeat((Simplify(), Fold(), Cse(), Dce(), Merge(), Prune())))
+CLEAN: Pipeline = (
+    Decompose(),
+    Canonicalize(),
+    Repeat((Simplify(), Fold(), Cse(), Dce(), Merge(), Prune(), Defer(), Block())),
+)
 STANDARD: Pipeline = (*CLEAN, Sink(), Fuse())
 UNFUSED: Pipeline = (*CLEAN, Fuse(merge=False))
 

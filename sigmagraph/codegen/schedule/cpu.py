@@ -7,7 +7,7 @@ from dataclasses import replace
 from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.codegen.templates.contraction import as_contraction, contraction_kernel
 from sigmagraph.codegen.templates.elementwise import elementwise_kernel
-from sigmagraph.codegen.templates.pieces import assuming, flatten, initial, merge_axes
+from sigmagraph.codegen.templates.pieces import assuming, flatten, initial, merge_axes, split_axes
 from sigmagraph.codegen.templates.reduction import sweep_kernel
 from sigmagraph.ir.kernel.compute import Compute, Sweep, Work
 from sigmagraph.ir.kernel.kernel import Kernel, KernelStage, Let
@@ -17,7 +17,7 @@ def schedule(work: Work, machine: Machine) -> Kernel:
     """The scheduled kernel of a work; loops that an op wrote itself stay as they are."""
     if isinstance(work, Kernel):
         return replace(work, stage=KernelStage.SCHEDULED)
-    kernel = _template(merge_axes(flatten(_without_empty_sweeps(work))), machine)
+    kernel = _template(merge_axes(split_axes(flatten(_without_empty_sweeps(work)))), machine)
     return replace(kernel, body=assuming(kernel.body, work.assume))
 
 

@@ -8,18 +8,18 @@ and the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from sigmagraph.codegen.schedule.machine import Machine
-from sigmagraph.codegen.templates.factors import Contraction, Factor
+from sigmagraph.codegen.templates.factors import Contraction
 from sigmagraph.codegen.templates.micro import DEPTHS, micro_kernel
 from sigmagraph.codegen.templates.pieces import instantiate, slope
 from sigmagraph.codegen.templates.strided import Part, Region, Strided, Window, direct, guarded, windows
 from sigmagraph.codegen.templates.tile import choose_tile
 from sigmagraph.dims import Dim, Size, ceildiv, minimum, product, total
 from sigmagraph.dtypes import I64
-from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.compute import Axis
 from sigmagraph.ir.kernel.expr import Cast, Const, Index, Load, Var, apply
 from sigmagraph.ir.kernel.kernel import (
@@ -34,7 +34,6 @@ from sigmagraph.ir.kernel.kernel import (
     LoopKind,
     Role,
     Space,
-    Stmt,
     Store,
     View,
 )
@@ -47,6 +46,7 @@ DEPTH = 1024  # most products in a step: a column panel of this depth fits the s
 SHALLOW = 384  # the same where rows have to be written down
 REGION = 96 * 1024  # most elements of rows that are written down at a time
 FEW_PANELS = 8  # in a task where rows are written down for it
+NEAR = 256  # bytes from one row of a column panel to the next, in which it is read as well as from scratch memory
 FEW_TILES = 3  # so few that writing a column panel down costs more than it saves
 
 
@@ -213,13 +213,13 @@ class Engine:
         self.cols = found if fits and (few or lies) else None
 
     def _is_panel(self, found: Strided | None) -> bool:
-        """Whether the columns lie in memory as a panel would."""
-        expected: Size = self.columns
-        for axis in reversed(self.reduction.axes):
-            if found is None or found.stride(axis) != expected:
-                return False
-            expected = expected * axis.extent
-        return True
+        """Whether the columns lie in memory as a panel would, or nearly so."""
+        if found is None:
+            return False
+        axes = self.reduction.axes
+        distance = found.stride(axes[-1])
+        near = isinstance(distance, int) and distance * self.dtype.itemsize <= NEAR
+        return near and all(found.stride(a) == found.stride(b) * b.extent for a, b in pairwise(axes))
 
     # ---- tasks
 
@@ -352,8 +352,10 @@ class Engine:
             if leg.extent == 1:
                 continue
             inner = out[-1] if out else None
-            if inner is not None and inner.extent == inner.most and all(
-                side.stride(leg.axis) == side.stride(inner.axis) * inner.extent for side in (rows, cols)
+            if (
+                inner is not None
+                and inner.extent == inner.most
+                and all(side.stride(leg.axis) == side.stride(inner.axis) * inner.extent for side in (rows, cols))
             ):
                 out[-1] = Leg(inner.axis, inner.start, leg.extent * inner.extent, leg.most * inner.most)
                 continue

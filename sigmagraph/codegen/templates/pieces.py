@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sigmagraph.dims import Dim, Size, coefficient, names, product, substitute
+from sigmagraph.dims import Dim, Size, coefficient, divide_exact, names, product, substitute
 from sigmagraph.dtypes import F32, DType, Kind
 from sigmagraph.facts import Facts
+from sigmagraph.ir.kernel.bounds import divisions
 from sigmagraph.ir.kernel.compute import Axis, Compute
 from sigmagraph.ir.kernel.expr import Const, Expr, Index, Load, Var, rebuild, walk
 from sigmagraph.ir.kernel.expr import replace as replace_in
 from sigmagraph.ir.kernel.kernel import Block, Buffer, For, If, Let, LoopKind, Role, Space, Stmt, Store
 
 Body = Callable[[Size, str], Block]
+
+_SPLITS = 8  # of axes, most of which need none
+_LEAST_SPLIT = 8  # indices along an axis, fewer of which are not worth a loop
 
 
 def iteration_facts(compute: Compute) -> Facts:
@@ -81,6 +85,39 @@ def merge_axes(compute: Compute) -> Compute:
     return compute
 
 
+def split_axes(compute: Compute) -> Compute:
+    """Split axes by which indices divide: ``i // n`` and what is left of ``i`` become axes of their own.
+
+    Neighbours in a buffer then have neighbouring indices, and nothing is divided inside of loops.
+    """
+    for number in range(_SPLITS):
+        found = _divided(compute)
+        if found is None:
+            return compute
+        axis, n = found
+        high, low = Axis(f"{axis.var}.{number}", divide_exact(axis.extent, n) or 1), Axis(axis.var, n)
+
+        def two(axes: tuple[Axis, ...], of: Axis = axis, by: tuple[Axis, ...] = (high, low)) -> tuple[Axis, ...]:
+            return tuple(new for old in axes for new in (by if old == of else (old,)))
+
+        sweeps = tuple(replace(s, axes=two(s.axes)) for s in compute.sweeps)
+        compute = replace(compute, axes=two(compute.axes), sweeps=sweeps)
+        compute = _substituted(compute, {axis.var: n * Dim(high.var) + Dim(low.var)}, iteration_facts(compute).simplify)
+    return compute
+
+
+def _divided(compute: Compute) -> tuple[Axis, Size] | None:
+    """An axis and a divisor of its extent by which an index divides it; the largest one."""
+    quotients = [q for index in indices_of(compute) for q in divisions(index)]
+    for axis in (*compute.axes, *compute.inner_axes()):
+        by = [q.args[1] for q in quotients if q.args[0] == Dim(axis.var)]
+        fit = [n for n in by if n != axis.extent and divide_exact(axis.extent, n) is not None]
+        fit = [n for n in fit if not isinstance(n, int) or n >= _LEAST_SPLIT]
+        if fit:
+            return axis, max(fit, key=lambda n: (sum(divide_exact(n, m) is not None for m in fit), str(n)))
+    return None
+
+
 def _merged(axes: Sequence[Axis], indices: Sequence[Size]) -> tuple[tuple[Axis, ...], dict[str, Size]]:
     """The axes that are left, and zeros for those of one index and those merged into their inner neighbour."""
     left = [axis for axis in axes if axis.extent != 1] or list(axes[-1:])
@@ -99,16 +136,26 @@ def continues(index: Size, outer: Axis, inner: Axis) -> bool:
     return a is not None and b is not None and a == b * inner.extent
 
 
-def _substituted(compute: Compute, indices: Mapping[str, Size]) -> Compute:
+def _substituted(
+    compute: Compute, indices: Mapping[str, Size], simplify: Callable[[Size], Size] = lambda size: size
+) -> Compute:
     if not indices:
         return compute
 
+    def size(old: Size) -> Size:
+        return simplify(substitute(old, indices))
+
     def visit(expr: Expr) -> Expr:
-        return replace_in(expr, indices)
+        match expr:
+            case Load(buffer, index, dtype, guard):
+                return Load(buffer, tuple(map(size, index)), dtype, tuple(map(size, guard)))
+            case Index(value):
+                return Index(size(value))
+            case _:
+                return rebuild(expr, visit)
 
     def store(s: Store) -> Store:
-        index = tuple(substitute(i, indices) for i in s.index)
-        return Store(s.buffer, index, visit(s.value), tuple(substitute(g, indices) for g in s.guard))
+        return Store(s.buffer, tuple(map(size, s.index)), visit(s.value), tuple(map(size, s.guard)))
 
     return compute.map(visit, store)
 

@@ -213,7 +213,9 @@ class Region:
     def _across(self) -> int:
         """The coordinate along which the factor lies in memory: the last one, if it lies along that or along none."""
         numbers = range(len(self.windows) - 1, -1, -1)
-        along = (n for n in numbers if any(step == 1 and self.factor.runs_along(a) for a, step in self.windows[n].steps))
+        along = (
+            n for n in numbers if any(step == 1 and self.factor.runs_along(a) for a, step in self.windows[n].steps)
+        )
         return next(along, len(self.windows) - 1)
 
     def _tail(self, number: int, coordinate: Size) -> tuple[Size, ...]:

@@ -38,7 +38,9 @@ def choose_tile(machine: Machine, dtype: DType, rows: Size, columns: Size) -> Ti
     vectors = ceildiv(columns, machine.lanes(dtype))
 
     def cost(tile: Tile) -> tuple[float, int]:
-        return tile.cost(machine.vector_bytes) * _pieces(rows, tile.rows) * _pieces(vectors, tile.vectors), -tile.rows * tile.vectors
+        return tile.cost(machine.vector_bytes) * _pieces(rows, tile.rows) * _pieces(
+            vectors, tile.vectors
+        ), -tile.rows * tile.vectors
 
     tiles = (Tile(r, v) for r in range(1, MOST_ROWS + 1) for v in range(1, MOST_VECTORS + 1))
     return min((t for t in tiles if t.rows * t.vectors + t.vectors + 2 <= machine.registers), key=cost)
