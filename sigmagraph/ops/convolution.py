@@ -27,6 +27,7 @@ from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ops.contraction import contracted
 from sigmagraph.ops.geometry import GEOMETRY, Geometry, exchanged, grouped, merged, window_counts, windows
+from sigmagraph.ops.phases import by_phases, has_phases
 from sigmagraph.ops.reduction import exact
 from sigmagraph.ops.samples import M, N, normal
 
@@ -155,6 +156,8 @@ def _vjp(c: VjpContext) -> Sequence[Value]:
 def _decompose(b: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
     (x, w), geometry = inputs, Geometry.of(attrs)
     kernel = b.type(w).shape[:-2]
+    if has_phases(geometry, kernel):
+        return by_phases(b, x, w, geometry)
     labels = _Labels(len(kernel))
     y = contracted(
         b,

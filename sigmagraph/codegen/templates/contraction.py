@@ -11,12 +11,11 @@ on Mathematical Software 34 (2008).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.codegen.templates.engine import Engine
 from sigmagraph.codegen.templates.factors import Contraction, Factor
-from sigmagraph.codegen.templates.pieces import continues, indices_in, uses
+from sigmagraph.codegen.templates.pieces import indices_in, uses
 from sigmagraph.dims import product
 from sigmagraph.ir.kernel.compute import Axis, Compute
 from sigmagraph.ir.kernel.expr import Apply, Expr, Var, walk
@@ -47,20 +46,7 @@ def as_contraction(compute: Compute) -> Contraction | None:
     work = left.extent * right.extent * product(a.extent for a in reduction.axes)
     if isinstance(work, int) and work < SMALL:
         return None
-    (left, ahead), (right, behind) = (_dense(factor, compute) for factor in (left, right))
-    batch = tuple(a for a in compute.axes if a in (*batch, *ahead, *behind))
     return Contraction(compute, reduction, left, right, batch)
-
-
-def _dense(factor: Factor, compute: Compute) -> tuple[Factor, tuple[Axis, ...]]:
-    """The factor with those of its axes along which outputs lie as if they were one, and the others.
-
-    The others become batch axes: a tile's outputs are then easily told from another's.
-    """
-    cut = len(factor.axes) - 1
-    while cut and all(continues(s.index[0], *factor.axes[cut - 1 : cut + 1]) for s in compute.stores):
-        cut -= 1
-    return replace(factor, axes=factor.axes[cut:]), factor.axes[:cut]
 
 
 def _side(lets: dict[str, Let], order: Sequence[Let], value: Expr) -> tuple[tuple[Let, ...], Expr]:

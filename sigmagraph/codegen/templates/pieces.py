@@ -17,7 +17,7 @@ from sigmagraph.ir.kernel.kernel import Block, Buffer, For, If, Let, LoopKind, R
 Body = Callable[[Size, str], Block]
 
 _SPLITS = 8  # of axes, most of which need none
-_LEAST_SPLIT = 8  # indices along an axis, fewer of which are not worth a loop
+_LEAST_SPLIT = 8  # indices along an innermost axis, fewer of which are not worth a loop
 
 
 def iteration_facts(compute: Compute) -> Facts:
@@ -112,7 +112,8 @@ def _divided(compute: Compute) -> tuple[Axis, Size] | None:
     for axis in (*compute.axes, *compute.inner_axes()):
         by = [q.args[1] for q in quotients if q.args[0] == Dim(axis.var)]
         fit = [n for n in by if n != axis.extent and divide_exact(axis.extent, n) is not None]
-        fit = [n for n in fit if not isinstance(n, int) or n >= _LEAST_SPLIT]
+        if axis in (*compute.axes[-1:], *(s.axes[-1] for s in compute.sweeps if s.axes)):
+            fit = [n for n in fit if not isinstance(n, int) or n >= _LEAST_SPLIT]
         if fit:
             return axis, max(fit, key=lambda n: (sum(divide_exact(n, m) is not None for m in fit), str(n)))
     return None
