@@ -229,13 +229,15 @@ class _Fusion:
         users = self.users[node.id]
         if any(u.op.kind.alone for u in users):
             return False
-        if chain.cost > self.options.spread and any(self._grows(u, node.id) for u in users):
+        # Under a contraction, what is not transparent is stored, and all that is left of the chain are movements.
+        cost = 0 if self.contracted[node.id] and node.op.kind not in ROOTS else chain.cost
+        if cost > self.options.spread and any(self._grows(u, node.id) for u in users):
             return False
         if node.op.kind in ROOTS and any(group.root is not None for group in places):
             return False
         if sum(map(len, places.values())) == 1:
             return True
-        return chain.cost <= self.options.recompute and len(chain.reads) <= 2
+        return cost <= self.options.recompute and len(chain.reads) <= 2
 
     def _store(self, node: Node, places: _Places) -> None:
         host = self._host(node, places)
