@@ -113,36 +113,39 @@ class _Partitioner:
     shared: dict[Work, Work]
 
     def run(self, graph: Graph, prefix: str) -> Partition:
-        groups = interfaces(graph)
+        groups, inputs = interfaces(graph), () if prefix else graph.inputs
         owners = {node: number for number, i in enumerate(groups) for v in i.outputs for node in (v.node,)}
-        tasks = [self._task(graph, f"{prefix}k{number}", face, owners) for number, face in enumerate(groups)]
+        tasks = [self._task(graph, f"{prefix}k{number}", face, owners, inputs) for number, face in enumerate(groups)]
         for number, v in enumerate(_loose_values(graph, owners), len(groups)):
             name = f"{prefix}k{number}_{graph.node(v).op.name}"
-            tasks.append(self._shared(lower_group(graph, name, (v.node,), (v,), {})))
+            tasks.append(self._shared(lower_group(graph, name, (v.node,), (v,), {}), inputs))
         tasks = [tasks[n] for n in _order(graph, tasks)]
         read = [v for t in tasks for v in t.reads if Trait.CONSTANT in graph.node(v).op.traits]
         read += [o.value for o in graph.outputs if _is_array_constant(graph, o.value)]
         constants = {v: graph.node(v).attrs["value"] for v in read}
         return Partition(tuple(tasks), tuple(self.shared.values()), constants)
 
-    def _task(self, graph: Graph, prefix: str, face: Interface, owners: dict[int, int]) -> Task | Control:
+    def _task(
+        self, graph: Graph, prefix: str, face: Interface, owners: dict[int, int], inputs: Sequence[Value]
+    ) -> Task | Control:
         last = graph.node(face.group.nodes[-1])
         if last.op.kind is OpKind.CONTROL:
             bodies = {name: value.graph for name, value in last.attrs.items() if isinstance(value, Body)}
             return Control(last, {name: (g, self.run(g, f"{prefix}_{name}_")) for name, g in bodies.items()})
         name = _name(graph, prefix, face)
         if last.op.kind is OpKind.OPAQUE:
-            return self._shared(lower_opaque(graph, name, last))
-        return self._shared(lower_group(graph, name, face.group.nodes, face.outputs, owners))
+            return self._shared(lower_opaque(graph, name, last), inputs)
+        return self._shared(lower_group(graph, name, face.group.nodes, face.outputs, owners), inputs)
 
-    def _shared(self, spec: KernelSpec) -> Task:
-        """The task, with what the call checks about its dims; equal works become one."""
+    def _shared(self, spec: KernelSpec, inputs: Sequence[Value]) -> Task:
+        """The task, with what the call checks about its dims, and what it hands in; equal works become one."""
         work = spec.work
         known = tuple(limit for limit in self.limits if set(names(limit)) <= set(work.dims))
         if isinstance(work, Kernel):
             work = replace(work, body=assuming(work.body, known))
         else:
-            work = replace(work, assume=known)
+            foreign = frozenset(b.name for b, v in zip(work.params, spec.values, strict=True) if v in inputs)
+            work = replace(work, assume=known, foreign=foreign)
         return Task(self.shared.setdefault(replace(work, name="", provenance=()), work), spec.values)
 
 

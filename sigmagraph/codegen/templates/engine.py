@@ -214,7 +214,7 @@ class Engine:
 
     def _is_panel(self, found: Strided | None) -> bool:
         """Whether the columns lie in memory as a panel would, or nearly so."""
-        if found is None:
+        if found is None or found.buffer in self.compute.foreign:
             return False
         axes = self.reduction.axes
         distance = found.stride(axes[-1])

@@ -92,6 +92,7 @@ class Compute:
         sweeps: walks over inner axes, each of which may read the results of those before it.
         lets, stores: evaluated once per index.
         assume: expressions of the dims that the caller has found to be at least 0.
+        foreign: buffers that the caller hands in, whose first elements may lie anywhere in a vector.
         provenance: where its nodes come from.
     """
 
@@ -103,6 +104,7 @@ class Compute:
     lets: tuple[Let, ...]
     stores: tuple[Store, ...]
     assume: tuple[Size, ...] = ()
+    foreign: frozenset[str] = frozenset()
     provenance: tuple[Location, ...] = ()
 
     def param(self, name: str) -> Buffer:
