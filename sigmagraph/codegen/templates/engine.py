@@ -28,6 +28,7 @@ from sigmagraph.ir.kernel.kernel import (
     Buffer,
     Call,
     For,
+    If,
     Kernel,
     KernelStage,
     Let,
@@ -206,11 +207,9 @@ class Engine:
         axes = (self.column, *self.reduction.axes)
         found = direct(self.right, axes, self.dtype)
         whole = isinstance(self.column.extent, int) and self.column.extent % self.columns == 0
-        tiles = self.run * product(self.sizes)
-        few = isinstance(self.row.extent, int) and tiles <= FEW_TILES
         fits = found is not None and found.stride(self.column) == 1 and whole
-        lies = fits and self._is_panel(found)
-        self.cols = found if fits and (few or lies) else None
+        self.cols = found if fits else None
+        self.lies = fits and self._is_panel(found)
 
     def _is_panel(self, found: Strided | None) -> bool:
         """Whether the columns lie in memory as a panel would, or nearly so."""
@@ -255,12 +254,19 @@ class Engine:
         self.panel = self.first_panel + Dim("%n")
         self.in_panel = minimum(self.columns, self.column.extent - self.columns * self.panel)
         rows, ahead = self._rows()
-        cols, panel = self._columns()
-        allocs = [r.alloc for r in (ahead, panel) if r is not None]
+        panel = self._panel()
         # What does not differ from step to step is written once.
         once = ahead is not None and all(leg.extent == leg.axis.extent for leg in self._region_legs)
         fill = ahead.fill(self.place) if ahead is not None else ()
-        inner = self._panels((*(panel.fill(self.place) if panel else ()), *self._tiles(self._call(rows, cols))))
+        few = FEW_TILES - product([*(cut.extent for cut in self.cuts), ceildiv(self.block.extent, self.tile.rows)])
+        written = (*panel.fill(self.place), *self._tiles(self._call(rows, panel.strided)))
+        inner, allocs = written, [r.alloc for r in (ahead, panel) if r is not None]
+        if self.cols is not None:
+            read = self._tiles(self._call(rows, self.cols))
+            inner = read if self.lies or (isinstance(few, int) and few >= 0) else (If((few,), read, written),)
+            if inner is read:
+                allocs.remove(panel.alloc)
+        inner = self._panels(inner)
         if self.steps.single:
             return (*allocs, *fill, *inner)
         sums = Buffer("%sums", self.dtype, self._sums_shape(), Role.TEMP, Space.SCRATCH)
@@ -305,15 +311,12 @@ class Engine:
         parts |= {leg.axis.var: Part(leg.start, leg.extent, leg.most) for leg in legs}
         return Region("%left", self.left, self.windows, parts, self.dtype, self.lanes)
 
-    def _columns(self) -> tuple[Strided, Region | None]:
-        """The right operand, a panel of it."""
-        if self.cols is not None:
-            return self.cols, None
+    def _panel(self) -> Region:
+        """A panel of the right operand, to be written."""
         parts = {leg.axis.var: Part(leg.start, leg.extent, leg.most) for leg in self.legs}
         parts[self.column.var] = Part(self.columns * self.panel, self.in_panel, self.columns)
         coordinates = [Window(((axis, 1),)) for axis in (*self.reduction.axes, self.column)]
-        region = Region("%right", self.right, coordinates, parts, self.dtype, self.lanes, self.columns)
-        return region.strided, region
+        return Region("%right", self.right, coordinates, parts, self.dtype, self.lanes, self.columns)
 
     def _call(self, rows: Strided, cols: Strided) -> Block:
         """Run the micro-kernel on a tile; where it has all products, its outputs are written at once."""

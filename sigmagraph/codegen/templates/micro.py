@@ -36,7 +36,8 @@ def micro_kernel(machine: Machine, dtype: DType, rows: int, vectors: int) -> Ker
     Args:
         machine: decides the width of a vector and how products are added.
         dtype: of everything.
-        rows, vectors: the tile.
+        rows: of the tile.
+        vectors: in a row of it.
     """
     lanes = machine.lanes(dtype)
     columns = vectors * lanes
@@ -49,15 +50,20 @@ def micro_kernel(machine: Machine, dtype: DType, rows: int, vectors: int) -> Ker
         """The store in every vector of a row."""
         return For("%u", vectors, LoopKind.UNROLLED, (For("%v", lanes, LoopKind.VECTORIZED, (store,)),))
 
-    # Row by row, each broadcast just before its use: any other order makes LLVM's scheduler spill accumulators.
-    left = Load("%a", (minimum(row, Dim("valid") - 1) * Dim("pitch") + place["a"],), dtype)
-    product = _multiply_add(machine, Var("%x", dtype), Load("%row", (column,), dtype), sums)
-    step: Block = (
-        across(Store("%row", (column,), Load("%b", (place["b"] + column,), dtype))),
-        For("%r", rows, LoopKind.UNROLLED, (Let("%x", left), across(Store("%acc", (row, column), product)))),
-    )
-    for name in ("k", "j", "i"):
-        step = (For(f"%{name}", Dim(name), LoopKind.SERIAL, step),)
+    def products(count: int) -> Block:
+        """The sums of so many rows, over everything."""
+        # Row by row, each broadcast just before its use: any other order makes LLVM's scheduler spill accumulators.
+        at = minimum(row, Dim("valid") - 1) * Dim("pitch") if count > 1 else 0
+        left = Load("%a", (at + place["a"],), dtype)
+        product = _multiply_add(machine, Var("%x", dtype), Load("%row", (column,), dtype), sums)
+        step: Block = (
+            across(Store("%row", (column,), Load("%b", (place["b"] + column,), dtype))),
+            For("%r", count, LoopKind.UNROLLED, (Let("%x", left), across(Store("%acc", (row, column), product)))),
+        )
+        for name in ("k", "j", "i"):
+            step = (For(f"%{name}", Dim(name), LoopKind.SERIAL, step),)
+        return step
+
     zero, old = Const(0.0 if dtype.is_float else 0, dtype), Load("%c", (row, column), dtype)
     start, go_on = (
         (For("%r", rows, LoopKind.UNROLLED, (across(Store("%acc", (row, column), value)),)),) for value in (zero, old)
@@ -66,7 +72,7 @@ def micro_kernel(machine: Machine, dtype: DType, rows: int, vectors: int) -> Ker
         Alloc(Buffer("%acc", dtype, (rows, columns), Role.TEMP, Space.LOCAL)),
         Alloc(Buffer("%row", dtype, (columns,), Role.TEMP, Space.LOCAL)),
         If((1 - Dim("turn"),), start, go_on),
-        *step,
+        *((If((1 - Dim("valid"),), products(1), products(rows)),) if rows > 1 else products(1)),
         For("%r", rows, LoopKind.UNROLLED, (across(Store("%c", (row, column), sums)),)),
     )
     params = (
