@@ -60,17 +60,19 @@ _LN2_REST = 2.3190468138462996e-17  # ln 2 less its float64
 def exp(x: Term) -> Term:
     """The exponential as e^r * 2^k * 2^k with r = x - 2 k ln 2.
 
-    Scaling in two equal steps asks for an even multiple of ln 2, and makes overflow, subnormal results and zero come
-    out of the last product, rounded once.
+    Scaling in two equal steps asks for an even multiple of ln 2, and makes overflow and subnormal results come out of
+    the last product, rounded once. What gives zero is computed as e^0 and left out: processors take a hundred cycles to
+    underflow, and softmax with a mask asks for it often.
     """
     f = FORMATS[x.dtype]
     low, high = _EXP_RANGE[x.dtype]
-    x = x.at_most(high).at_least(low)
+    vanishes = x < low
+    x = vanishes.select(0.0, x.at_most(high))
     t = x.fma(0.5 / LN2, f.rounder)
     k = t - f.rounder
     r = k.fma(-2.0 * f.ln2[1], k.fma(-2.0 * f.ln2[0], x))
     factor = power_of_two(t)
-    return horner(r, (1.0, 1.0, *_EXP[x.dtype])) * factor * factor
+    return vanishes.select(0.0, horner(r, (1.0, 1.0, *_EXP[x.dtype])) * factor * factor)
 
 
 def reduced_exp(high: Term, low: Term | None = None) -> tuple[Term, Term, Term]:
