@@ -142,7 +142,7 @@ class Facts:
         sign = self._plain_sign(p)
         if sign:
             return sign > 0
-        atom = max(atoms(p), key=self._rank)
+        atom = self._innermost(p)
         slope, rest = by_atom(p, atom)
         if isinstance(atom, Func) and atom.kind != "//":
             return self._prove_extreme(atom, slope, rest)
@@ -274,6 +274,10 @@ class Facts:
                 return 0
         return 1 if positive else -1
 
+    def _innermost(self, p: Dim) -> Atom:
+        """The atom of the highest rank."""
+        return max([a for m, _ in p.terms for a in m], key=self._rank)
+
     def _rank(self, atom: Atom) -> _Rank:
         """Where an atom stands: by its innermost name, functions above their arguments, fine quotients above coarse."""
         rank = self._ranks.get(atom)
@@ -319,6 +323,8 @@ def _ratio(fine: Func, coarse: Atom) -> Iterator[tuple[int, Size]]:
 def _at_bound(slope: Size, rest: Size, bound: _Bound) -> Size:
     """An expression that is negative wherever ``rest + slope * atom`` is, for an atom bounded by a quotient."""
     value, divisor = bound
+    if divisor == 1:
+        return rest + slope * value
     whole = divide_exact(slope, divisor)
     if whole is not None:
         return rest + whole * value
