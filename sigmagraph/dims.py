@@ -245,7 +245,7 @@ def floordiv(a: Size, b: Size) -> Size:
 def _div_const(a: Dim, b: int) -> Size:
     if b == 1:
         return a
-    if all([c % b == 0 for m, c in a._terms if m]):
+    if all(c % b == 0 for m, c in a._terms if m):
         return _of_ordered([(m, c // b) for m, c in a._terms if m or c // b])
     whole = {m: c // b for m, c in a._terms if m and c % b == 0}
     rest = {m: c for m, c in a._terms if m and c % b}
