@@ -226,6 +226,11 @@ def of_atom(atom: Atom) -> Dim:
     return _ordered((((atom,), 1),))
 
 
+def of_term(monomial: Sequence[Atom], coefficient: int) -> Size:
+    """The expression that a term of another one is."""
+    return _of_ordered([(tuple(monomial), coefficient)])
+
+
 def floordiv(a: Size, b: Size) -> Size:
     """``a // b`` rounded down, for b > 0."""
     if isinstance(b, int):
@@ -375,8 +380,8 @@ def _collect(size: Size, found: set[str]) -> None:
                         _collect(arg, found)
 
 
-def evaluate(size: Size, values: Mapping[str, int]) -> int:
-    """The number that an expression stands for.
+def evaluate(size: Size, values: Mapping[str, int], other: int | None = None) -> int:
+    """The number that an expression stands for; ``other`` is the value of names that ``values`` leaves out.
 
     Raises:
         DimError: a name has no value.
@@ -386,12 +391,13 @@ def evaluate(size: Size, values: Mapping[str, int]) -> int:
     total = 0
     for monomial, coefficient in size._terms:
         for atom in monomial:
-            if isinstance(atom, str):
-                if atom not in values:
-                    raise DimError(f"the dim '{atom}' has no value", expected="a value for each dim", got=dict(values))
-                coefficient *= values[atom]
-            else:
-                coefficient *= _apply(atom.kind, [evaluate(a, values) for a in atom.args])
+            if not isinstance(atom, str):
+                coefficient *= _apply(atom.kind, [evaluate(a, values, other) for a in atom.args])
+                continue
+            value = values.get(atom, other)
+            if value is None:
+                raise DimError(f"the dim '{atom}' has no value", expected="a value for each dim", got=dict(values))
+            coefficient *= value
         total += coefficient
     return total
 

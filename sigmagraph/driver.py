@@ -73,7 +73,8 @@ def compile(
     Raises:
         SigmaError: the tensors do not make a program; the error says where.
     """
-    graph, variables = capture(inputs, outputs, updates, name)
+    with no_collections():
+        graph, variables = capture(inputs, outputs, updates, name)
     fixed = tuple(sorted((specialise or {}).items()))
     options = replace(options or CompileOptions(), target=as_target(target), specialise=fixed)
     return compile_graph(graph, variables, options)
@@ -105,7 +106,8 @@ def compile_graph(
         plan, code = build(graph, options, loader.backend)
         return plan, code.object
 
-    executor, cached = loader.load(graph, variables, fresh)
+    with no_collections():
+        executor, cached = loader.load(graph, variables, fresh)
     origin = Origin(
         time.perf_counter() - start,
         cached,
