@@ -7,13 +7,16 @@ from dataclasses import replace
 import pytest
 
 import sigmagraph as sg
+from sigmagraph import layers as L
 from sigmagraph.codegen.llvm.archive import pack, unpack
 from sigmagraph.codegen.llvm.compile import processor
 from sigmagraph.codegen.llvm.generation import Generation
 from sigmagraph.codegen.llvm.units import Units
 from sigmagraph.codegen.targets import backend_for
+from sigmagraph.codegen.transform import legalize, secure
 from sigmagraph.driver import Planned, build, planned
 from sigmagraph.errors import CompileError
+from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.options import CompileOptions, Target
 from sigmagraph.tensor.capture import capture
 from sigmagraph.training.demo import readme_network
@@ -21,10 +24,19 @@ from sigmagraph.training.demo import readme_network
 OPTIONS = CompileOptions(Target(cpu="haswell", features="+avx2,+fma"))
 
 
-def made() -> Planned:
-    step = readme_network().train_graph(sg.optimisers.Adam())
-    graph = capture(step.inputs, step.outputs, step.updates)[0]
-    return planned(graph, OPTIONS, backend_for(OPTIONS.target))
+def captured(network: sg.Network) -> Graph:
+    step = network.train_graph(sg.optimisers.Adam())
+    return capture(step.inputs, step.outputs, step.updates)[0]
+
+
+def made(network: sg.Network) -> Planned:
+    return planned(captured(network), OPTIONS, backend_for(OPTIONS.target))
+
+
+def transformer(depth: int) -> sg.Network:
+    blocks = depth * L.TransformerBlock(heads=2, causal=True, name="block#")
+    codes = L.Input(sg.Dim("time"), dtype="int32") + L.Embedding(20, 32)
+    return sg.Network("transformer", codes + blocks + L.Dense(20, flatten=False) + L.SoftmaxCrossEntropy())
 
 
 @pytest.mark.parametrize("members", [[], [b"a"], [b"ab", b"", b"abc"]])
@@ -40,10 +52,8 @@ def test_an_archive_is_the_one_that_linkers_know() -> None:
 
 
 def test_it_does_not_matter_when_kernels_are_handed_in() -> None:
-    step = readme_network().train_graph(sg.optimisers.Adam())
-    graph = capture(step.inputs, step.outputs, step.updates)[0]
-    early = build(graph, OPTIONS)[1].object  # each as soon as it is legal
-    parts = made()
+    early = build(captured(readme_network()), OPTIONS)[1].object  # each as soon as it is legal
+    parts = made(readme_network())
     with Generation(processor(OPTIONS.target), listing=False) as generation:
         late = generation.finish(parts.plan, parts.legal, [array.data for array in parts.parts.arrays()])
     assert late.object == early
@@ -51,8 +61,27 @@ def test_it_does_not_matter_when_kernels_are_handed_in() -> None:
     assert len(list(unpack(early))) == len(parts.legal) + len(callees) + 1
 
 
+def test_equal_layers_share_their_kernels() -> None:
+    shallow, deep = made(transformer(2)), made(transformer(4))
+    assert len(deep.parts.tasks) > len(shallow.parts.tasks) + 50
+    assert len(deep.legal) == len(shallow.legal)
+
+
+def test_a_callee_is_verified_and_made_legal_once() -> None:
+    caches = (secure._callee, legalize._callee)
+    for known in caches:
+        known.cache_clear()
+    kernels = made(transformer(2)).scheduled
+    callees = {callee for kernel in kernels for callee in kernel.callees}
+    calls = sum(len(kernel.callees) for kernel in kernels)
+    assert calls > 3 * len(callees)
+    for known in caches:
+        counted = known.cache_info()
+        assert (counted.misses, counted.hits) == (len(callees), calls - len(callees))
+
+
 def test_callees_of_one_name_are_one() -> None:
-    kernel = next(k for k in made().legal if k.callees)
+    kernel = next(k for k in made(readme_network()).legal if k.callees)
     other = replace(kernel, name="other", callees=tuple(replace(c, body=()) for c in kernel.callees))
     with Generation(processor(OPTIONS.target), listing=False) as generation:
         generation.begin(kernel)

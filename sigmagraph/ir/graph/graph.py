@@ -305,8 +305,9 @@ def extract(
                 f"{value} is not an input", expected="a placeholder", got=node_.op.name, location=node_.location
             )
         mapping[value] = out.add_input(node_.name, node_.types[0], node_.location)
+    ports = {value.node for value in inputs}
     for node_ in graph.nodes():
-        if node_.id not in needed or node_.outputs[0] in mapping:
+        if node_.id not in needed or node_.id in ports:
             continue
         if Trait.INPUT in node_.op.traits:
             raise GraphError(

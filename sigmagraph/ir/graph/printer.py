@@ -178,7 +178,9 @@ def _rows(items: Sequence[str]) -> str:
 
 
 def _statement(node: Node, names: Mapping[int, str], digests: bool, locations: bool = False) -> str:
-    result = _value(Value(node.id), names) + (f":{len(node.types)}" if len(node.types) != 1 else "")
+    result = names.get(node.id) or f"%{node.id}"
+    if len(node.types) != 1:
+        result += f":{len(node.types)}"
     operands = ", ".join(_value(v, names) for v in node.inputs)
     types = ", ".join(map(_type, node.types))
     return f"{result} = {node.op.name}({operands}){_attrs(node.attrs, digests, locations)} : {types}"
@@ -199,7 +201,8 @@ def _attrs(attrs: Attrs, digests: bool, locations: bool) -> str:
 
 
 def _value(value: Value, names: Mapping[int, str]) -> str:
-    return names.get(value.node, f"%{value.node}") + (f"#{value.index}" if value.index else "")
+    name = names.get(value.node) or f"%{value.node}"
+    return f"{name}#{value.index}" if value.index else name
 
 
 def _quoted(sign: str, name: str, plain: re.Pattern[str]) -> str:
