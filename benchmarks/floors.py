@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sigmagraph.codegen.llvm.archive import pack
 from sigmagraph.codegen.llvm.compile import Loaded, compile_module, processor
 from sigmagraph.codegen.llvm.emit import emit_kernel
+from sigmagraph.codegen.llvm.generation import module_text
 from sigmagraph.codegen.schedule.machine import machine_of
 from sigmagraph.codegen.transform.legalize import legalize
 from sigmagraph.dtypes import F32
@@ -86,10 +88,10 @@ def _multiply_adds() -> tuple[Callable[[], object], int]:
     kernel = parse_kernel(_PEAK.format(lanes=lanes, size=size, chains=CHAINS, updates=updates))
     verify_kernel(kernel)
     declarations: dict[str, str] = {}
-    code = emit_kernel(legalize([kernel])[0], declarations)
-    text = "\n".join([*declarations.values(), code.text, f"attributes #0 = {{ {host.attributes} }}"])
+    code = emit_kernel(legalize(kernel), declarations)
+    text = module_text(code.text, declarations, host.attributes)
     symbol = code.phases[0].symbol
-    loaded = Loaded(compile_module(text, host).object, (symbol,), host, "peak")
+    loaded = Loaded(pack([compile_module(text, host).object]), (symbol,), host, "peak")
     entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)(
         loaded.address(symbol)
     )

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias, Union
 
 from sigmagraph.errors import DimError
@@ -19,6 +20,7 @@ Size: TypeAlias = Union[int, "Dim"]
 _Monomial: TypeAlias = "tuple[Atom, ...]"
 
 NOMINAL = 64
+_KEPT = 1 << 14  # small things about expressions that are asked for again and again, as many as some programs have
 
 _NAME = re.compile(r"%?[A-Za-z_][A-Za-z0-9_.]*\Z")
 
@@ -57,8 +59,14 @@ def _atom_key(atom: Atom) -> tuple[bool, str]:
     return (True, atom._text) if isinstance(atom, Func) else (False, atom)
 
 
+@lru_cache(maxsize=_KEPT)
 def _monomial_key(monomial: _Monomial) -> tuple[int, tuple[tuple[bool, str], ...]]:
     return (-len(monomial), tuple([_atom_key(a) for a in monomial]))
+
+
+@lru_cache(maxsize=_KEPT)
+def _times(a: _Monomial, b: _Monomial) -> _Monomial:
+    return tuple(sorted(a + b, key=_atom_key))
 
 
 class Dim:
@@ -130,7 +138,7 @@ class Dim:
         out: dict[_Monomial, int] = {}
         for m1, c1 in self._terms:
             for m2, c2 in other._terms:
-                m = tuple(sorted(m1 + m2, key=_atom_key)) if m1 and m2 else m1 + m2
+                m = _times(m1, m2) if m1 and m2 else m1 + m2
                 out[m] = out.get(m, 0) + c1 * c2
         return _make(out)
 
@@ -184,15 +192,21 @@ def _plus(a: Dim, number: int) -> Dim:
 
 
 def _make(terms: Mapping[_Monomial, int]) -> Size:
-    kept = [(m, c) for m, c in terms.items() if c]
+    kept = [m for m, c in terms.items() if c]
     if not kept:
         return 0
-    if len(kept) == 1:
-        if not kept[0][0]:
-            return kept[0][1]
-    else:
-        kept.sort(key=lambda mc: _monomial_key(mc[0]))
-    return _ordered(tuple(kept))
+    if len(kept) > 1:
+        kept.sort(key=_monomial_key)
+    elif not kept[0]:
+        return terms[()]
+    return _ordered(tuple([(m, terms[m]) for m in kept]))
+
+
+def _of_ordered(terms: Sequence[tuple[_Monomial, int]]) -> Size:
+    """The expression of terms that are different, stand in order and are not 0."""
+    if not terms:
+        return 0
+    return _ordered(tuple(terms)) if len(terms) > 1 or terms[0][0] else terms[0][1]
 
 
 def _ordered(terms: tuple[tuple[_Monomial, int], ...]) -> Dim:
@@ -206,11 +220,15 @@ def _restore(terms: tuple[tuple[_Monomial, int], ...]) -> Size:
     return _make(dict(terms))
 
 
+@lru_cache(maxsize=_KEPT)
 def of_atom(atom: Atom) -> Dim:
     """The expression that an atom is."""
-    dim = _make({(atom,): 1})
-    assert isinstance(dim, Dim)
-    return dim
+    return _ordered((((atom,), 1),))
+
+
+def of_term(monomial: Sequence[Atom], coefficient: int) -> Size:
+    """The expression that a term of another one is."""
+    return _of_ordered([(tuple(monomial), coefficient)])
 
 
 def floordiv(a: Size, b: Size) -> Size:
@@ -232,13 +250,13 @@ def floordiv(a: Size, b: Size) -> Size:
 def _div_const(a: Dim, b: int) -> Size:
     if b == 1:
         return a
+    if all(c % b == 0 for m, c in a._terms if m):
+        return _of_ordered([(m, c // b) for m, c in a._terms if m or c // b])
     whole = {m: c // b for m, c in a._terms if m and c % b == 0}
     rest = {m: c for m, c in a._terms if m and c % b}
     constant = dict(a._terms).get((), 0)
     whole[()] = constant // b
     constant %= b
-    if not rest:
-        return _make(whole)
     divisor = math.gcd(b, *rest.values())
     if divisor > 1:
         rest = {m: c // divisor for m, c in rest.items()}
@@ -287,7 +305,7 @@ def divide_exact(a: Size, b: Size) -> Size | None:
             return None
         if isinstance(a, int):
             return a // b if a % b == 0 else None
-        return _make({m: c // b for m, c in a._terms}) if all(c % b == 0 for _, c in a._terms) else None
+        return _of_ordered([(m, c // b) for m, c in a._terms]) if all(c % b == 0 for _, c in a._terms) else None
     quotient, rest = _divide(a, b)
     return quotient if rest == 0 else None
 
@@ -362,8 +380,8 @@ def _collect(size: Size, found: set[str]) -> None:
                         _collect(arg, found)
 
 
-def evaluate(size: Size, values: Mapping[str, int]) -> int:
-    """The number that an expression stands for.
+def evaluate(size: Size, values: Mapping[str, int], other: int | None = None) -> int:
+    """The number that an expression stands for; ``other`` is the value of names that ``values`` leaves out.
 
     Raises:
         DimError: a name has no value.
@@ -373,12 +391,13 @@ def evaluate(size: Size, values: Mapping[str, int]) -> int:
     total = 0
     for monomial, coefficient in size._terms:
         for atom in monomial:
-            if isinstance(atom, str):
-                if atom not in values:
-                    raise DimError(f"the dim '{atom}' has no value", expected="a value for each dim", got=dict(values))
-                coefficient *= values[atom]
-            else:
-                coefficient *= _apply(atom.kind, [evaluate(a, values) for a in atom.args])
+            if not isinstance(atom, str):
+                coefficient *= _apply(atom.kind, [evaluate(a, values, other) for a in atom.args])
+                continue
+            value = values.get(atom, other)
+            if value is None:
+                raise DimError(f"the dim '{atom}' has no value", expected="a value for each dim", got=dict(values))
+            coefficient *= value
         total += coefficient
     return total
 
@@ -448,27 +467,32 @@ def atoms(size: Size) -> list[Atom]:
 
 def by_atom(size: Dim, atom: Atom) -> tuple[Size, Size]:
     """(c, rest) with ``size == c * atom + rest`` and no atom in the rest."""
-    slope: dict[_Monomial, int] = {}
-    rest: dict[_Monomial, int] = {}
+    slope: list[tuple[_Monomial, int]] = []
+    rest: list[tuple[_Monomial, int]] = []
     for monomial, c in size._terms:
         if atom in monomial:
             at = monomial.index(atom)
-            slope[monomial[:at] + monomial[at + 1 :]] = c
+            slope.append((monomial[:at] + monomial[at + 1 :], c))
         else:
-            rest[monomial] = c
-    return _make(slope), _make(rest)
+            rest.append((monomial, c))
+    return _of_ordered(slope), _of_ordered(rest)  # without the atom monomials stand in the same order as with it
 
 
 def multiples(size: Size, number: int) -> Size:
     """The terms whose coefficients a number divides, divided by it."""
     if isinstance(size, int):
         return size // number if size % number == 0 else 0
-    return _make({m: c // number for m, c in size._terms if c % number == 0})
+    return _of_ordered([(m, c // number) for m, c in size._terms if c % number == 0])
 
 
 def tightened(p: Size) -> Size:
     """An expression that is at least 0 exactly where ``p`` is: a common factor goes, the constant is rounded down."""
     if isinstance(p, int):
         return p
-    divisor = math.gcd(*(c for m, c in p._terms if m))
-    return p if divisor == 1 else _make({m: c // divisor for m, c in p._terms})
+    divisor = 0
+    for monomial, c in p._terms:
+        if monomial:
+            divisor = math.gcd(divisor, c)
+            if divisor == 1:
+                return p
+    return _of_ordered([(m, c // divisor) for m, c in p._terms if m or c // divisor])

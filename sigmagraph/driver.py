@@ -45,6 +45,7 @@ from sigmagraph.tensor.capture import capture
 from sigmagraph.tensor.tensor import Tensor
 
 Record = Callable[[str, str], None]
+Begin = Callable[[Kernel], None]
 _UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
 
 
@@ -72,7 +73,8 @@ def compile(
     Raises:
         SigmaError: the tensors do not make a program; the error says where.
     """
-    graph, variables = capture(inputs, outputs, updates, name)
+    with no_collections():
+        graph, variables = capture(inputs, outputs, updates, name)
     fixed = tuple(sorted((specialise or {}).items()))
     options = replace(options or CompileOptions(), target=as_target(target), specialise=fixed)
     return compile_graph(graph, variables, options)
@@ -104,7 +106,8 @@ def compile_graph(
         plan, code = build(graph, options, loader.backend)
         return plan, code.object
 
-    executor, cached = loader.load(graph, variables, fresh)
+    with no_collections():
+        executor, cached = loader.load(graph, variables, fresh)
     origin = Origin(
         time.perf_counter() - start,
         cached,
@@ -139,21 +142,22 @@ def no_collections() -> Iterator[None]:
 
 
 def _build(graph: Graph, options: CompileOptions, backend: Backend, record: Record | None) -> tuple[Plan, Code]:
-    made = planned(graph, options, backend, record)
-    parts, plan = made.parts, made.plan
+    with backend.generation(listing=record is not None) as generation:
+        # What is planned in two ways is not begun before one of them is chosen.
+        made = planned(graph, options, backend, record, None if options.remat else generation.begin)
+        code = generation.finish(made.plan, made.legal, [array.data for array in made.parts.arrays()])
     if record:
-        for stage in ([naive_kernel(w) for w in parts.works], made.scheduled, made.legal):
-            for kernel in stage:
-                record(f"{kernel.name}.{kernel.stage.value}.sgk", print_kernel(kernel))
+        _record(made, code, record)
+    return made.plan, code
 
-    # Plan -> LLVM IR -> object code
-    constants = [array.data for array in parts.arrays()]
-    code = backend.generate(plan, {k.name: k for k in made.legal}, constants, listing=record is not None)
-    if record:
-        record("plan.json", pretty(plan))
-        for name, text in code.listings.items():
-            record(name, text)
-    return plan, code
+
+def _record(made: Planned, code: Code, record: Record) -> None:
+    for stage in ([naive_kernel(w) for w in made.parts.works], made.scheduled, made.legal):
+        for kernel in stage:
+            record(f"{kernel.name}.{kernel.stage.value}.sgk", print_kernel(kernel))
+    record("plan.json", pretty(made.plan))
+    for name, text in code.listings.items():
+        record(name, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +180,14 @@ class Planned:
     guarded: int
 
 
-def planned(graph: Graph, options: CompileOptions, backend: Backend, record: Record | None = None) -> Planned:
-    """The stages down to the plan; ``record`` is handed the text of every graph."""
+def planned(
+    graph: Graph,
+    options: CompileOptions,
+    backend: Backend,
+    record: Record | None = None,
+    begin: Begin | None = None,
+) -> Planned:
+    """The stages down to the plan; ``record`` is handed the text of every graph, ``begin`` every legal kernel."""
     graph = unify(specialise_graph(graph, dict(options.specialise), OPS), OPS)
     dims = _dims(graph)
     if record:
@@ -187,10 +197,10 @@ def planned(graph: Graph, options: CompileOptions, backend: Backend, record: Rec
     pipeline = parse_pipeline(options.passes) if options.passes else STANDARD if options.fuse else UNFUSED
     pipeline = (Guard(), *pipeline) if options.checks else pipeline
     fused, steps = _run_passes(pipeline, graph, (), options, record)
-    made = _lowered(fused, steps, dims, requirements(graph), options, backend)
+    made = _lowered(fused, steps, dims, requirements(graph), options, backend, begin)
     if options.remat:
         fused, steps = _run_passes((Remat(), Fuse(options.fuse)), fused, steps, options, record)
-        other = _lowered(fused, steps, dims, requirements(graph), options, backend)
+        other = _lowered(fused, steps, dims, requirements(graph), options, backend, begin)
         made = min(made, other, key=lambda m: nominal(m.plan.arena_bytes(1)))
     return made
 
@@ -212,15 +222,23 @@ def _lowered(
     required: Sequence[Requirement],
     options: CompileOptions,
     backend: Backend,
+    begin: Begin | None,
 ) -> Planned:
     """The kernels and the plan of a fused graph."""
     # Graph [fused] -> Compute -> Kernel [loops] -> Kernel [scheduled] -> Kernel [legal]
     parts = partition(graph)
-    scheduled: Sequence[Kernel] = [backend.schedule(w) for w in parts.works]
+    scheduled: list[Kernel] = []
+    legal: list[Kernel] = []
     guarded = 0
-    if options.verify:
-        scheduled, guarded = secure(scheduled)
-    legal = backend.legalize(scheduled)
+    for work in parts.works:
+        kernel, guards = backend.schedule(work), 0
+        if options.verify:
+            kernel, guards = secure(kernel)
+        guarded += guards
+        scheduled.append(kernel)
+        legal.append(backend.legalize(kernel))
+        if begin:
+            begin(legal[-1])
 
     # -> Plan
     plan = plan_memory(graph, parts, {k.name: k for k in legal}, dims, required)

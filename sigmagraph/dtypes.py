@@ -40,6 +40,7 @@ class DType(Enum):
         return str(self.value)
 
     __repr__ = __str__
+    __hash__ = object.__hash__  # there is one object for each type, and that of enums takes ten times as long
 
     @property
     def kind(self) -> Kind:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
+from itertools import islice, product
 from typing import TypeAlias
 
 from sigmagraph.dims import (
@@ -15,6 +16,7 @@ from sigmagraph.dims import (
     atoms,
     by_atom,
     divide_exact,
+    evaluate,
     floordiv,
     func,
     multiples,
@@ -24,6 +26,9 @@ from sigmagraph.dims import (
 
 # After how many steps a proof is given up. Most take fewer than ten; a step takes less than a tenth of a millisecond.
 ENOUGH, FEW = 2000, 200
+
+# What sizes are where a counterexample is looked for.
+_SAMPLES = (64, 3)
 
 _Rank: TypeAlias = tuple[int, int, int, str]
 _Bound: TypeAlias = tuple[Size, Size]  # a value and what it is divided by
@@ -69,10 +74,15 @@ class Facts:
         return Facts({**self._ranges, **ranges}, (*self._assume, *assume))
 
     def nonnegative(self, size: Size, steps: int = ENOUGH) -> bool:
-        """Whether ``size >= 0`` can be shown, in so many steps."""
+        """Whether ``size >= 0`` can be shown, in so many steps.
+
+        Who asks with few steps expects a no as well, which is found by trying before a proof is looked for.
+        """
         size = tightened(size)
         if isinstance(size, int):
             return size >= 0
+        if size not in self._asked and steps < ENOUGH and self._refuted(size):
+            self._asked[size] = False
         self._search.steps = steps
         return self._found(size)
 
@@ -109,6 +119,36 @@ class Facts:
             best = other if self.nonnegative(sign * (best - other), FEW) else func(atom.kind, (best, other))
         return best
 
+    # ---- counterexamples
+
+    def _refuted(self, size: Dim) -> bool:
+        """Whether an expression is negative somewhere, so that there is no proof."""
+        return any(_value(size, names, other) < 0 for names, other in self._points)
+
+    @cached_property
+    def _points(self) -> list[tuple[dict[str, int], int]]:
+        """Values that names may have together: all of them the least ones, or the greatest ones; and those of sizes."""
+        tried = ((self._point(greatest, sample), sample) for sample, greatest in product(_SAMPLES, (True, False)))
+        return [(names, sample) for names, sample in tried if self._may_be(names, sample)]
+
+    def _point(self, greatest: bool, sample: int) -> dict[str, int]:
+        names: dict[str, int] = {}
+        for name, (low, high) in self._ranges.items():
+            least = _value(low, names, sample)
+            most = max(least, sample) if high is None else _value(high, names, sample)
+            names[name] = most if greatest or high is None else least
+        return names
+
+    def _may_be(self, names: Mapping[str, int], other: int) -> bool:
+        """Whether values keep to ranges and assumptions."""
+        limits: list[Size] = [*self._assume]
+        limits += [Dim(name) - low for name, (low, _) in self._ranges.items()]
+        limits += [high - Dim(name) for name, (_, high) in self._ranges.items() if high is not None]
+        try:
+            return all(evaluate(limit, names, other) >= 0 for limit in limits)
+        except ZeroDivisionError:
+            return False
+
     # ---- proofs
 
     def _found(self, size: Size) -> bool:
@@ -142,12 +182,12 @@ class Facts:
         sign = self._plain_sign(p)
         if sign:
             return sign > 0
-        atom = max(atoms(p), key=self._rank)
+        atom = self._innermost(p)
         slope, rest = by_atom(p, atom)
         if isinstance(atom, Func) and atom.kind != "//":
             return self._prove_extreme(atom, slope, rest)
-        rising = self._shown(slope)
-        if not rising and not self._shown(-1 * slope):
+        rising = slope >= 0 if isinstance(slope, int) else self._shown(slope)
+        if not rising and not isinstance(slope, int) and not self._shown(-1 * slope):
             return False
         if any(self._shown(_at_bound(slope, rest, bound)) for bound in self._bounds(atom, not rising)):
             return True
@@ -274,6 +314,10 @@ class Facts:
                 return 0
         return 1 if positive else -1
 
+    def _innermost(self, p: Dim) -> Atom:
+        """The atom of the highest rank."""
+        return max([a for m, _ in p.terms for a in m], key=self._rank)
+
     def _rank(self, atom: Atom) -> _Rank:
         """Where an atom stands: by its innermost name, functions above their arguments, fine quotients above coarse."""
         rank = self._ranks.get(atom)
@@ -287,6 +331,14 @@ class Facts:
                 rank = (max(r[0] for r in inner), 1 + max(r[1] for r in inner), fineness, str(atom))
             self._ranks[atom] = rank
         return rank
+
+
+def _value(size: Size, names: Mapping[str, int], other: int) -> int:
+    """The number that an expression stands for; 0, which shows nothing, where it divides by 0."""
+    try:
+        return evaluate(size, names, other)
+    except ZeroDivisionError:
+        return 0
 
 
 def _factor(slope: Size, other: Size) -> tuple[int, int]:
@@ -319,6 +371,8 @@ def _ratio(fine: Func, coarse: Atom) -> Iterator[tuple[int, Size]]:
 def _at_bound(slope: Size, rest: Size, bound: _Bound) -> Size:
     """An expression that is negative wherever ``rest + slope * atom`` is, for an atom bounded by a quotient."""
     value, divisor = bound
+    if divisor == 1:
+        return rest + slope * value
     whole = divide_exact(slope, divisor)
     if whole is not None:
         return rest + whole * value

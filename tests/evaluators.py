@@ -82,7 +82,7 @@ def scheduled(machine: Machine) -> Stage:
 
 def legal(machine: Machine) -> Stage:
     """Kernels as they are emitted for a machine."""
-    return lambda work: legalize([schedule(work, machine)], machine.f16_casts)[0]
+    return lambda work: legalize(schedule(work, machine), machine.f16_casts)
 
 
 def native(options: CompileOptions) -> Evaluator:

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from sigmagraph.codegen.llvm.archive import pack
 from sigmagraph.codegen.llvm.compile import Loaded, Processor, compile_module, processor
 from sigmagraph.codegen.llvm.emit import Phase, emit_callee, emit_kernel
+from sigmagraph.codegen.llvm.generation import module_text
 from sigmagraph.codegen.memory import scratch_bytes
 from sigmagraph.codegen.transform.legalize import legalize
 from sigmagraph.dims import evaluate
@@ -23,17 +25,23 @@ def module(legal: Kernel, host: Processor) -> tuple[str, tuple[Phase, ...]]:
     """LLVM IR of a legal kernel alone, and its phases."""
     declarations: dict[str, str] = {}
     code = emit_kernel(legal, declarations)
-    callees = [emit_callee(c, declarations) for c in legal.callees]
-    text = "\n".join([*declarations.values(), *callees, code.text, f"attributes #0 = {{ {host.attributes} }}"])
-    return text, code.phases
+    return module_text(code.text, declarations, host.attributes), code.phases
+
+
+def callee_module(legal: Kernel, host: Processor) -> str:
+    """LLVM IR of a legal kernel that others call."""
+    declarations: dict[str, str] = {}
+    return module_text(emit_callee(legal, declarations), declarations, host.attributes)
 
 
 def run_native(kernel: Kernel, buffers: Sequence[np.ndarray], dims: Mapping[str, int], f16_casts: bool = False) -> None:
     """Run a kernel in place, its phases one after the other, as the entry point does."""
-    (legal,) = legalize([kernel], f16_casts)
+    legal = legalize(kernel, f16_casts)
     host = processor(Target())
     text, phases = module(legal, host)
-    loaded = Loaded(compile_module(text, host).object, tuple(p.symbol for p in phases), host, f"test.{kernel.name}")
+    texts = [text, *(callee_module(c, host) for c in legal.callees)]
+    code = pack(compile_module(t, host).object for t in texts)
+    loaded = Loaded(code, tuple(p.symbol for p in phases), host, f"test.{kernel.name}")
     context = np.array([b.ctypes.data for b in buffers] + [dims[d] for d in kernel.dims], np.int64)
     for phase in phases:
         scratch = aligned_bytes(evaluate(scratch_bytes(legal), dims))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from sigmagraph.dims import Dim, Size, evaluate, floordiv, maximum, minimum
-from sigmagraph.facts import Facts
+from sigmagraph.facts import ENOUGH, FEW, Facts
 
 N, M, A, B = (Dim(name) for name in ("n", "m", "%i", "%j"))
 
@@ -32,6 +32,19 @@ def test_powers_of_what_may_be_negative_are_not_positive() -> None:
     cube = floordiv(N - 9, 3)
     assert not Facts().nonnegative(cube * cube * cube)
     assert Facts().nonnegative(floordiv(N + 2, 3) * floordiv(N + 2, 3))
+
+
+@pytest.mark.parametrize("steps", [FEW, ENOUGH])
+def test_trying_refutes_nothing_that_is_true(steps: int) -> None:
+    """Ranges that depend on each other, an assumption, a quotient, and a range that is empty."""
+    facts = Facts({"%i": (0, N - 1), "%j": (2, A)}, (M - 3,))
+    for size in (A, N - 1 - A, B - 2, A - B, M - 3, N - 1 - B, (N - 1 - A) // (A + 1)):
+        assert facts.nonnegative(size, steps), size
+    for size in (A - N, B - 3, 1 - A, M - 4, N - 65):
+        assert not facts.nonnegative(size, steps), size
+    nowhere = Facts({"%i": (5, 4)})
+    assert nowhere.nonnegative(A - 5, steps)
+    assert nowhere.nonnegative(4 - A, steps)
 
 
 def test_digits_of_a_sum_are_in_range() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from sigmagraph.ir.kernel.compute import Work
 from sigmagraph.ir.kernel.kernel import Kernel
@@ -13,7 +13,7 @@ from sigmagraph.ir.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A program's code, and texts to look at: file name to content."""
+    """A program's code as an archive of object files, and texts to look at: file name to content."""
 
     object: bytes
     listings: Mapping[str, str]
@@ -24,6 +24,28 @@ class Library(Protocol):
 
     def address(self, symbol: str) -> int:
         """The address of an exported function."""
+        ...
+
+
+class Generation(Protocol):
+    """The code of one program in the making; a context, at the end of which work that nobody waits for is given up.
+
+    The code does not depend on when kernels are handed in.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def begin(self, kernel: Kernel) -> None:
+        """Begin the code of a legal kernel, which goes on while others are made."""
+        ...
+
+    def finish(self, plan: Plan, kernels: Sequence[Kernel], constants: Sequence[bytes]) -> Code:
+        """The code, from the program's plan, all of its legal kernels, and the contents of its constants.
+
+        The entry point is called like the plan.
+        """
         ...
 
 
@@ -39,15 +61,12 @@ class Backend(Protocol):
         """How a work is carried out on the target."""
         ...
 
-    def legalize(self, kernels: Sequence[Kernel]) -> tuple[Kernel, ...]:
-        """Scheduled kernels in the form that there is code for."""
+    def legalize(self, kernel: Kernel) -> Kernel:
+        """A scheduled kernel in the form that there is code for."""
         ...
 
-    def generate(self, plan: Plan, kernels: Mapping[str, Kernel], constants: Sequence[bytes], listing: bool) -> Code:
-        """Code of a program, from its plan, its legal kernels by name, and the contents of its constants.
-
-        The entry point is called like the plan. With ``listing`` the code comes with all texts on the way to it.
-        """
+    def generation(self, listing: bool) -> Generation:
+        """Begin the code of a program. With ``listing`` it comes with all texts on the way to it."""
         ...
 
     def load(self, code: bytes, symbols: tuple[str, ...]) -> Library:

@@ -98,11 +98,10 @@ def keep(out: Graph, node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...]
 
 def live_nodes(graph: Graph) -> frozenset[int]:
     """The ids of the nodes that some output needs."""
-    live: set[int] = set()
-    stack = [o.value.node for o in graph.outputs]
+    live = {o.value.node for o in graph.outputs}
+    stack = list(live)
     while stack:
-        node = stack.pop()
-        if node not in live:
-            live.add(node)
-            stack.extend(v.node for v in graph.node(node).inputs)
+        below = {v.node for v in graph.node(stack.pop()).inputs} - live
+        live |= below
+        stack += below
     return frozenset(live)

@@ -68,6 +68,7 @@ class PassManager:
     after: Callable[[Step], None] | None = None
     stop_after: int | None = None
     steps: list[Step] = field(default_factory=list)
+    _sound: set[tuple[object, ...]] = field(default_factory=set, init=False, repr=False)
 
     def run(self, graph: Graph) -> Graph:
         """The graph after all passes; the given one stays as it is.
@@ -78,7 +79,7 @@ class PassManager:
         """
         self.steps = []
         if self.verify:
-            verify_graph(graph)
+            verify_graph(graph, self._sound)
         for item in self.pipeline:
             graph = self._repeat(item, graph) if isinstance(item, Repeat) else self._run(item, graph)
         return graph
@@ -116,7 +117,7 @@ class PassManager:
 
     def _verify(self, item: Pass, graph: Graph) -> None:
         try:
-            verify_graph(graph)
+            verify_graph(graph, self._sound)
             if item.ensures is not None and _STAGES.index(graph.stage) < _STAGES.index(item.ensures):
                 raise PassError("the stage is not reached", expected=item.ensures.value, got=graph.stage.value)
         except SigmaError as error:

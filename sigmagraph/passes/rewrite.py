@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from sigmagraph.dtypes import DType
@@ -283,7 +283,7 @@ class _Driver(Builder):
         self.count = 0
         if len(node.types) != 1:
             return keep(self.graph, node, inputs)
-        return (self._settle(replace(node, id=-1, inputs=inputs)),)
+        return (self._settle(Node(-1, node.op, inputs, node.attrs, node.types, node.name, node.location)),)
 
     def emit(self, op: str | OpDef, *inputs: Value, **attrs: Any) -> Value:
         self.count += 1

@@ -35,7 +35,7 @@ kernel @k stage(scheduled) dims(n) params(%x: in f32[n], %i: in i64[n], %y: out 
 
 def test_a_load_is_guarded_by_the_bounds_of_its_buffer() -> None:
     kernel = parse_kernel(KERNEL)
-    (secured,), guarded = secure((kernel,))
+    secured, guarded = secure(kernel)
     assert guarded == 1
     assert "%x[%k] when(%k, -%k+n-1)" in print_kernel(secured)
     x, y = np.arange(1, 5, dtype=np.float32), np.zeros(4, np.float32)
@@ -45,13 +45,12 @@ def test_a_load_is_guarded_by_the_bounds_of_its_buffer() -> None:
 
 def test_what_is_shown_stays_as_it_is() -> None:
     kernel = parse_kernel(KERNEL.replace("%x[%k]", "%x[%a]"))
-    secured, guarded = secure((kernel,))
-    assert (secured, guarded) == ((kernel,), 0)
+    assert secure(kernel) == (kernel, 0)
 
 
 def test_a_guard_is_no_help_for_a_race() -> None:
     with pytest.raises(VerifyError, match="may meet"):
-        secure((parse_kernel(KERNEL.replace("%y[%a]", "%y[0]")),))
+        secure(parse_kernel(KERNEL.replace("%y[%a]", "%y[0]")))
 
 
 def _planned(inputs: list[sg.Tensor], outputs: dict[str, sg.Tensor], updates: dict[sg.Tensor, sg.Tensor]) -> Planned:

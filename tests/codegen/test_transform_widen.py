@@ -185,7 +185,7 @@ def expressions(kernel: Kernel) -> Iterator[Expr]:
 
 @every_half
 def test_legal_kernels_do_not_compute_with_16_bits(half: DType) -> None:
-    (legal,) = legalize([arithmetic(half)])
+    legal = legalize(arithmetic(half))
     for expr in expressions(legal):
         if isinstance(expr, Apply):
             assert expr.op == "select" or all(a.dtype not in HALVES for a in expr.args)
@@ -193,7 +193,7 @@ def test_legal_kernels_do_not_compute_with_16_bits(half: DType) -> None:
 
 
 def test_machines_with_conversions_keep_those_between_f16_and_f32() -> None:
-    (legal,) = legalize([cast_kernel(F64, F16)], True)
+    legal = legalize(cast_kernel(F64, F16), True)
     casts = [(e.value.dtype, e.dtype) for e in expressions(legal) if isinstance(e, Cast)]
     assert (F32, F16) in casts
     assert all(e.op != "min" for e in expressions(legal) if isinstance(e, Apply))
@@ -204,7 +204,7 @@ def test_no_library_is_called(half: DType) -> None:
     """On the least x86 processor, which has no instruction for 16-bit floats at all; else on this machine."""
     least = Processor(HOST.triple, "x86-64", "") if HOST.triple.startswith("x86_64") else HOST
     casts = [cast_kernel(half, F64, I64, U8, BOOL), *(cast_kernel(source, half) for source in (F64, I64, U8, BOOL))]
-    for kernel in legalize(casts):
+    for kernel in map(legalize, casts):
         text, _ = module(kernel, least)
         assembly = compile_module(text, least, listing=True).assembly
         assert not re.search(r"^\s+(callq?|bl)\b", assembly, re.MULTILINE), assembly

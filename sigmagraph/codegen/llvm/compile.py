@@ -8,6 +8,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from sigmagraph.codegen.llvm.archive import unpack
 from sigmagraph.errors import CompileError
 from sigmagraph.options import Target
 
@@ -46,6 +47,12 @@ def _initialise() -> None:
     llvm.initialize_native_asmprinter()
 
 
+@cache
+def _emitter(processor: Processor) -> Any:
+    """The machine that emits all code for a processor."""
+    return _machine(processor)
+
+
 def _machine(processor: Processor) -> Any:
     try:
         target = llvm.Target.from_triple(processor.triple)
@@ -73,14 +80,15 @@ def compile_module(text: str, processor: Processor, listing: bool = False) -> Ob
     """
     _initialise()
     try:
-        module = llvm.parse_assembly(text)
+        module = llvm.parse_assembly(text, llvm.create_context())
         module.triple = processor.triple
         module.verify()
     except RuntimeError as error:
         raise CompileError("LLVM refuses the generated module", got=str(error)) from error
-    machine = _machine(processor)
+    machine = _emitter(processor)
     module.data_layout = str(machine.target_data)
-    _promote(module, machine)
+    if " alloca " in text:
+        _promote(module, machine)
     assembly = machine.emit_assembly(module) if listing else ""
     return ObjectCode(machine.emit_object(module), str(module) if listing else "", assembly)
 
@@ -88,20 +96,20 @@ def compile_module(text: str, processor: Processor, listing: bool = False) -> Ob
 def _promote(module: Any, machine: Any) -> None:
     """Local arrays to registers: the only mid-level pass; everything else is in the text already."""
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
-    manager = llvm.create_new_function_pass_manager()
+    manager = llvm.create_new_module_pass_manager()
     manager.add_sroa_pass()
-    for function in module.functions:
-        if not function.is_declaration:
-            manager.run(function, builder)
+    manager.run(module, builder)
 
 
 class Loaded:
-    """Object code in memory; it lives as long as this object does."""
+    """An archive of object code in memory; it lives as long as this object does."""
 
     def __init__(self, code: bytes, symbols: tuple[str, ...], processor: Processor, name: str) -> None:
         _initialise()
         self._jit = llvm.create_lljit_compiler(_machine(processor))
-        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+        builder = llvm.JITLibraryBuilder().add_current_process()
+        for member in unpack(code):
+            builder.add_object_img(member)
         for symbol in symbols:
             builder.export_symbol(symbol)
         try:

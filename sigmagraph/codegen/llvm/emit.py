@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from sigmagraph.codegen.llvm.cost import cost
 from sigmagraph.codegen.llvm.function import Function
 from sigmagraph.codegen.llvm.scalar import EMITTERS, convert, suffix
 from sigmagraph.codegen.llvm.types import Register, literal, memory_type, register_type
@@ -44,12 +45,12 @@ class Phase:
     Attributes:
         symbol: its name in the module.
         extent: number of iterations, an expression of the kernel's dims; 1 for a serial phase.
-        parallel: whether the iterations may run at the same time.
+        cost: instructions of an iteration, if iterations may run at the same time; None for a serial phase.
     """
 
     symbol: str
     extent: Size
-    parallel: bool
+    cost: Size | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def emit_kernel(kernel: Kernel, declarations: dict[str, str]) -> KernelCode:
         symbol = f"{kernel.name}.p{number}"
         writer = _KernelWriter(kernel, declarations)
         texts.append(writer.phase(symbol, loop, block))
-        phases.append(Phase(symbol, loop.extent if loop else 1, loop is not None))
+        phases.append(Phase(symbol, loop.extent, cost(block)) if loop else Phase(symbol, 1, None))
     return KernelCode("\n".join(texts), tuple(phases))
 
 
@@ -125,7 +126,7 @@ class _KernelWriter:
             arguments.append(f"ptr noalias %b.{number}")
             self.buffers[buffer.name] = (buffer, f"%b.{number}")
         self.block(self.kernel.body)
-        return self._finish(f"define internal void @{self.kernel.name}({', '.join(arguments)}) #0")
+        return self._finish(f"define void @{self.kernel.name}({', '.join(arguments)}) #0")
 
     def _finish(self, head: str) -> str:
         self.function.line("ret void")
@@ -215,6 +216,8 @@ class _KernelWriter:
 
     def _call(self, call: Call) -> None:
         f = self.function
+        types = ["i64"] * len(call.dims) + ["ptr"] * len(call.args)
+        f.declarations[call.kernel] = f"declare void @{call.kernel}({', '.join(types)})"
         arguments = [str(f.size(d)) for d in call.dims]
         for view in call.args:
             buffer, base = self.buffers[view.buffer]

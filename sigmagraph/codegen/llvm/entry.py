@@ -1,4 +1,4 @@
-"""Writes the module of a program: its kernels, its constants and the one entry point that runs them in order.
+"""Writes the one entry point of a program, which runs its kernels in order, and its constants.
 
 The entry point is ``i32 NAME(arena, params, dims, inputs, outputs, pool)``: the arena's address, tables of addresses,
 the table of dims, and a pool or null. It returns 0, or the number of the check that failed. A pool is a struct whose
@@ -10,47 +10,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sigmagraph.codegen.llvm.cost import cost
-from sigmagraph.codegen.llvm.emit import KernelCode, Phase, emit_callee, emit_kernel
+from sigmagraph.codegen.llvm.emit import KernelCode, Phase
 from sigmagraph.codegen.llvm.function import Function
 from sigmagraph.codegen.llvm.types import Register
 from sigmagraph.dims import Size
 from sigmagraph.dtypes import BOOL, I64
-from sigmagraph.ir.kernel.kernel import For, Kernel, LoopKind
 from sigmagraph.ir.plan import Branch, Check, Copy, Launch, Loop, Place, Plan, Step, align, flat_steps
 
 _TABLES = ("arena", "params", "dims", "inputs", "outputs", "pool")
 PARALLEL_COST = 60_000  # rough instructions below which waking a thread costs more than it saves
 
 
-def emit_module(plan: Plan, kernels: Mapping[str, Kernel], constants: Sequence[bytes], attributes: str) -> str:
-    """The module of a program as text.
+def emit_entry(
+    plan: Plan, codes: Mapping[str, KernelCode], constants: Sequence[bytes], declarations: dict[str, str]
+) -> str:
+    """The entry point of a program and its constants.
 
     Args:
         plan: the program; its entry point is called like it.
-        kernels: its legal kernels, by name.
+        codes: its kernels, by name.
         constants: contents of its array constants.
-        attributes: of every function, in LLVM's syntax.
+        declarations: takes up the functions that it calls, by name.
     """
-    declarations: dict[str, str] = {}
-    codes = {name: emit_kernel(kernel, declarations) for name, kernel in kernels.items()}
-    callees = {callee.name: callee for kernel in kernels.values() for callee in kernel.callees}
-    texts = [emit_callee(callee, declarations) for callee in callees.values()]
-    entry = _Entry(plan, kernels, codes, declarations).text()
+    entry = _Entry(plan, codes, declarations).text()
     data = [
         f'@constant{n} = internal constant [{len(b)} x i8] c"{_escaped(b)}", align 64' for n, b in enumerate(constants)
     ]
-    return "\n".join(
-        [
-            *(declarations[name] for name in sorted(declarations)),
-            *data,
-            *texts,
-            *(code.text.replace("define void", "define internal void") for code in codes.values()),
-            entry,
-            f"attributes #0 = {{ {attributes} }}",
-            "",
-        ]
-    )
+    return "\n".join([*data, entry])
 
 
 def _places(step: Step) -> tuple[Place, ...]:
@@ -70,11 +56,8 @@ def _escaped(data: bytes) -> str:
 
 
 class _Entry:
-    def __init__(
-        self, plan: Plan, kernels: Mapping[str, Kernel], codes: Mapping[str, KernelCode], declarations: dict[str, str]
-    ) -> None:
+    def __init__(self, plan: Plan, codes: Mapping[str, KernelCode], declarations: dict[str, str]) -> None:
         self.plan = plan
-        self.kernels = kernels
         self.codes = codes
         self.function = Function(declarations)
         self.pointers: dict[tuple[str, int], str] = {}
@@ -171,25 +154,23 @@ class _Entry:
             self._word(number, f"ptr {self._pointer(place)}")
         for number, dim in enumerate(step.dims, len(step.places)):
             self._word(number, str(f.lookup(dim)))
-        kernel = self.kernels[step.kernel]
-        loops = [s for s in kernel.body if isinstance(s, For) and s.kind is LoopKind.PARALLEL]
         for phase in self.codes[step.kernel].phases:
-            self._phase(phase, loops)
+            self._phase(phase)
 
     def _word(self, number: int, value: str) -> None:
         f = self.function
         slot = f.pure(f"getelementptr i64, ptr {self.context}, i64 {number}")
         f.line(f"store {value}, ptr {slot}")
 
-    def _phase(self, phase: Phase, loops: list[For]) -> None:
+    def _phase(self, phase: Phase) -> None:
         f = self.function
+        f.declarations[phase.symbol] = f"declare void @{phase.symbol}(ptr, i64, i64, ptr)"
         count = f.size(phase.extent)
         serial = f"call void @{phase.symbol}(ptr {self.context}, i64 0, {count}, ptr {self.scratch})"
-        if not phase.parallel:
+        if phase.cost is None:
             f.line(serial)
             return
-        each = cost(loops.pop(0).body)
-        work = f.size(each * phase.extent)
+        work = f.size(phase.cost * phase.extent)
         stride = f.size(align(self.plan.scratch))
         number = f.fresh("")[1:]
         pooled = f.pure("icmp ne ptr %pool, null")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from sigmagraph.codegen.llvm.types import Register, memory_type, register_type
-from sigmagraph.dims import Dim, Func, Size, coefficient, names, of_atom, product, substitute
+from sigmagraph.dims import Dim, Func, Size, coefficient, names, of_term, substitute
 from sigmagraph.dtypes import BOOL, I64, DType
 
 _REGISTER_NAME = re.compile(r"%[\w.]+")
@@ -25,6 +25,7 @@ class Scope:
         self.label = label
         self.names: dict[str, Register] = {}
         self.computed: dict[str, Register] = {}
+        self.sizes: dict[Size, Register] = {}
 
 
 class Function:
@@ -196,6 +197,13 @@ class Function:
         """An index expression as an i64; the variable of the vectorized loop must not occur in it."""
         if isinstance(size, int):
             return Register(str(size), I64)
+        known = next((scope.sizes[size] for scope in self.scopes if size in scope.sizes), None)
+        if known is None:
+            # Names mean the same up to the end of the scope.
+            known = self.scope.sizes[size] = self._sum(size)
+        return known
+
+    def _sum(self, size: Dim) -> Register:
         by_depth: dict[int, list[str]] = {}
         constant = 0
         for monomial, factor in size.terms:
@@ -325,7 +333,7 @@ class Function:
             if not monomial:
                 constant = factor
                 continue
-            term = factor * product(map(of_atom, monomial))
+            term = of_term(monomial, factor)
             depth = self._depth_of.get(self.size(term).name, 0)
             by_depth[depth] = by_depth.get(depth, 0) + term
         pointer = base

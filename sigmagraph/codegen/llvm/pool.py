@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import llvmlite.binding as llvm
 
+from sigmagraph.codegen.llvm.archive import pack
 from sigmagraph.codegen.llvm.compile import Loaded, compile_module, processor
 from sigmagraph.options import Target
 
@@ -249,7 +250,7 @@ class PoolLibrary:
 
 def compile_pool() -> bytes:
     """Object code of pools for the machine at hand."""
-    return compile_module(pool_text(), processor(Target())).object
+    return pack([compile_module(pool_text(), processor(Target())).object])
 
 
 def pool_text() -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from sigmagraph.codegen.transform.expand import expand
 from sigmagraph.codegen.transform.hoist import hoist
@@ -12,18 +12,17 @@ from sigmagraph.codegen.transform.unroll import unroll
 from sigmagraph.ir.kernel.kernel import Kernel, KernelStage
 
 
-def legalize(kernels: Sequence[Kernel], f16_casts: bool = False) -> tuple[Kernel, ...]:
-    """Legal kernels of the same meaning; a callee that several of them share is made legal once.
+def legalize(kernel: Kernel, f16_casts: bool = False) -> Kernel:
+    """A legal kernel of the same meaning.
 
     With ``f16_casts`` conversions between f16 and f32 count as primitive.
     """
-    known: dict[Kernel, Kernel] = {}
+    callees = tuple(_callee(c, f16_casts) for c in kernel.callees)
+    body = expand(hoist(unroll(simplify(kernel))), f16_casts)
+    return replace(body, stage=KernelStage.LEGAL, callees=callees)
 
-    def legal(kernel: Kernel) -> Kernel:
-        if kernel not in known:
-            callees = tuple(legal(c) for c in kernel.callees)
-            body = expand(hoist(unroll(simplify(kernel))), f16_casts)
-            known[kernel] = replace(body, stage=KernelStage.LEGAL, callees=callees)
-        return known[kernel]
 
-    return tuple(legal(k) for k in kernels)
+@lru_cache(maxsize=64)
+def _callee(kernel: Kernel, f16_casts: bool) -> Kernel:
+    """The same for a kernel that others call, mostly several of them."""
+    return legalize(kernel, f16_casts)

@@ -6,8 +6,9 @@ beyond it, or takes too long, the program compares the index when it runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from sigmagraph.dims import Size
 from sigmagraph.ir.kernel.expr import Expr, Load, rebuild
@@ -15,26 +16,28 @@ from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, Kernel, Let, Stmt,
 from sigmagraph.ir.kernel.verify import Unproven, verify_kernels
 
 
-def secure(kernels: Sequence[Kernel]) -> tuple[tuple[Kernel, ...], int]:
-    """Kernels that the verifier lets pass, and the number of accesses that had to be guarded for that.
+def secure(kernel: Kernel) -> tuple[Kernel, int]:
+    """A kernel that the verifier lets pass, and the number of accesses that had to be guarded for that.
 
     Raises:
-        VerifyError: a kernel breaks a rule, or cannot be shown to keep one that guards are no help for.
+        VerifyError: the kernel breaks a rule, or cannot be shown to keep one that guards are no help for.
     """
+    pairs = [_callee(callee) for callee in kernel.callees]
+    callees = tuple(callee for callee, _ in pairs)
+    guards = sum(count for _, count in pairs)
     unproven: dict[Unproven, None] = {}
-    verify_kernels(kernels, unproven)
-    if not unproven:
-        return tuple(kernels), 0
-    guarded = tuple(_guarded(kernel, unproven) for kernel in kernels)
-    verify_kernels(guarded)
-    return guarded, len(unproven)
+    kernel = replace(kernel, callees=callees)
+    verify_kernels((kernel,), unproven, verified=callees)
+    if unproven:
+        kernel = replace(kernel, body=_Guarder(kernel, unproven).block(kernel.body))
+        verify_kernels((kernel,), verified=callees)
+    return kernel, guards + len(unproven)
 
 
-def _guarded(kernel: Kernel, unproven: Mapping[Unproven, None]) -> Kernel:
-    callees = tuple(_guarded(callee, unproven) for callee in kernel.callees)
-    if not any(access.kernel == kernel.name for access in unproven):
-        return replace(kernel, callees=callees)
-    return replace(kernel, body=_Guarder(kernel, unproven).block(kernel.body), callees=callees)
+@lru_cache(maxsize=64)
+def _callee(kernel: Kernel) -> tuple[Kernel, int]:
+    """The same for a kernel that others call, mostly several of them."""
+    return secure(kernel)
 
 
 class _Guarder:

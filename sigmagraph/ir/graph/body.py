@@ -51,7 +51,8 @@ def bodies(node: Node) -> tuple[Graph, ...]:
 
 def count_nodes(graph: Graph) -> int:
     """Number of nodes of a graph and of the bodies in it."""
-    return sum(1 + sum(map(count_nodes, bodies(node))) for node in graph.nodes())
+    inner = (body for node in graph.nodes() if _holds_graphs(node.op) for body in bodies(node))
+    return len(graph) + sum(map(count_nodes, inner))
 
 
 def replay(

@@ -37,15 +37,27 @@ class Graph:
         self.params: tuple[Value, ...] = ()
         self.outputs: tuple[Output, ...] = ()
         self.groups: tuple[Group, ...] = ()
-        self._nx: nx.DiGraph[int] = nx.DiGraph()
+        self._store(nx.DiGraph())
         self._next = 0
         self._order: tuple[Node, ...] | None = None
         self._ports: dict[str, int] = {}  # the ids of inputs and parameters by name, as a training step has hundreds
 
-    @property
-    def _payload(self) -> dict[int, dict[str, Node]]:
-        """The store's own dictionary of nodes: its views cost as much as what is done with them."""
-        return self._nx._node  # type: ignore[attr-defined, no-any-return]
+    def _store(self, digraph: nx.DiGraph[int]) -> None:
+        """Keep nodes in a digraph; its own dictionaries are at hand, as its views cost more than what they are for."""
+        self._nx = digraph
+        self._payload: dict[int, dict[str, Node]] = digraph._node  # type: ignore[attr-defined]
+        self._above: dict[int, dict[int, dict[str, object]]] = digraph._succ  # type: ignore[attr-defined]
+        self._below: dict[int, dict[int, dict[str, object]]] = digraph._pred  # type: ignore[attr-defined]
+
+    def _insert(self, node: Node) -> None:
+        """Add a node and the edges to it."""
+        below: dict[int, dict[str, object]] = {v.node: {} for v in node.inputs}
+        self._payload[node.id] = {"node": node}
+        self._above[node.id] = {}
+        self._below[node.id] = below
+        for source, edge in below.items():
+            self._above[source][node.id] = edge
+        self._order = None
 
     # ---- reading
 
@@ -67,10 +79,10 @@ class Graph:
             GraphError: the graph has no such node.
         """
         key = value if isinstance(value, int) else value.node
-        try:
-            return self._payload[key]["node"]
-        except KeyError:
-            raise GraphError(f"the graph '{self.name}' has no node %{key}") from None
+        payload = self._payload.get(key)
+        if payload is not None:
+            return payload["node"]
+        raise GraphError(f"the graph '{self.name}' has no node %{key}")
 
     def type(self, value: Value) -> TensorType:
         """The type of a value."""
@@ -80,7 +92,7 @@ class Graph:
         """All nodes, operands first; among those that could come next, the one with the least id."""
         if self._order is None:
             ids = list(self._nx)
-            if all(p < n for n, below in self._nx.pred.items() for p in below):
+            if all(max(below) < n for n, below in self._below.items() if below):
                 ids.sort()  # ids already are a topological order
             else:
                 ids = list(nx.lexicographical_topological_sort(self._nx))
@@ -89,7 +101,7 @@ class Graph:
 
     def users(self, node: int) -> tuple[Node, ...]:
         """The nodes that read a node, by id."""
-        return tuple([self._payload[i]["node"] for i in sorted(self._nx.succ[node])])
+        return tuple([self._payload[i]["node"] for i in sorted(self._above[node])])
 
     def uses(self, value: Value) -> int:
         """How often a value is read by nodes and outputs."""
@@ -134,10 +146,8 @@ class Graph:
         node = Node(self._next, op, tuple(inputs), attrs, tuple(types), name, location)
         for value in node.inputs:
             self._check(value)
-        self._nx.add_node(node.id, node=node)
-        self._nx.add_edges_from((v.node, node.id) for v in node.inputs)
+        self._insert(node)
         self._next += 1
-        self._order = None
         return node
 
     def add_input(self, name: str, type: TensorType, location: Location = UNKNOWN) -> Value:
@@ -226,7 +236,7 @@ class Graph:
         """An independent graph with the same nodes (which are immutable and shared)."""
         out = Graph(self.name, self.stage)
         out.inputs, out.params, out.outputs, out.groups = self.inputs, self.params, self.outputs, self.groups
-        out._nx = self._nx.copy()
+        out._store(self._nx.copy())
         out._next = self._next
         out._order = self._order
         out._ports = dict(self._ports)
@@ -253,17 +263,16 @@ class Graph:
 
         for node in other.nodes():
             copy = replace(node, id=node.id + shift, inputs=tuple(map(moved, node.inputs)))
-            self._nx.add_node(copy.id, node=copy)
-            self._nx.add_edges_from((v.node, copy.id) for v in copy.inputs)
+            self._insert(copy)
         self.inputs += tuple(map(moved, other.inputs))
         self.params += tuple(map(moved, other.params))
         self._ports |= {name: id + shift for name, id in other._ports.items()}
         self._next += other._next
-        self._order = None
         return shift
 
     def _check(self, value: Value) -> None:
-        if value.node not in self._nx or not 0 <= value.index < len(self.node(value).types):
+        payload = self._payload.get(value.node)
+        if payload is None or not 0 <= value.index < len(payload["node"].types):
             raise GraphError(f"the graph '{self.name}' has no value {value}")
 
 
@@ -296,8 +305,9 @@ def extract(
                 f"{value} is not an input", expected="a placeholder", got=node_.op.name, location=node_.location
             )
         mapping[value] = out.add_input(node_.name, node_.types[0], node_.location)
+    ports = {value.node for value in inputs}
     for node_ in graph.nodes():
-        if node_.id not in needed or node_.outputs[0] in mapping:
+        if node_.id not in needed or node_.id in ports:
             continue
         if Trait.INPUT in node_.op.traits:
             raise GraphError(

@@ -36,7 +36,7 @@ class Node:
 
     @property
     def outputs(self) -> tuple[Value, ...]:
-        return tuple(Value(self.id, i) for i in range(len(self.types)))
+        return (Value(self.id),) if len(self.types) == 1 else tuple(Value(self.id, i) for i in range(len(self.types)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ class OpKind(Enum):
     CONTROL = "control"
     COMPOSITE = "composite"
 
+    __hash__ = object.__hash__  # there is one object for each, and the hash of enums takes ten times as long
+
     @property
     def alone(self) -> bool:
         """Whether such a node is fused with nothing."""
@@ -74,6 +76,8 @@ class Trait(Enum):
     TRANSPARENT = "transparent"
     ROW_MAJOR = "row_major"
     REPEATS = "repeats"
+
+    __hash__ = object.__hash__  # as for kinds
 
 
 class Inference:

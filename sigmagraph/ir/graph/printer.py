@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from sigmagraph.dtypes import BF16, F64, DType
 from sigmagraph.ir.graph.attrs import Array, Attrs, AttrValue, Region
 from sigmagraph.ir.graph.node import Node, Stage
 from sigmagraph.ir.graph.opdef import Trait
+from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.text.lexer import VERSION
 from sigmagraph.ir.text.writer import location, number, string
@@ -176,22 +178,31 @@ def _rows(items: Sequence[str]) -> str:
 
 
 def _statement(node: Node, names: Mapping[int, str], digests: bool, locations: bool = False) -> str:
-    result = _value(Value(node.id), names) + (f":{len(node.types)}" if len(node.types) != 1 else "")
+    result = names.get(node.id) or f"%{node.id}"
+    if len(node.types) != 1:
+        result += f":{len(node.types)}"
     operands = ", ".join(_value(v, names) for v in node.inputs)
-    types = ", ".join(map(str, node.types))
+    types = ", ".join(map(_type, node.types))
     return f"{result} = {node.op.name}({operands}){_attrs(node.attrs, digests, locations)} : {types}"
 
 
+@lru_cache(maxsize=1 << 12)
+def _type(type: TensorType) -> str:
+    return str(type)
+
+
 def _attrs(attrs: Attrs, digests: bool, locations: bool) -> str:
+    if not attrs:
+        return ""
     items: Iterable[str] = (
         f"{name} = {print_attr(value, digests=digests, locations=locations)}" for name, value in attrs.items()
     )
-    text = ", ".join(items)
-    return f" {{{text}}}" if text else ""
+    return f" {{{', '.join(items)}}}"
 
 
 def _value(value: Value, names: Mapping[int, str]) -> str:
-    return names.get(value.node, f"%{value.node}") + (f"#{value.index}" if value.index else "")
+    name = names.get(value.node) or f"%{value.node}"
+    return f"{name}#{value.index}" if value.index else name
 
 
 def _quoted(sign: str, name: str, plain: re.Pattern[str]) -> str:

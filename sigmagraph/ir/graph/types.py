@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sigmagraph.dims import Dim, Size, product
 from sigmagraph.dtypes import DType
@@ -24,7 +25,7 @@ class TensorType:
     @property
     def size(self) -> Size:
         """Number of elements."""
-        return product(self.shape)
+        return _elements(self.shape)
 
     @property
     def bytes(self) -> Size:
@@ -32,6 +33,11 @@ class TensorType:
 
     def __str__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+
+
+@lru_cache(maxsize=1 << 12)
+def _elements(shape: tuple[Size, ...]) -> Size:
+    return product(shape)
 
 
 def as_shape(sizes: Iterable[Size] | Size) -> tuple[Size, ...]:

@@ -20,13 +20,18 @@ from sigmagraph.ir.graph.value import Value
 _NEIGHBOURS = 5
 
 
-def verify_graph(graph: Graph) -> None:
+def verify_graph(graph: Graph, sound: set[tuple[object, ...]] | None = None) -> None:
     """Check all rules of graphs.
+
+    Args:
+        graph: any graph.
+        sound: uses of ops that need not be checked again; takes up those that have been. For graphs that are verified
+            one after the other, and are made of the same ops.
 
     Raises:
         VerifyError: a rule is broken; the error quotes the node, its place in the user's program and its neighbours.
     """
-    checker = _Checker(graph)
+    checker = _Checker(graph, set() if sound is None else sound)
     checker.structure()
     for node in graph.nodes():
         checker.node(node)
@@ -37,10 +42,10 @@ def verify_graph(graph: Graph) -> None:
 
 
 class _Checker:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, sound: set[tuple[object, ...]]) -> None:
         self.graph = graph
         self.ports = frozenset(v.node for v in (*graph.inputs, *graph.params))
-        self.sound: set[tuple[object, ...]] = set()  # uses of ops that have been checked
+        self.sound = sound
 
     # ---- structure
 
@@ -53,10 +58,12 @@ class _Checker:
                 self._fail(f"the store has no node under %{key}", expected=f"node %{key}", got=payload)
             for value in payload.inputs:
                 self._exists(value, payload)
-            expected, got = sorted({v.node for v in payload.inputs}), sorted(store.pred[key])
+            expected, got = {v.node for v in payload.inputs}, set(store.predecessors(key))
             if expected != got:
-                self._fail("the edges of a node differ from its operands", payload, expected=expected, got=got)
-            ordered = ordered and all(p < key for p in got)
+                self._fail(
+                    "the edges of a node differ from its operands", payload, expected=sorted(expected), got=sorted(got)
+                )
+            ordered = ordered and (not got or max(got) < key)
         if not ordered and not nx.is_directed_acyclic_graph(store):
             cycle = [f"%{a}" for a, _ in nx.find_cycle(store)]
             self._fail("the graph has a cycle", got=" -> ".join((*cycle, cycle[0])))
@@ -78,7 +85,7 @@ class _Checker:
             self._use(node, operands)
             self.sound.add(use)
         for body in bodies(node):
-            verify_graph(body)
+            verify_graph(body, self.sound)
             if self.graph.stage is not Stage.CAPTURED and body.stage is Stage.CAPTURED:
                 self._fail("the body of a node has not been decomposed", node, expected=self.graph.stage.value)
         if node.op.kind is OpKind.COMPOSITE and self.graph.stage is not Stage.CAPTURED:

@@ -49,6 +49,11 @@ class Scope:
         return Facts(self.ranges, self.assume)
 
     @cached_property
+    def empty(self) -> bool:
+        """Whether a loop around this runs no iteration, its extent being a number."""
+        return any(isinstance(low, int) and isinstance(high, int) and high < low for low, high in self.ranges.values())
+
+    @cached_property
     def dead(self) -> bool:
         """Whether it can be shown that no run gets here."""
         empty = (low - high - 1 for low, high in self.ranges.values() if high is not None)
@@ -147,7 +152,7 @@ class Scope:
                 return True
         key = (index, extent)
         if key not in self._within:
-            inside = self.nonnegative(index) and self.nonnegative(extent - 1 - index)
+            inside = self.empty or (self.nonnegative(index) and self.nonnegative(extent - 1 - index))
             self._within[key] = inside or self.dead
         return self._within[key]
 

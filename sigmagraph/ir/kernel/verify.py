@@ -53,29 +53,32 @@ def verify_kernel(kernel: Kernel) -> None:
     verify_kernels((kernel,))
 
 
-def verify_kernels(kernels: Sequence[Kernel], unproven: dict[Unproven, None] | None = None) -> None:
+def verify_kernels(
+    kernels: Sequence[Kernel], unproven: dict[Unproven, None] | None = None, verified: Sequence[Kernel] = ()
+) -> None:
     """Verify kernels and their callees, each once.
 
     Args:
         kernels: any kernels, whose names differ.
         unproven: takes up the loads and stores that cannot be shown to be in bounds; without it they are errors.
+        verified: kernels that have been verified before.
 
     Raises:
         VerifyError: a rule is broken, or cannot be shown to hold; the error quotes the statement.
     """
-    verified: dict[str, Kernel] = {}
+    done = {kernel.name: kernel for kernel in verified}
 
     def visit(kernel: Kernel) -> None:
-        if verified.get(kernel.name) == kernel:
+        if done.get(kernel.name) == kernel:
             return
-        if kernel.name in verified:
+        if kernel.name in done:
             raise VerifyError(f"two different kernels are called '@{kernel.name}'")
         check_header(kernel)
         for callee in kernel.callees:
             visit(callee)
         check_structure(kernel)
         _Verifier(kernel, unproven).check()
-        verified[kernel.name] = kernel
+        done[kernel.name] = kernel
 
     for kernel in kernels:
         visit(kernel)

@@ -31,6 +31,15 @@ FUSED = """graph @g stage(fused) (%x: input f32[n,3]) -> (y: %c, z: %d) {
 }"""
 
 
+def test_a_use_of_an_op_is_checked_once() -> None:
+    graph, sound = graph_of(TEXT), set[tuple[object, ...]]()
+    verify_graph(graph, sound)
+    assert len(sound) == len(graph)
+    known = set(sound)
+    verify_graph(graph.copy(), sound)
+    assert sound == known
+
+
 def put(graph: Graph, index: int, **changes: object) -> None:
     """Change a node behind the graph's back."""
     node = graph.nodes()[index]
