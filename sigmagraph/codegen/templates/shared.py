@@ -38,7 +38,8 @@ def sharing_loop(compute: Compute, axis: Axis, start: Size, extent: Size, lanes:
     if not found or (isinstance(extent, int) and extent < group):
         return plain
     first = start + group * Dim("%group")
-    body = (*(Alloc(s.buffer) for s in found), *(_words(compute, axis.var, first, s, lanes) for s in found))
+    allocs: Block = tuple(Alloc(s.buffer) for s in found)
+    blocks: Block = tuple(_words(compute, axis.var, first, s, lanes) for s in found)
     words = {s.value: Load(s.buffer.name, (Dim(_WORD),), s.value.dtype) for s in found}
     (neighbours,) = {s.neighbours for s in found}
     number, lane = lanes * Dim("%part") + Dim("%at"), Dim("%at")
@@ -46,7 +47,8 @@ def sharing_loop(compute: Compute, axis: Axis, start: Size, extent: Size, lanes:
     elements = make(_reading(compute, words, word), first + number, ".s")
     vector = For("%at", lanes, LoopKind.VECTORIZED, elements)
     whole = extent // group
-    loop = For("%group", whole, LoopKind.SERIAL, (*body, For("%part", neighbours, LoopKind.UNROLLED, (vector,))))
+    parts = For("%part", neighbours, LoopKind.UNROLLED, (vector,))
+    loop = For("%group", whole, LoopKind.SERIAL, (*allocs, *blocks, parts))
     done = group * whole
     if extent - done == 0:
         return (loop,)
