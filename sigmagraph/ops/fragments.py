@@ -81,6 +81,11 @@ def full_like(b: NodeBuilder, value: float, like: Value) -> Value:
     return b.full(value, b.type(like))
 
 
+def reciprocal(b: NodeBuilder, value: Value) -> Value:
+    """1 / value: what many elements are multiplied by where each would be divided, which takes a processor longer."""
+    return b.emit("div", full_like(b, 1.0, value), value)
+
+
 def class_hits(b: NodeBuilder, labels: Value, classes: Size) -> Value:
     """``[..., classes]`` of bool: whether the class is the one that the label of the row names."""
     dtype = b.type(labels).dtype

@@ -22,7 +22,7 @@ from sigmagraph.ir.graph.opdef import (
 )
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
-from sigmagraph.ops.fragments import broadcast, cast, full_like
+from sigmagraph.ops.fragments import broadcast, cast, full_like, reciprocal
 from sigmagraph.ops.reduction import accumulator, exact
 from sigmagraph.ops.rules import infer_float
 from sigmagraph.ops.samples import M, N, normal
@@ -51,18 +51,23 @@ def _infer_along_axes(context: Inference) -> tuple[TensorType, ...]:
     return (x,)
 
 
+def _row_mean(b: NodeBuilder, value: Value, axes: Sequence[int]) -> Value:
+    return b.emit("reduce_mean", value, axes=tuple(axes), keepdims=True)
+
+
 def _mean(b: NodeBuilder, value: Value, axes: Sequence[int]) -> Value:
     """The mean along axes, repeated along them again."""
-    return broadcast(b, b.emit("reduce_mean", value, axes=tuple(axes), keepdims=True), b.type(value).shape)
+    return broadcast(b, _row_mean(b, value, axes), b.type(value).shape)
 
 
 # ---- to mean 0 and variance 1, or to mean square 1: what all others are made of
 
 
-def _root(b: NodeBuilder, value: Value, attrs: Attrs) -> Value:
-    """The square root of the mean square of a value along axes."""
-    square = _mean(b, b.emit("square", value), attrs["axes"])
-    return b.emit("sqrt", b.emit("add", square, full_like(b, attrs["epsilon"], square)))
+def _scale(b: NodeBuilder, value: Value, attrs: Attrs) -> Value:
+    """1 over the square root of the mean square of a value along axes, repeated along them again."""
+    square = _row_mean(b, b.emit("square", value), attrs["axes"])
+    root = b.emit("sqrt", b.emit("add", square, full_like(b, attrs["epsilon"], square)))
+    return broadcast(b, reciprocal(b, root), b.type(value).shape)
 
 
 def _wide(b: NodeBuilder, value: Value) -> Value:
@@ -77,30 +82,30 @@ def _centred(b: NodeBuilder, x: Value, attrs: Attrs) -> Value:
 
 def _decompose_standardise(b: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
     centred = _centred(b, inputs[0], attrs)
-    return cast(b, b.emit("div", centred, _root(b, centred, attrs)), b.type(inputs[0]).dtype)
+    return cast(b, b.emit("mul", centred, _scale(b, centred, attrs)), b.type(inputs[0]).dtype)
 
 
 def _decompose_rms(b: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
     x = _wide(b, inputs[0])
-    return cast(b, b.emit("div", x, _root(b, x, attrs)), b.type(inputs[0]).dtype)
+    return cast(b, b.emit("mul", x, _scale(b, x, attrs)), b.type(inputs[0]).dtype)
 
 
 def _vjp_standardise(c: VjpContext) -> Sequence[Value]:
     """(g - mean(g) - y * mean(g * y)) / root: what flows through mean and variance is cancelled beforehand."""
-    return (_cancelled(c, _root(c, _centred(c, c.inputs[0], c.attrs), c.attrs), centre=True),)
+    return (_cancelled(c, _scale(c, _centred(c, c.inputs[0], c.attrs), c.attrs), centre=True),)
 
 
 def _vjp_rms(c: VjpContext) -> Sequence[Value]:
     """(g - y * mean(g * y)) / root."""
-    return (_cancelled(c, _root(c, _wide(c, c.inputs[0]), c.attrs), centre=False),)
+    return (_cancelled(c, _scale(c, _wide(c, c.inputs[0]), c.attrs), centre=False),)
 
 
-def _cancelled(c: VjpContext, root: Value, *, centre: bool) -> Value:
+def _cancelled(c: VjpContext, scale: Value, *, centre: bool) -> Value:
     y, g = _wide(c, c.outputs[0]), _wide(c, c.cotangents[0])
     axes = c.attrs["axes"]
     along = c.emit("mul", y, _mean(c, c.emit("mul", g, y), axes))
     kept = c.emit("sub", g, _mean(c, g, axes)) if centre else g
-    return cast(c, c.emit("div", c.emit("sub", kept, along), root), c.type(c.inputs[0]).dtype)
+    return cast(c, c.emit("mul", c.emit("sub", kept, along), scale), c.type(c.inputs[0]).dtype)
 
 
 def standardised(x: NDArray, axes: tuple[int, ...], epsilon: float) -> NDArray:

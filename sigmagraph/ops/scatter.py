@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from sigmagraph.dims import Dim, Size, ceildiv
+from sigmagraph.dims import Dim, Size, ceildiv, minimum, product
 from sigmagraph.dtypes import BOOL, F32, F64, I32, I64
 from sigmagraph.errors import AttributeValueError, DTypeError, ShapeError
 from sigmagraph.ir.graph.attrs import Attrs, AttrSpec
@@ -21,7 +21,7 @@ from sigmagraph.ir.graph.opdef import (
     Sample,
 )
 from sigmagraph.ir.graph.types import TensorType
-from sigmagraph.ir.kernel.expr import Expr, apply
+from sigmagraph.ir.kernel.expr import Expr, Index, apply
 from sigmagraph.ir.kernel.expr import cast as cast_expr
 from sigmagraph.ir.kernel.kernel import Block, Buffer, For, If, Let, LoopKind, Store
 from sigmagraph.ops.fragments import table_guards
@@ -38,6 +38,9 @@ MODES: Mapping[str, Callable[[NDArray, NDArray], NDArray]] = {
     "max": np.maximum,
 }
 _LANES = 16
+_VECTORS = 64
+_WIDE = 64  # elements of a part
+_TASKS = 4
 _ROW = Dim("%row")
 
 
@@ -65,42 +68,66 @@ def _put(out: Buffer, index: Sequence[Size], mode: str, value: Expr, guard: tupl
     return store(out, index, value if mode == "set" else apply(mode, load(out, index, guard), value), guard)
 
 
-def _where_it_exists(wanted: Expr, size: Size, block: Block) -> Block:
-    """A block that may use ``%row``, for an index that is not negative and not too large."""
-    return (Let("%row", cast_expr(wanted, I64)), If((_ROW, size - 1 - _ROW), block))
+def _where_it_exists(wanted: Expr, size: Size, block: Block, start: Size = 0) -> Block:
+    """A block that may use ``%row``, how far an index is beyond ``start``, if that is not negative and below a size."""
+    row = cast_expr(wanted, I64)
+    row = row if start == 0 else apply("sub", row, Index(start))
+    return (Let("%row", row), If((_ROW, size - 1 - _ROW), block))
 
 
 def _scatter_loops(frame: Frame) -> Block:
-    """Copy the table, then put the updates in order; the columns of up to 16 elements of a row are independent."""
+    """Copy the table, then put the updates in order; parts of rows are independent, and so are ranges of rows."""
     (table, indices, updates), (out,) = frame.reads, frame.writes
     axis, mode = frame.attrs["axis"] % len(table.shape), frame.attrs["mode"]
-    shape = without(table.shape, axis)
+    rows, shape = table.shape[axis], without(table.shape, axis)
     wide = axis < len(shape)
-    lanes = min(shape[-1], _LANES) if wide and isinstance(shape[-1], int) else _LANES
-    if wide and lanes:
-        shape = (*shape[:-1], ceildiv(shape[-1], lanes))
+    lanes, vectors = _part(shape[-1]) if wide else (1, 1)
+    if wide:
+        shape = (*shape[:-1], ceildiv(shape[-1], lanes * vectors))
+    ranges = _ranges(product(shape), rows, lanes * vectors)
+    step = ceildiv(rows, ranges)
 
-    def body(outer: tuple[Size, ...]) -> Block:
+    def body(task: tuple[Size, ...]) -> Block:
+        *outer, number = task
+        start = step * number if ranges > 1 else 0
+        length = minimum(step, rows - start)
         guard: tuple[Size, ...] = ()
         if wide:
-            column = outer[-1] * lanes + Dim("%j")
-            outer, guard = (*outer[:-1], column), (table.shape[-1] - 1 - column,)
+            column = lanes * (outer[-1] * vectors + Dim("%q")) + Dim("%j")
+            outer, guard = [*outer[:-1], column], (table.shape[-1] - 1 - column,)
 
         def columns(stmt: Store) -> Block:
-            return (For("%j", lanes, LoopKind.VECTORIZED, (stmt,)),) if wide else (stmt,)
+            if not wide:
+                return (stmt,)
+            return (serial("%q", vectors, lambda _: (For("%j", lanes, LoopKind.VECTORIZED, (stmt,)),)),)
 
         def copy(row: Size) -> Block:
-            at = between(outer, axis, row)
+            at = between(outer, axis, start + row)
             return columns(store(out, at, load(table, at, guard), guard))
 
         def update(place: tuple[Size, ...]) -> Block:
             value = load(updates, (*outer[:axis], *place, *outer[axis:]), guard)
-            put = columns(_put(out, between(outer, axis, _ROW), mode, value, guard))
-            return _where_it_exists(load(indices, place), table.shape[axis], put)
+            put = columns(_put(out, between(outer, axis, start + _ROW), mode, value, guard))
+            return _where_it_exists(load(indices, place), length, put, start)
 
-        return (serial("%k", table.shape[axis], copy), *nest("%r", indices.shape, update))
+        return (serial("%k", length, copy), *nest("%r", indices.shape, update))
 
-    return each(shape, body)
+    return each((*shape, ranges), body)
+
+
+def _part(columns: Size) -> tuple[int, int]:
+    """Lanes and vectors of the part of a row that a task takes: rows of updates are best read whole."""
+    if not isinstance(columns, int):
+        return _LANES, 1
+    lanes = max(1, min(columns, _LANES))
+    return lanes, max(1, min(-(-columns // lanes), _VECTORS))
+
+
+def _ranges(parts: Size, rows: Size, part: int) -> int:
+    """Into how many ranges of rows to cut the table: each task goes through all indices, which wide rows outweigh."""
+    if not isinstance(parts, int) or not isinstance(rows, int) or part < _WIDE or rows < _TASKS:
+        return 1
+    return -(-_TASKS // max(1, parts))
 
 
 def _put_along_loops(frame: Frame) -> Block:

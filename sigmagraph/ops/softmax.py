@@ -23,7 +23,7 @@ from sigmagraph.ir.graph.opdef import (
 )
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
-from sigmagraph.ops.fragments import broadcast, full_like
+from sigmagraph.ops.fragments import broadcast, full_like, reciprocal
 from sigmagraph.ops.reduction import exact
 from sigmagraph.ops.rules import infer_float
 from sigmagraph.ops.samples import M, N, normal
@@ -109,7 +109,8 @@ def _vjp_softmax(c: VjpContext) -> Sequence[Value]:
 def _decompose_softmax(b: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
     shifted = b.emit("sub", inputs[0], _reduced(b, "reduce_max", inputs[0], attrs["axis"]))
     powers = b.emit("exp", shifted)
-    return b.emit("div", powers, _reduced(b, "reduce_sum", powers, attrs["axis"]))
+    total = b.emit("reduce_sum", powers, axes=(attrs["axis"],), keepdims=True)
+    return b.emit("mul", powers, broadcast(b, reciprocal(b, total), b.type(powers).shape))
 
 
 def _decompose_masked_softmax(b: NodeBuilder, inputs: tuple[Value, ...], attrs: Attrs) -> Value:
@@ -121,7 +122,7 @@ def _decompose_masked_softmax(b: NodeBuilder, inputs: tuple[Value, ...], attrs: 
     total = b.emit("reduce_sum", powers, axes=(axis,), keepdims=True)
     empty = b.emit("eq", total, full_like(b, 0.0, total))
     divisor = b.emit("select", empty, full_like(b, 1.0, total), total)
-    return b.emit("div", powers, broadcast(b, divisor, shape))
+    return b.emit("mul", powers, broadcast(b, reciprocal(b, divisor), shape))
 
 
 def _vjp_log_softmax(c: VjpContext) -> Sequence[Value]:

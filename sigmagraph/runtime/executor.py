@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from sigmagraph.errors import IndexRangeError, InputError
 from sigmagraph.ir.bind import bind_dims
 from sigmagraph.ir.plan import Plan, Port
 from sigmagraph.runtime.profile import counters
+from sigmagraph.runtime.recycle import LARGE, Blocks
 from sigmagraph.runtime.state import Variable, address_of, aligned_bytes
 from sigmagraph.runtime.threads import Pool
 
@@ -44,7 +46,7 @@ class Binding:
     table: ctypes.Array[ctypes.c_int64]
     table_at: int
     arena_bytes: int
-    outputs: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]
+    outputs: tuple[tuple[str, tuple[int, ...], np.dtype[Any], int], ...]  # the last is 0 for small ones, else bytes
 
 
 class Executor:
@@ -77,6 +79,7 @@ class Executor:
         )
         self._dtypes = tuple(port.dtype.numpy for port in plan.inputs)
         self._bindings: dict[_Shapes, Binding] = {}
+        self._blocks = Blocks(len(plan.outputs))
         self._arena = aligned_bytes(0)
         self._arena_at = 0
         self._lock = threading.Lock()
@@ -97,9 +100,12 @@ class Executor:
         ]
         shapes = tuple(map(_SHAPE, ready))
         binding = self._bindings.get(shapes) or self._bind(shapes, ready)
-        results = {name: np.empty(shape, dtype) for name, shape, dtype in binding.outputs}
         low, high = self._state
         with self._lock:
+            results = {
+                name: self._blocks.array(shape, dtype, size) if size else np.empty(shape, dtype)
+                for name, shape, dtype, size in binding.outputs
+            }
             for number, array in enumerate(ready):
                 at = address_of(array)
                 if low <= at < high:
@@ -133,7 +139,7 @@ class Executor:
         dims = bind_dims(self.plan.inputs, arrays)
         for requirement in self.plan.requirements:
             requirement.check(dims)
-        outputs = tuple((p.name, tuple(evaluate(s, dims) for s in p.shape), p.dtype.numpy) for p in self.plan.outputs)
+        outputs = tuple(_output(port, dims) for port in self.plan.outputs)
         table = (ctypes.c_int64 * len(self.plan.dims))(*(dims[d] for d in self.plan.dims))
         binding = Binding(dims, table, ctypes.addressof(table), self.arena_bytes(dims), outputs)
         if len(self._bindings) >= _BINDINGS:
@@ -145,6 +151,12 @@ class Executor:
         self._arena = aligned_bytes(size)
         self._arena_at = address_of(self._arena)
         counters().arena_allocations += 1
+
+
+def _output(port: Port, dims: Mapping[str, int]) -> tuple[str, tuple[int, ...], np.dtype[Any], int]:
+    shape = tuple(evaluate(size, dims) for size in port.shape)
+    size = math.prod(shape) * port.dtype.itemsize
+    return port.name, shape, port.dtype.numpy, size if size >= LARGE else 0
 
 
 def _array(value: Any, port: Port) -> NDArray:

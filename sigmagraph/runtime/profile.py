@@ -1,4 +1,4 @@
-"""Counts what happens in this process: compilations, cache hits, loads, arena allocations, runs."""
+"""Counts what happens in this process: compilations, cache hits, allocations, runs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class Counters:
     compilations: int = 0
     cache_hits: int = 0
     arena_allocations: int = 0
+    result_allocations: int = 0
     runs: int = 0
 
     def since(self, earlier: Counters) -> Counters:

@@ -12,12 +12,13 @@ from sigmagraph.codegen.loops import naive_kernel
 from sigmagraph.codegen.partition import Task, partition
 from sigmagraph.codegen.schedule.cpu import schedule
 from sigmagraph.codegen.schedule.machine import AVX2, BASELINE
+from sigmagraph.dtypes import F32
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.kernel.compute import Compute
 from sigmagraph.ir.kernel.expr import Apply, walk
 from sigmagraph.ir.kernel.interpreter import interpret_kernel
-from sigmagraph.ir.kernel.kernel import Alloc, Kernel, Let, Space, statements
+from sigmagraph.ir.kernel.kernel import Alloc, For, Kernel, Let, LoopKind, Space, statements
 from sigmagraph.ir.kernel.verify import verify_kernel
 from sigmagraph.ir.plan import Check, Launch
 from sigmagraph.losses import softmax_cross_entropy
@@ -212,3 +213,22 @@ def test_phases_of_a_long_sum_are_a_legal_kernel() -> None:
         array, out, partial = normal(n, 3), np.zeros((1,), np.float32), np.zeros(-(-3 * n // 16384), np.float32)
         interpret_kernel(kernel, [array.reshape(-1), out, partial], {"n": n})
         assert out[0] == pytest.approx(2 * np.exp(array.astype(np.float64)).sum(), rel=1e-5)
+
+
+def test_many_long_columns_are_read_row_by_row() -> None:
+    """Both sums of a norm's gradient: wide strips, whose accumulators are gone through for every row."""
+    x, y = sg.placeholder("x", (1000, 300)), sg.placeholder("y", (1000, 300))
+    outputs = {"sum": x.sum(axis=0), "product": (x * y).sum(axis=0)}
+    functions = [compiled([x, y], outputs, f"cpu:{threads}") for threads in (1, 2, 3)]
+    (work,) = works(functions[0].graph)
+    kernel = schedule(work, AVX2)
+    verify_kernel(kernel)
+    assert kernel.params[-1].name == "%partial1"
+    rows = next(s for s in statements(kernel.body) if isinstance(s, For) and s.var == "%r0")
+    (vectors,) = rows.body
+    assert isinstance(vectors, For)
+    assert (vectors.kind, vectors.extent) == (LoopKind.SERIAL, 300 // AVX2.lanes(F32))
+    arrays = {"x": normal(1000, 300), "y": normal(1000, 300)}
+    results = [f(**arrays) for f in functions]
+    assert all(r[name].tobytes() == results[0][name].tobytes() for r in results[1:] for name in outputs)
+    check(functions[0], arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import sigmagraph as sg
 from sigmagraph.errors import DimError, InputError
 from sigmagraph.options import CompileOptions
+from sigmagraph.runtime.profile import snapshot
 
 FRESH = CompileOptions(cache=False)
 
@@ -58,6 +60,49 @@ def test_results_are_fresh_arrays(function: sg.CompiledFunction) -> None:
     second = function(x, label, 5.0)["y"]
     assert (first == 1).all()
     assert (second == 5).all()
+
+
+@pytest.fixture
+def large() -> sg.CompiledFunction:
+    batch = sg.Dim("batch")
+    x = sg.placeholder("x", (batch, 1024))
+    return sg.compile([x], {"y": x + 1.0, "z": x * 2.0}, name="large", options=FRESH)
+
+
+def test_memory_of_large_results_is_used_again_once_nobody_holds_them(large: sg.CompiledFunction) -> None:
+    x = np.ones((64, 1024), np.float32)
+    large(x), large(x)
+    before = snapshot()
+    for value in range(5):
+        out = large(np.full_like(x, value))  # what the last turn gave is still held
+        assert (out["y"] == value + 1).all()
+        assert (out["z"] == value * 2).all()
+        assert out["y"].ctypes.data % 64 == 0
+    assert snapshot().since(before).result_allocations <= 2
+    large(np.ones((40, 1024), np.float32))
+    assert snapshot().since(before).result_allocations <= 2
+
+
+def test_a_view_of_a_large_result_keeps_its_memory(large: sg.CompiledFunction) -> None:
+    kept = [large(np.full((64, 1024), value, np.float32))["y"][5:, ::2].T for value in range(7)]
+    for value, view in enumerate(kept):
+        assert (view == value + 1).all()
+
+
+def test_a_large_result_can_be_the_next_input(large: sg.CompiledFunction) -> None:
+    y = np.zeros((64, 1024), np.float32)
+    for _ in range(6):
+        y = large(y)["y"]
+    assert (y == 6).all()
+
+
+def test_large_results_from_many_threads(large: sg.CompiledFunction) -> None:
+    def work(value: int) -> bool:
+        x = np.full((64, 1024), value, np.float32)
+        return all((large(x)["y"] == value + 1).all() for _ in range(50))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(8)))
 
 
 def test_a_dim_that_two_inputs_disagree_about(function: sg.CompiledFunction) -> None:

@@ -17,7 +17,8 @@ from sigmagraph.ir.kernel.compute import Axis, Compute, Sweep, inner_expressions
 from sigmagraph.ir.kernel.expr import Expr, Load, Var, apply, rebuild, walk
 from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, For, Let, LoopKind, Stmt, Store
 
-COLUMN_VECTORS = 4
+COLUMN_VECTORS = 4  # whose accumulators stay in registers while a strip is gone down
+WIDE_STRIP = 1 << 14  # bytes of accumulators of a strip that is taken a row at a time: they stay in the first cache
 KEEP_COLUMN = 256  # elements of a column beyond which nothing of a strip is kept
 
 _At = Callable[[Size], Block]
@@ -37,9 +38,20 @@ def column_vectors(compute: Compute, lanes: int) -> int:
         slope(index[0], last.var) for index in (*(e.index for e in loads), *(s.index for s in compute.all_stores()))
     ]
     if 1 in steps and all(step in (0, 1) for step in steps):
-        return COLUMN_VECTORS
+        return _strip_vectors(compute, last, lanes)
     # Picking elements from short rows costs less than adding up one after the other.
     return int(all(isinstance(a.extent, int) and a.extent < 2 * lanes for a in compute.inner_axes()))
+
+
+def _strip_vectors(compute: Compute, last: Axis, lanes: int) -> int:
+    """Wide strips where one sweep is all: rows are read as they lie, so that memory is read ahead."""
+    if not isinstance(last.extent, int):
+        return COLUMN_VECTORS
+    vectors = last.extent // lanes
+    if vectors <= COLUMN_VECTORS or len(compute.sweeps) != 1:
+        return min(vectors, COLUMN_VECTORS)
+    widest = max((fold.dtype.itemsize for fold in compute.sweeps[0].folds), default=4)
+    return min(vectors, WIDE_STRIP // (max(1, len(compute.sweeps[0].folds)) * widest * lanes))
 
 
 def _indexes_by_row(compute: Compute) -> bool:
@@ -50,14 +62,14 @@ def _indexes_by_row(compute: Compute) -> bool:
 
 
 def column_nest(compute: Compute, lanes: int, vectors: int) -> Block:
-    """The loops; the last axis in strips of so many vectors, then of one, then of single rows."""
+    """The loops; the last axis in strips of so many vectors, then of fewer, of one, of single rows."""
     *outer, last = compute.axes
     buffers: tuple[Buffer, ...] = ()
     if all(isinstance(a.extent, int) and a.extent <= KEEP_COLUMN for a in compute.inner_axes()):
         compute, buffers = keep(compute)
     blocks: list[For] = []
     done: Size = 0
-    strips = {lanes * vectors: "%s", lanes: "%q", 1: "%z"}
+    strips = {lanes * vectors: "%s", lanes * min(vectors, COLUMN_VECTORS): "%m", lanes: "%q", 1: "%z"}
     for width, var in strips.items():
         count = (last.extent - done) // width
         if count != 0:
@@ -170,4 +182,5 @@ class _Strip:
         """A body for every column of the strip."""
         u, v = f"%u{kind}.{self.tag}", f"%v{kind}.{self.tag}"
         inner = For(v, self.lanes, LoopKind.VECTORIZED, body(self.lanes * Dim(u) + Dim(v)))
-        return (For(u, self.width // self.lanes, LoopKind.UNROLLED, (inner,)),)
+        count = self.width // self.lanes
+        return (For(u, count, LoopKind.UNROLLED if count <= COLUMN_VECTORS else LoopKind.SERIAL, (inner,)),)

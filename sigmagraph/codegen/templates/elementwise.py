@@ -2,56 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from sigmagraph.codegen.schedule.machine import Machine
-from sigmagraph.codegen.templates.pieces import element_type, instantiate, nest, slope, vector_loop
+from sigmagraph.codegen.templates.across import across_nest, crossed_axis
+from sigmagraph.codegen.templates.pieces import element_type, instantiate, nest, slope
+from sigmagraph.codegen.templates.shared import sharing_loop
 from sigmagraph.dims import Dim, Size, ceildiv, minimum
 from sigmagraph.ir.kernel.compute import Axis, Compute
 from sigmagraph.ir.kernel.kernel import Block, For, Kernel, KernelStage, LoopKind
-
-Make = Callable[[Mapping[str, Size], str], Block]
 
 CHUNK = 4096  # elements per task where a single long axis is cut
 
 
 def elementwise_kernel(compute: Compute, machine: Machine) -> Kernel:
     """The scheduled kernel of a flat compute without a reduction."""
-
-    def body(index: Mapping[str, Size], tag: str) -> Block:
-        instance = instantiate(compute.lets, index, tag)
-        return (*instance.lets, *(instance.store(s) for s in compute.stores))
-
+    body = _loops(compute, machine)
     return Kernel(
-        compute.name,
-        compute.dims,
-        compute.params,
-        _loops(compute, machine, body),
-        KernelStage.SCHEDULED,
-        provenance=compute.provenance,
+        compute.name, compute.dims, compute.params, body, KernelStage.SCHEDULED, provenance=compute.provenance
     )
 
 
-def _loops(compute: Compute, machine: Machine, make: Make) -> Block:
+def _loops(compute: Compute, machine: Machine) -> Block:
     if not compute.axes:
-        return make({}, "")
+        return _body(compute, {}, "")
     *outer, last = compute.axes
     lanes = machine.lanes(element_type(compute)) if _contiguous(compute, last) else 1
+    axis = crossed_axis(compute, lanes)
+    if axis is not None:
+        return across_nest(compute, axis, lanes)
     if outer:
-        inner = vector_loop(last.var, last.extent, lanes, lambda at, tag: make({last.var: at}, tag))
-        return nest(outer, inner, LoopKind.PARALLEL)
-    return _chunks(last, lanes, make)
+        return nest(outer, _row(compute, last, 0, last.extent, lanes), LoopKind.PARALLEL)
+    return _chunks(compute, last, lanes)
 
 
-def _chunks(axis: Axis, lanes: int, make: Make) -> Block:
+def _chunks(compute: Compute, axis: Axis, lanes: int) -> Block:
     """One long axis in tasks of CHUNK elements; only the last task has a rest."""
     if isinstance(axis.extent, int) and axis.extent <= CHUNK:
-        return vector_loop(axis.var, axis.extent, lanes, lambda at, tag: make({axis.var: at}, tag))
+        return _row(compute, axis, 0, axis.extent, lanes)
     chunk = f"{axis.var}c"
     start = CHUNK * Dim(chunk)
     length = minimum(CHUNK, axis.extent - start)
-    inner = vector_loop(axis.var, length, lanes, lambda at, tag: make({axis.var: start + at}, tag))
-    return (For(chunk, ceildiv(axis.extent, CHUNK), LoopKind.PARALLEL, inner),)
+    return (For(chunk, ceildiv(axis.extent, CHUNK), LoopKind.PARALLEL, _row(compute, axis, start, length, lanes)),)
+
+
+def _row(compute: Compute, axis: Axis, start: Size, extent: Size, lanes: int) -> Block:
+    return sharing_loop(compute, axis, start, extent, lanes, lambda c, at, tag: _body(c, {axis.var: at}, tag))
+
+
+def _body(compute: Compute, at: Mapping[str, Size], tag: str) -> Block:
+    instance = instantiate(compute.lets, at, tag)
+    return (*instance.lets, *(instance.store(s) for s in compute.stores))
 
 
 def _contiguous(compute: Compute, axis: Axis) -> bool:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sigmagraph.codegen.templates.keep import flat_index
+from sigmagraph.codegen.templates.pieces import slope
 from sigmagraph.dims import Dim, Size, ceildiv, minimum, product, substitute
-from sigmagraph.ir.kernel.compute import Axis, Compute, Fold, Sweep
-from sigmagraph.ir.kernel.expr import Load, Var
+from sigmagraph.ir.kernel.compute import Axis, Compute, Fold, Sweep, inner_expressions
+from sigmagraph.ir.kernel.expr import Load, Var, walk
 from sigmagraph.ir.kernel.expr import replace as replace_in
 from sigmagraph.ir.kernel.kernel import Buffer, Let, Role, Store
 
 CHUNK = 1 << 14  # elements per task
 MANY_ROWS = 128  # rows from which on there are tasks enough without cutting them
+COLUMN_CHUNK = 1 << 16  # elements per task where rows are the columns of a matrix,
+COLUMN_STEP = 64  # and so many of each at least, because a task has a result for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +27,41 @@ class Split:
 
 
 def split(compute: Compute) -> Split:
-    """The compute in two phases if it reduces few long rows in one sweep; else as it is.
+    """The compute in two phases if it reduces few long rows, or long columns, in one sweep; else as it is.
 
     The tasks depend on sizes only, so that the result does not depend on the number of threads.
     """
     whole = Split((compute,))
     rows = product(axis.extent for axis in compute.axes)
-    if len(compute.sweeps) != 1 or not isinstance(rows, int) or rows > MANY_ROWS:
+    if len(compute.sweeps) != 1 or not isinstance(rows, int):
         return whole
     (sweep,) = compute.sweeps
     if not sweep.folds or not sweep.axes:
         return whole
     first = sweep.axes[0]
     each = rows * product(axis.extent for axis in sweep.axes[1:])
-    if not isinstance(each, int) or (isinstance(first.extent, int) and first.extent * each <= 4 * CHUNK):
+    if not isinstance(each, int):
         return whole
-    step = max(1, CHUNK // each)
+    if rows <= MANY_ROWS:
+        step = max(1, CHUNK // each)
+        least = 4 * CHUNK // each
+    elif _down_columns(compute, sweep):
+        step = max(COLUMN_STEP, COLUMN_CHUNK // each)
+        least = 4 * step - 1
+    else:
+        return whole
+    if isinstance(first.extent, int) and first.extent <= least:
+        return whole
     chunks = ceildiv(first.extent, step)
     partial = tuple(Buffer(f"%partial{n}", f.dtype, (chunks * rows,), Role.TEMP) for n, f in enumerate(sweep.folds))
     return Split((_tasks(compute, sweep, step, partial), _rest(compute, sweep, chunks, partial)), partial)
+
+
+def _down_columns(compute: Compute, sweep: Sweep) -> bool:
+    """Whether neighbouring rows, and not neighbours along them, lie side by side: columns are read row by row."""
+    loads = [e.index[0] for whole in inner_expressions(sweep) for e in walk(whole) if isinstance(e, Load)]
+    last = compute.axes[-1].var
+    return any(slope(i, last) == 1 for i in loads) and not any(slope(i, sweep.axes[-1].var) == 1 for i in loads)
 
 
 def _tasks(compute: Compute, sweep: Sweep, step: int, partial: tuple[Buffer, ...]) -> Compute:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from sigmagraph.dtypes import F32, F64, DType
-from sigmagraph.ir.kernel.math_exponential import reduced_exp
-from sigmagraph.ir.kernel.math_term import Term, fast_two_sum, horner, scale, two_product
+from sigmagraph.ir.kernel.math_exponential import exp, reduced_exp
+from sigmagraph.ir.kernel.math_term import Term, estrin, fast_two_sum, horner, power_of_two, two_product
 
 # Coefficients of 1, z, z^2, ... in erf(x) / x - 1, z = x^2 <= 1.
 _ERF: Mapping[DType, tuple[float, ...]] = MappingProxyType({
@@ -38,16 +38,25 @@ _ERFC: Mapping[DType, tuple[float, ...]] = MappingProxyType({
 })  # fmt: skip
 _FIRST_REST: Mapping[DType, float] = MappingProxyType({F32: -3.4810270221896644e-08, F64: -4.3490783022448963e-17})
 _POLE = 4.0
+# Coefficients of 1, x, x^2, ... in log(erfc(x)), 1 <= x <= 4, with weights erfc(x).
+_LOG_ERFC = (
+    -0.00035154950455762446, -1.1270484924316406, -0.6382122039794922, -0.10304860025644302, 0.021810485050082207,
+    -0.0029408512637019157, 0.00018569653911981732,
+)  # fmt: skip
 # From here on erf is 1, and erfc is 0.
 _ERF_TOP: Mapping[DType, float] = MappingProxyType({F32: 4.0, F64: 6.0})
 _ERFC_TOP: Mapping[DType, float] = MappingProxyType({F32: 10.5, F64: 28.0})
 
 
 def erf(x: Term) -> Term:
-    """X + x P(x^2) up to 1, and 1 - erfc|x| with the sign of x beyond."""
+    """X + x P(x^2) up to 1, and 1 - erfc|x| with the sign of x beyond.
+
+    In f32 a fraction of erfc's accuracy is enough there, which the exponential of a polynomial has.
+    """
     a = abs(x)
     small = _small(a)
-    large = 1.0 - _complement(a.at_most(_ERF_TOP[x.dtype]))
+    far = a.at_most(_ERF_TOP[x.dtype])
+    large = 1.0 - (exp(horner(far, _LOG_ERFC)) if x.dtype is F32 else _complement(far))
     return (a < 1.0).select(small, large).copysign(x)
 
 
@@ -65,14 +74,21 @@ def _small(a: Term) -> Term:
 
 
 def _complement(x: Term) -> Term:
-    """erfc(x) for x >= 1/2 up to where it is 0."""
+    """erfc(x) for x >= 1/2 up to where it is 0.
+
+    One reciprocal serves both quotients; what it lacks in accuracy the second makes up for by its remainder.
+    """
     first, *others = _ERFC[x.dtype]
-    q = (x - _POLE) / (x + _POLE)
-    top, top_low = fast_two_sum(x.constant(first), q * horner(q, others))
-    top_low = top_low + _FIRST_REST[x.dtype]
+    above = x + _POLE
     below, below_low = fast_two_sum(x + x, x.constant(1.0))
-    quotient = top / below
-    rest = ((-quotient).fma(below, top) + (-quotient).fma(below_low, top_low)) / below
+    reciprocal = 1.0 / (above * below)
+    q = (x - _POLE) * (below * reciprocal)
+    top, top_low = fast_two_sum(x.constant(first), q * estrin(q, others))
+    top_low = top_low + _FIRST_REST[x.dtype]
+    share = above * reciprocal
+    quotient = top * share
+    rest = ((-quotient).fma(below, top) + (-quotient).fma(below_low, top_low)) * share
     square, square_low = two_product(x, x)
-    s, e, t = reduced_exp(-square, -square_low)
-    return scale(s.fma(quotient, s.fma(rest, e * quotient)), t)
+    s, e, t = reduced_exp(-square, -square_low, steps=2)
+    factor = power_of_two(t)
+    return s.fma(quotient, s.fma(rest, e * quotient)) * factor * factor

@@ -75,22 +75,24 @@ def exp(x: Term) -> Term:
     return vanishes.select(0.0, horner(r, (1.0, 1.0, *_EXP[x.dtype])) * factor * factor)
 
 
-def reduced_exp(high: Term, low: Term | None = None) -> tuple[Term, Term, Term]:
-    """exp(high + low) as (s + e) * 2^k: s, e, and k plus the format's rounder; low is small beside high.
+def reduced_exp(high: Term, low: Term | None = None, steps: int = 1) -> tuple[Term, Term, Term]:
+    """exp(high + low) as (s + e) * 2^(steps * k): s, e, and k plus the format's rounder; low is small beside high.
 
-    |k| is at most twice the bias. The error of s + e is a small part of the last place of s.
+    |steps * k| is at most twice the bias. The error of s + e is a small part of the last place of s. As in :func:`exp`
+    a product with 2^k twice is cheaper than :func:`scale`.
     """
     f = FORMATS[high.dtype]
-    t = high.fma(1.0 / LN2, f.rounder)
+    t = high.fma(1.0 / (steps * LN2), f.rounder)
     k = t - f.rounder
-    near = k.fma(-f.ln2[0], high)
-    far = k * -f.ln2[1] if low is None else k.fma(-f.ln2[1], low)
+    first, second = (-steps * part for part in f.ln2)
+    near = k.fma(first, high)
+    far = k * second if low is None else k.fma(second, low)
     r, rest = fast_two_sum(near, far)
     return *_exp_sum(r, rest), t
 
 
 def _exp_sum(r: Term, rest: Term) -> tuple[Term, Term]:
-    """exp(r + rest) as a sum, |r| <= ln(2) / 2."""
+    """exp(r + rest) as a sum, |r| <= ln 2."""
     s, e = fast_two_sum(r.constant(1.0), r)
     return s, e + _exp_tail(r, rest)
 

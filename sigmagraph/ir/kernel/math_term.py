@@ -210,6 +210,19 @@ def horner(x: Term, coefficients: Sequence[float]) -> Term:
     return out
 
 
+def estrin(x: Term, coefficients: Sequence[float]) -> Term:
+    """The polynomial as :func:`horner` has it, halved again and again: more products, but few that wait for others.
+
+    It errs by a little more, which does not matter where the polynomial is a correction.
+    """
+    parts = [x.constant(c) for c in coefficients]
+    while len(parts) > 1:
+        odd = parts[len(parts) // 2 * 2 :]
+        parts = [high.fma(x, low) for low, high in zip(parts[::2], parts[1::2], strict=False)] + odd
+        x = x * x
+    return parts[0]
+
+
 def power_of_two(t: Term) -> Term:
     """2^k, where t is k plus the format's rounder and 2^k is a normal number."""
     return (t.bits() << FORMATS[t.dtype].mantissa).float()

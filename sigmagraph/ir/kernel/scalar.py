@@ -34,6 +34,7 @@ class ScalarOp:
         primitive: whether emitters have an instruction for it.
         cost: rough number of machine instructions; decides what is worth computing twice.
         lanes: whether it looks at the other threads of a warp (GPU only).
+        neighbours: how many values of the last operand in a row, from a multiple of their number on, share the work.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ScalarOp:
     primitive: bool = True
     cost: int = 1
     lanes: bool = False
+    neighbours: int = 1
 
     def result(self, dtypes: Sequence[DType]) -> DType:
         """The result type.
@@ -229,7 +231,7 @@ SCALARS: Mapping[str, ScalarOp] = MappingProxyType(
             ScalarOp("power", 2, _float, _wide(np.power), primitive=False, cost=100),
             ScalarOp("remainder", 2, _number, np.remainder, primitive=False, cost=40),
             ScalarOp("floor_divide", 2, _number, np.floor_divide, primitive=False, cost=48),
-            ScalarOp("philox", 4, _integer, _philox, primitive=False, cost=120),
+            ScalarOp("philox", 4, _integer, _philox, primitive=False, cost=120, neighbours=4),
             ScalarOp("shuffle_xor", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
             ScalarOp("shuffle_down", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
         )
