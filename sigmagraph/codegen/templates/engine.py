@@ -8,6 +8,7 @@ and the number of threads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -18,7 +19,7 @@ from sigmagraph.codegen.templates.micro import DEPTHS, micro_kernel
 from sigmagraph.codegen.templates.pieces import instantiate, slope
 from sigmagraph.codegen.templates.strided import Part, Region, Strided, Window, direct, guarded, windows
 from sigmagraph.codegen.templates.tile import choose_tile
-from sigmagraph.dims import Dim, Size, ceildiv, minimum, product, total
+from sigmagraph.dims import Dim, Size, ceildiv, minimum, nominal, product, total
 from sigmagraph.dtypes import I64
 from sigmagraph.ir.kernel.compute import Axis
 from sigmagraph.ir.kernel.expr import Cast, Const, Index, Load, Var, apply
@@ -46,6 +47,8 @@ ENOUGH_PANELS = 8
 DEPTH = 1024  # most products in a step: a column panel of this depth fits the second cache
 SHALLOW = 384  # the same where rows have to be written down
 REGION = 96 * 1024  # most elements of rows that are written down at a time
+TASKS = 8  # at least, where there is as much to be done
+GRAIN = 1 << 20  # multiply-adds that are worth a task
 FEW_PANELS = 8  # in a task where rows are written down for it
 NEAR = 256  # bytes from one row of a column panel to the next, in which it is read as well as from scratch memory
 FEW_TILES = 3  # so few that writing a column panel down costs more than it saves
@@ -167,6 +170,7 @@ class Engine:
         self._choose_rows()
         self._choose_blocks()
         self._choose_columns()
+        self._choose_tasks()
 
     # ---- what is to be done
 
@@ -211,6 +215,32 @@ class Engine:
         self.cols = found if fits else None
         self.lies = fits and self._is_panel(found)
 
+    def _choose_tasks(self) -> None:
+        """Smaller blocks where there would be too few tasks to keep threads busy with so much work."""
+        axes = (*self.compute.axes, *self.reduction.axes)
+        most = min(TASKS, nominal(product(axis.extent for axis in axes)) // GRAIN)
+        while self._tasks() < most:
+            if self.group > 1:
+                self.group = -(-self.group // 2)
+            elif max(self.sizes, default=1) > 1:
+                widest = self.sizes.index(max(self.sizes))
+                self.sizes[widest] = -(-self.sizes[widest] // 2)
+            elif self.run > FEW_TILES:
+                self.run = -(-self.run // 2)
+            else:
+                return
+
+    def _tasks(self) -> float:
+        """How many tasks there are; many where sizes are not known."""
+        count = product([axis.extent for axis in (*self.contraction.batch, *self.sheets)]) * product(self._counts())
+        return count if isinstance(count, int) else math.inf
+
+    def _counts(self) -> list[Size]:
+        """How many blocks there are along lines and rows, and how many groups of panels."""
+        lines = [ceildiv(axis.extent, size) for axis, size in zip(self.lines, self.sizes, strict=True)]
+        blocks = ceildiv(ceildiv(self.row.extent, self.tile.rows), self.run)
+        return [*lines, blocks, ceildiv(self.panels, self.group)]
+
     def _is_panel(self, found: Strided | None) -> bool:
         """Whether the columns lie in memory as a panel would, or nearly so."""
         if found is None or found.buffer in self.compute.foreign:
@@ -224,16 +254,9 @@ class Engine:
 
     def kernel(self) -> Kernel:
         """The scheduled kernel."""
-        lines = [ceildiv(axis.extent, size) for axis, size in zip(self.lines, self.sizes, strict=True)]
-        blocks = ceildiv(ceildiv(self.row.extent, self.tile.rows), self.run)
-        groups = ceildiv(self.panels, self.group)
-        counts = [
-            *(axis.extent for axis in self.contraction.batch),
-            *lines,
-            blocks,
-            *(axis.extent for axis in self.sheets),
-            groups,
-        ]
+        *blocks, groups = self._counts()
+        outer, sheets = ([axis.extent for axis in axes] for axes in (self.contraction.batch, self.sheets))
+        counts = [*outer, *blocks, *sheets, groups]
         digits = list(unflatten(Dim("%t"), counts))
         self.place: dict[str, Size] = {a.var: digits.pop(0) for a in self.contraction.batch}
         self.cuts = [Cut(a, size, digits.pop(0)) for a, size in zip(self.lines, self.sizes, strict=True)]

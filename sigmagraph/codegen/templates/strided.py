@@ -8,12 +8,13 @@ share are written once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sigmagraph.codegen.templates.factors import Factor
 from sigmagraph.codegen.templates.pieces import instantiate, slope
-from sigmagraph.dims import Dim, Size, ceildiv, names, product, substitute, total
+from sigmagraph.dims import Dim, Size, ceildiv, names, substitute, total
 from sigmagraph.dtypes import DType
 from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.compute import Axis
@@ -168,8 +169,8 @@ class Region:
         shape = [part.most for part in self.parts]
         if width:
             shape[-1] = width
-        self.size = product(shape)
-        self.distances = [product(shape[n + 1 :]) for n in range(len(shape))]
+        self.size = math.prod(shape)
+        self.distances = [math.prod(shape[n + 1 :]) for n in range(len(shape))]
 
     @property
     def alloc(self) -> Stmt:

@@ -35,15 +35,23 @@ def choose_tile(machine: Machine, dtype: DType, rows: Size, columns: Size) -> Ti
     Accumulators, a row of the right operand, a broadcast and one register to spare fit the register file: with one too
     many, LLVM moves all of them round in every turn.
     """
-    vectors = ceildiv(columns, machine.lanes(dtype))
+    lanes = machine.lanes(dtype)
+    vectors = ceildiv(columns, lanes)
+    # For few rows columns are read where they are, which takes whole panels.
+    few = isinstance(rows, int) and rows <= MOST_ROWS and isinstance(columns, int) and columns % lanes == 0
+    whole = columns // lanes if few and isinstance(columns, int) else None
 
     def cost(tile: Tile) -> tuple[float, int]:
         return tile.cost(machine.vector_bytes) * _pieces(rows, tile.rows) * _pieces(
             vectors, tile.vectors
         ), -tile.rows * tile.vectors
 
-    tiles = (Tile(r, v) for r in range(1, MOST_ROWS + 1) for v in range(1, MOST_VECTORS + 1))
-    return min((t for t in tiles if t.rows * t.vectors + t.vectors + 2 <= machine.registers), key=cost)
+    def fits(tile: Tile) -> bool:
+        return tile.rows * tile.vectors + tile.vectors + 2 <= machine.registers
+
+    tiles = [Tile(r, v) for r in range(1, MOST_ROWS + 1) for v in range(1, MOST_VECTORS + 1)]
+    tiles = [t for t in tiles if fits(t) and (whole is None or whole % t.vectors == 0)] or tiles
+    return min(filter(fits, tiles), key=cost)
 
 
 def _pieces(extent: Size, size: int) -> float:
