@@ -9,7 +9,7 @@ and the number of threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -300,7 +300,7 @@ class Engine:
             *self._cleared(),
             *(fill if once else ()),
             *body,
-            *self._panels(self._tiles(self._outputs("%sums"))),
+            *self._tiles(self._outputs("%sums", self._panels)),
         )
 
     def _panels(self, body: Block) -> Block:
@@ -409,11 +409,11 @@ class Engine:
         tile = (For("%e", self.tile.rows, LoopKind.SERIAL, (row,)),)
         return (Let("%none", none), For("%z", Dim("%none"), LoopKind.SERIAL, self._panels(self._tiles(tile))))
 
-    def _outputs(self, sums: str) -> Block:
-        """Turn a tile of sums into outputs, row by row."""
+    def _outputs(self, sums: str, over: Callable[[Block], Block] = lambda body: body) -> Block:
+        """Turn a tile of sums into outputs, row by row; ``over`` makes the loop over the tiles beside it."""
         e = Dim("%e")
         count = minimum(self.tile.rows, self.block.extent - self.tile.rows * Dim("%q"))
-        return (For("%e", count, LoopKind.SERIAL, self._row(sums, e)),)
+        return (For("%e", count, LoopKind.SERIAL, over(self._row(sums, e))),)
 
     def _row(self, sums: str, e: Size) -> Block:
         contiguous = all(slope(s.index[0], self.column.var) == 1 for s in self.compute.stores)
