@@ -18,13 +18,17 @@ from sigmagraph.passes.prune import Prune
 from sigmagraph.passes.remat import Remat
 from sigmagraph.passes.simplify import Simplify
 from sigmagraph.passes.sink import Sink
+from sigmagraph.passes.windows import Windows
 
 PASSES: Mapping[str, type[Pass]] = MappingProxyType(
-    {p.name: p for p in (Guard, Decompose, Canonicalize, Simplify, Fold, Cse, Dce, Merge, Prune, Sink, Remat, Fuse)}
+    {
+        p.name: p
+        for p in (Guard, Decompose, Canonicalize, Simplify, Fold, Cse, Dce, Merge, Prune, Sink, Windows, Remat, Fuse)
+    }
 )
 
 CLEAN: Pipeline = (Decompose(), Canonicalize(), Repeat((Simplify(), Fold(), Cse(), Dce(), Merge(), Prune())))
-STANDARD: Pipeline = (*CLEAN, Sink(), Fuse())
+STANDARD: Pipeline = (*CLEAN, Sink(), Windows(), Fuse())
 UNFUSED: Pipeline = (*CLEAN, Fuse(merge=False))
 
 PIPELINES: Mapping[str, Pipeline] = MappingProxyType({"clean": CLEAN, "standard": STANDARD, "unfused": UNFUSED})
