@@ -28,7 +28,7 @@ from sigmagraph.ir.kernel.kernel import Alloc, Block, For, Kernel, KernelStage, 
 from sigmagraph.ir.kernel.scalar import SCALARS
 
 ROW_ACCUMULATORS = 4
-DEAR_BODY = 12  # cost of an element beyond which one accumulator keeps the processor busy
+DEAR_BODY = 12
 
 
 def sweep_kernel(compute: Compute, machine: Machine) -> Kernel:
@@ -164,7 +164,7 @@ def _accumulators(sweep: Sweep) -> int:
     """How many vectors of partial results hide the latency of a fold, without a register too many."""
     cost = sum(SCALARS[e.op].cost for whole in inner_expressions(sweep) for e in walk(whole) if isinstance(e, Apply))
     if cost >= DEAR_BODY:
-        return 1
+        return 2
     return ROW_ACCUMULATORS if len(sweep.folds) == 1 else ROW_ACCUMULATORS // 2
 
 
