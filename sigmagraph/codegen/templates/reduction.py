@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.codegen.templates.columns import column_nest, column_vectors
-from sigmagraph.codegen.templates.keep import keep
+from sigmagraph.codegen.templates.keep import keep, keep_in_results
 from sigmagraph.codegen.templates.pieces import (
     accumulator,
     element_type,
@@ -46,7 +46,7 @@ def _nest(compute: Compute, lanes: int) -> Block:
         vectors = column_vectors(compute, lanes)
         if vectors:
             return column_nest(compute, lanes, vectors)
-    kept, buffers = keep(compute)
+    kept, buffers = keep_in_results(*keep(compute))
     rows = _Rows(lanes)
     body: Block = tuple(map(Alloc, buffers))
     for number, sweep in enumerate(kept.sweeps):
