@@ -20,6 +20,7 @@ from sigmagraph.passes.prune import Prune
 from sigmagraph.passes.remat import Remat
 from sigmagraph.passes.simplify import Simplify
 from sigmagraph.passes.sink import Sink
+from sigmagraph.passes.windows import Windows
 
 PASSES: Mapping[str, type[Pass]] = MappingProxyType(
     {
@@ -37,6 +38,7 @@ PASSES: Mapping[str, type[Pass]] = MappingProxyType(
             Defer,
             Block,
             Sink,
+            Windows,
             Remat,
             Fuse,
         )
@@ -48,7 +50,7 @@ CLEAN: Pipeline = (
     Canonicalize(),
     Repeat((Simplify(), Fold(), Cse(), Dce(), Merge(), Prune(), Defer(), Block())),
 )
-STANDARD: Pipeline = (*CLEAN, Sink(), Fuse())
+STANDARD: Pipeline = (*CLEAN, Sink(), Windows(), Fuse())
 UNFUSED: Pipeline = (*CLEAN, Fuse(merge=False))
 
 PIPELINES: Mapping[str, Pipeline] = MappingProxyType({"clean": CLEAN, "standard": STANDARD, "unfused": UNFUSED})

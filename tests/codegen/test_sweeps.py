@@ -150,15 +150,19 @@ def exponentials(kernel: Kernel) -> int:
     return sum(isinstance(e, Apply) and e.op == "exp" for value in values for e in walk(value))
 
 
-def test_what_is_dear_is_computed_once_and_kept_for_a_row() -> None:
+@pytest.mark.parametrize("again", [False, True], ids=["in the result", "in memory of the thread"])
+def test_what_is_dear_is_computed_once_and_kept_for_a_row(again: bool) -> None:
+    """In the result, unless its memory may be that of an operand which is read again later."""
     x = sg.placeholder("x", (sg.Dim("n"), 64))
-    (work,) = works(compiled([x], {"y": sg.softmax(x)}).graph)
+    function = compiled([x], {"y": sg.softmax(x) * x if again else sg.softmax(x)})
+    (work,) = works(function.graph)
     assert exponentials(naive_kernel(work)) == 2
     kernel = schedule(work, AVX2)
     verify_kernel(kernel)
     assert exponentials(kernel) == 1
     kept = [s.buffer for s in statements(kernel.body) if isinstance(s, Alloc) and s.buffer.space is Space.SCRATCH]
-    assert [buffer.size for buffer in kept] == [64]
+    assert [buffer.size for buffer in kept] == [64] * again
+    check(function, {"x": normal(37, 64)})
 
 
 def test_what_is_cheap_is_computed_again() -> None:

@@ -112,6 +112,25 @@ def _divide(out: Instructions, args: Sequence[Register], dtype: DType) -> Regist
     return select(is_zero, zero, select(is_minus, negated.name, quotient.name).name)
 
 
+def _extreme(compare: str, for_signed: str, for_unsigned: str) -> Emitter:
+    """Of floats by comparisons, which x86 has an instruction for that ``llvm.maximum`` adds five others to.
+
+    NaN in either operand is the result. Of two zeros it is the second operand.
+    """
+    integers = _intrinsic(None, for_signed, for_unsigned)
+
+    def emit(out: Instructions, args: Sequence[Register], dtype: DType) -> Register:
+        if not dtype.is_float:
+            return integers(out, args, dtype)
+        a, b = args
+        better = out.op(f"fcmp {compare} {a.type} {a.name}, {b.name}", BOOL, a.lanes)
+        either = out.op(f"select {better}, {a}, {b}", dtype, a.lanes)
+        unordered = out.op(f"fcmp uno {a.type} {a.name}, {a.name}", BOOL, a.lanes)
+        return out.op(f"select {unordered}, {a}, {either}", dtype, a.lanes)
+
+    return emit
+
+
 def _select(out: Instructions, args: Sequence[Register], dtype: DType) -> Register:
     condition, yes, no = args
     return out.op(f"select {condition}, {yes}, {no}", dtype, yes.lanes)
@@ -175,8 +194,8 @@ EMITTERS: Mapping[str, Emitter] = MappingProxyType(
         "fma": _intrinsic("fma"),
         "neg": _neg,
         "abs": _abs,
-        "min": _intrinsic("minimum", "smin", "umin"),
-        "max": _intrinsic("maximum", "smax", "umax"),
+        "min": _extreme("olt", "smin", "umin"),
+        "max": _extreme("ogt", "smax", "umax"),
         "sqrt": _intrinsic("sqrt"),
         "floor": _intrinsic("floor"),
         "ceil": _intrinsic("ceil"),

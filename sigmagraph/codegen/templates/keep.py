@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from sigmagraph.codegen.templates.pieces import indices_in
+from sigmagraph.codegen.templates.pieces import indices_in, slope
 from sigmagraph.dims import Dim, Size, names, product
-from sigmagraph.ir.kernel.compute import Axis, Compute, Sweep
-from sigmagraph.ir.kernel.expr import Apply, Expr, Load, Var, walk
+from sigmagraph.ir.kernel.compute import Axis, Compute, Sweep, sweep_expressions
+from sigmagraph.ir.kernel.expr import Apply, Expr, Load, Var, rebuild, walk
 from sigmagraph.ir.kernel.expr import replace as replace_in
 from sigmagraph.ir.kernel.kernel import Buffer, Let, Role, Space, Store
 from sigmagraph.ir.kernel.scalar import SCALARS
@@ -110,3 +110,63 @@ def used_names(expressions: Iterable[Expr]) -> Iterator[str]:
 
 def _own_cost(expr: Expr) -> int:
     return sum(SCALARS[e.op].cost for e in walk(expr) if isinstance(e, Apply))
+
+
+def keep_in_results(compute: Compute, buffers: Sequence[Buffer]) -> tuple[Compute, tuple[Buffer, ...]]:
+    """What is kept lies where the last sweep that reads it stores a result, if it may; the buffers that are left.
+
+    The lines of the result are then fetched while there is much to compute, and are at hand when it is stored.
+    """
+    left: list[Buffer] = []
+    for buffer in buffers:
+        place = _result_for(compute, buffer)
+        if place is None:
+            left.append(buffer)
+        else:
+            compute = _moved(compute, buffer.name, place)
+    return compute, tuple(left)
+
+
+def _result_for(compute: Compute, buffer: Buffer) -> Store | None:
+    """The store of a result that takes the place of what is kept, though an operand may lie where the result does."""
+    first = next(n for n, s in enumerate(compute.sweeps) if any(t.buffer == buffer.name for t in s.stores))
+    *_, last = (n for n, s in enumerate(compute.sweeps) if any(_loads(sweep_expressions(s), {buffer.name})))
+    keeps, later = compute.sweeps[first], compute.sweeps[first + 1 :]
+    for store in compute.sweeps[last].stores:
+        result = next((b for b in compute.params if b.name == store.buffer), buffer)
+        if result.dtype is not buffer.dtype or store.guard or not _follows(compute, store.index[0], keeps):
+            continue
+        alike = {b.name for b in compute.params if (b.dtype, b.shape) == (result.dtype, result.shape)}
+        finish = (*(x.value for x in compute.lets), *(x.value for x in compute.stores))
+        read_later = [e for s in later for e in sweep_expressions(s)]
+        if any(_loads((*read_later, *finish), alike)):
+            continue
+        if all(load.index == store.index for load in _loads(sweep_expressions(keeps), alike)):
+            return store
+    return None
+
+
+def _follows(compute: Compute, index: Size, sweep: Sweep) -> bool:
+    """Whether an index speaks of axes and dims alone, and goes along memory with the sweep."""
+    axes = {axis.var for axis in (*compute.axes, *sweep.axes)}
+    return slope(index, sweep.axes[-1].var) == 1 and all(n in axes or not n.startswith("%") for n in names(index))
+
+
+def _loads(expressions: Iterable[Expr], buffers: Collection[str]) -> Iterator[Load]:
+    return (e for whole in expressions for e in walk(whole) if isinstance(e, Load) and e.buffer in buffers)
+
+
+def _moved(compute: Compute, name: str, place: Store) -> Compute:
+    """The compute with what is kept in a buffer at the place of a result."""
+
+    def visit(expr: Expr) -> Expr:
+        if isinstance(expr, Load) and expr.buffer == name:
+            return Load(place.buffer, place.index, expr.dtype)
+        return rebuild(expr, visit)
+
+    def store(s: Store) -> Store:
+        if s.buffer == name:
+            return Store(place.buffer, place.index, visit(s.value))
+        return replace(s, value=visit(s.value))
+
+    return compute.map(visit, store)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.codegen.templates.columns import column_nest, column_vectors
-from sigmagraph.codegen.templates.keep import keep
+from sigmagraph.codegen.templates.keep import keep, keep_in_results
 from sigmagraph.codegen.templates.pieces import (
     accumulator,
     element_type,
@@ -28,7 +28,7 @@ from sigmagraph.ir.kernel.kernel import Alloc, Block, For, Kernel, KernelStage, 
 from sigmagraph.ir.kernel.scalar import SCALARS
 
 ROW_ACCUMULATORS = 4
-DEAR_BODY = 12  # cost of an element beyond which one accumulator keeps the processor busy
+DEAR_BODY = 12
 
 
 def sweep_kernel(compute: Compute, machine: Machine) -> Kernel:
@@ -46,7 +46,7 @@ def _nest(compute: Compute, lanes: int) -> Block:
         vectors = column_vectors(compute, lanes)
         if vectors:
             return column_nest(compute, lanes, vectors)
-    kept, buffers = keep(compute)
+    kept, buffers = keep_in_results(*keep(compute))
     rows = _Rows(lanes)
     body: Block = tuple(map(Alloc, buffers))
     for number, sweep in enumerate(kept.sweeps):
@@ -164,7 +164,7 @@ def _accumulators(sweep: Sweep) -> int:
     """How many vectors of partial results hide the latency of a fold, without a register too many."""
     cost = sum(SCALARS[e.op].cost for whole in inner_expressions(sweep) for e in walk(whole) if isinstance(e, Apply))
     if cost >= DEAR_BODY:
-        return 1
+        return 2
     return ROW_ACCUMULATORS if len(sweep.folds) == 1 else ROW_ACCUMULATORS // 2
 
 
