@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from sigmagraph.codegen.llvm.compile import ObjectCode, Processor, compile_module
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 # Seconds after which Python lets another thread have a turn. LLVM's thread asks for one at every call of llvmlite, many
 # times a module, and would wait longer for them than the calls take with what is usual.
@@ -23,6 +26,8 @@ class Units:
     """
 
     def __init__(self, processor: Processor, listing: bool) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # not needed where programs come from the cache
+
         self._processor = processor
         self._listing = listing
         self._usual_turn = sys.getswitchinterval()
