@@ -231,8 +231,8 @@ def _memory(rows: Sequence[Json]) -> str:
 
 
 _MEMORY = """
-Sigmagraph's memory is what its plan says: parameters, optimiser, arena, inputs and outputs. PyTorch's is the highest
-total that its allocator reports to its profiler in a step of eager training; parameters, gradients, optimiser and
-inputs are in it. The ratio is PyTorch's over sigmagraph's.
+Sigmagraph's memory is what its plan says: parameters, optimiser, arena, outputs. PyTorch's is the bytes of parameters
+and optimiser, and what its allocator reports to its profiler at most during a step of eager training, gradients
+included. The inputs are left out. The ratio is PyTorch's over sigmagraph's.
 
 """

@@ -20,7 +20,7 @@ from sigmagraph.dims import evaluate
 from sigmagraph.layers.base import Composable
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.options import CompileOptions
-from sigmagraph.program import CompiledFunction
+from sigmagraph.program import CompiledFunction, MemoryReport
 
 _UNCACHED = CompileOptions(cache=False)
 _OPTIMISERS: Mapping[str, Callable[[float], Optimiser]] = MappingProxyType(
@@ -45,10 +45,15 @@ class Compiled:
     results: Callable[[Mapping[str, Array]], list[Array]] = lambda found: list(found.values())
 
     @property
+    def report(self) -> MemoryReport:
+        """Bytes by purpose, for the sizes of the feeds."""
+        batch = {"batch": len(next(iter(self.feeds[0].values())))} if self.function.plan.dims else {}
+        return self.function.memory(**batch)
+
+    @property
     def memory(self) -> int:
         """Bytes of state, arena, inputs and outputs."""
-        batch = {"batch": len(next(iter(self.feeds[0].values())))} if self.function.plan.dims else {}
-        report = self.function.memory(**batch)
+        report = self.report
         return sum(evaluate(size, {}) for size in (report.state, report.arena, report.inputs, report.outputs))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -48,7 +49,17 @@ def _tensor(array: Array, layout: Any) -> Any:
     return torch.from_numpy(array)
 
 
-def _training(training: Training, compile: Compile, layout: Any, note: str) -> Program:
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A network in training: ``step`` returns the cost."""
+
+    model: Net
+    optimiser: Any
+    step: Callable[[], Any]
+
+
+def trained(training: Training, compile: Compile, layout: Any) -> Trained:
+    """The network of a workload with its optimiser."""
     model = Net(training.network, layout)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimiser = _OPTIMISERS[training.optimiser](parameters, lr=training.learning_rate, fused=True)
@@ -66,16 +77,22 @@ def _training(training: Training, compile: Compile, layout: Any, note: str) -> P
         optimiser.step()
         return cost
 
+    return Trained(model, optimiser, step)
+
+
+def _training(training: Training, compile: Compile, layout: Any, note: str) -> Program:
+    made = trained(training, compile, layout)
+    dropouts = [module for module in made.model.modules() if isinstance(module, nn.Dropout)]
+
     def certain() -> list[Array]:
-        dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]
         for module in dropouts:
             module.eval()
-        cost = step()
+        cost = made.step()
         for module in dropouts:
             module.train()
         return [np.asarray(cost.detach())]
 
-    return Program(step, certain, note=note)
+    return Program(made.step, certain, note=note)
 
 
 def _inference(inference: Inference, compile: Compile, layout: Any, note: str) -> Program:
