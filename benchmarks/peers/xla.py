@@ -19,6 +19,7 @@ from benchmarks.workloads import SHIFT, SLOPE, Inference, Operation, Training, W
 
 Values = Mapping[str, Any]
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # of Adam
+_wait: Any = jax.block_until_ready  # untyped in JAX
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
@@ -63,7 +64,7 @@ def _pure(function: Callable[..., Any], *arguments: Any) -> Program:
     compiled, seconds = _compiled(jax.jit(function), *arguments)
 
     def step() -> Any:
-        return jax.block_until_ready(compiled(*arguments))
+        return _wait(compiled(*arguments))
 
     return Program(step, lambda: list(map(np.asarray, jax.tree.leaves(step()))), seconds)
 
@@ -110,7 +111,7 @@ def _training(training: Training) -> Program:
         nonlocal count, state
         count += 1
         state, cost = compiled(state, *feeds[count % len(feeds)], dropping)
-        jax.block_until_ready(state)
+        _wait(state)
         return cost
 
     return Program(step, lambda: [np.asarray(step(off))], seconds)
@@ -149,7 +150,7 @@ def _update(operation: Operation) -> Program:
 
     def step() -> Any:
         nonlocal state
-        state = jax.block_until_ready(compiled(state, slopes))
+        state = _wait(compiled(state, slopes))
         return state[0]
 
     return Program(step, lambda: [np.array(step())], seconds)
