@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="+", default=["*"], help="patterns of the peers; then nothing is written")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads")
     parser.add_argument("--rounds", type=int, default=5, help="how often the peers take turns")
-    parser.add_argument("--seconds", type=float, default=0.25, help="how long each turn is")
+    parser.add_argument("--seconds", type=float, default=0.2, help="how long each turn is")
     return parser.parse_args()
 
 

@@ -110,8 +110,9 @@ for each peer of its own times over sigmagraph's.
 All peers get the same float32 arrays as weights and inputs. Before anything is timed each runs three steps without
 dropout. The cost of each step, or all results, are compared; whoever disagrees with most others is marked with * and
 never ranked. Then they take turns in an order that is drawn for each of {rounds} rounds, each in a process of its own,
-bound to one core for each thread. Times are medians over all steps in ms; short steps are timed several at once. A time
-marked with ~ was taken while others kept more than 5 % of these cores busy.
+bound to one core for each thread. Times are medians over all steps in ms; short steps are timed several at once, and
+steps that were interrupted by other processes are left out. A time marked with ~ was taken while others kept more than
+5 % of these cores busy; if all its steps were interrupted it is, on one thread, that of the process alone.
 
 A training step is forward, softmax cross entropy, backward and optimiser (Adagrad for Sigma's README network, Adam for
 the others), from arrays to updated parameters. PyTorch uses its fused optimisers, and for images the better of its two

@@ -79,7 +79,8 @@ class Worker:
     def measure(self, seconds: float) -> dict[str, Any]:
         """Run steps for a while; their times in seconds, and how busy others kept the same cores (0 idle, 1 fully).
 
-        Steps in which the process did not have most of a core were interrupted; they count if there are no others.
+        Steps in which the process did not have most of a core were interrupted. They count if there are no others, on
+        one thread with the time for which the process had the core.
         """
         assert self.program is not None
         step, now = self.program.step, time.perf_counter
@@ -93,9 +94,11 @@ class Worker:
             processor, start = time.process_time(), now()
             for _ in several:
                 step()
-            took = now() - start
-            whole = time.process_time() - processor > MOST * took
-            (times if whole else interrupted).append(took / self.steps)
+            took, worked = now() - start, time.process_time() - processor
+            if worked > MOST * took:
+                times.append(took / self.steps)
+            else:
+                interrupted.append((worked if self.threads == 1 else took) / self.steps)
         wall, own, after = now() - begin, time.process_time() - own, busy_seconds()
         gc.enable()
         others = 0.0 if machine is None or after is None else (after - machine - own) / (wall * cores())
