@@ -7,7 +7,7 @@ out], LSTMs the gates input, forget, cell, output side by side.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod, sqrt
 from typing import Any, Protocol, TypeAlias
@@ -413,8 +413,3 @@ def gpt(time: int, vocabulary: int, size: int, heads: int, blocks: int) -> Netwo
     body = tuple(TransformerBlock(f"block{number}", heads) for number in range(1, blocks + 1))
     ends = (Embedding("embedding", vocabulary, size), Positions("positions", time))
     return Network((time,), (*ends, *body, LayerNorm("norm"), Dense("next", vocabulary)), vocabulary)
-
-
-def counted(parameters: Mapping[str, Array]) -> int:
-    """How many numbers are learnt."""
-    return sum(array.size for name, array in parameters.items() if trained(name))

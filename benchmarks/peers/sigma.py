@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -70,21 +71,14 @@ def has(_: Workload) -> bool:
 def program(workload: Workload, threads: int) -> Program:
     """The workload on a number of threads."""
     made = compiled(workload, threads)
-    function, feeds = made.function, made.feeds
-    certain = [{**feed, **made.certain} for feed in feeds]
-    count = 0
-
-    def step() -> dict[str, Array]:
-        nonlocal count
-        count += 1
-        return function(**feeds[count % len(feeds)])
-
-    def checked() -> list[Array]:
-        nonlocal count
-        count += 1
-        return made.results(function(**certain[count % len(feeds)]))
-
-    return Program(step, checked, function.compile_seconds, memory=made.memory)
+    feeds, certain = (itertools.cycle([{**feed, **more} for feed in made.feeds]) for more in ({}, made.certain))
+    function = made.function
+    return Program(
+        lambda: function(**next(feeds)),
+        lambda: made.results(function(**next(certain))),
+        function.compile_seconds,
+        memory=made.memory,
+    )
 
 
 def compiled(workload: Workload, threads: int) -> Compiled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -63,14 +64,12 @@ def trained(training: Training, compile: Compile, layout: Any) -> Trained:
     model = Net(training.network, layout)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimiser = _OPTIMISERS[training.optimiser](parameters, lr=training.learning_rate, fused=True)
-    feeds = [(_tensor(x, layout), torch.from_numpy(y).long().flatten()) for x, y in training.batches()]
+    batches = [(_tensor(x, layout), torch.from_numpy(y).long().flatten()) for x, y in training.batches()]
+    feeds = itertools.cycle(batches)
     cost_of = compile(lambda x, y: functional.cross_entropy(model(x).flatten(0, -2), y))
-    count = 0
 
     def step() -> Any:
-        nonlocal count
-        count += 1
-        x, y = feeds[count % len(feeds)]
+        x, y = next(feeds)
         optimiser.zero_grad(set_to_none=True)
         cost = cost_of(x, y)
         cost.backward()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -102,15 +103,14 @@ def _training(training: Training) -> Program:
 
     memory = [jax.tree.map(jnp.zeros_like, learnt) for _ in range(memories)]
     state = (learnt, memory, statistics, jnp.float32(0), jax.random.key(0))
-    feeds = [(jnp.asarray(x), jnp.asarray(y)) for x, y in training.batches()]
+    batches = [(jnp.asarray(x), jnp.asarray(y)) for x, y in training.batches()]
+    feeds = itertools.cycle(batches)
     on, off = jnp.float32(1), jnp.float32(0)
-    compiled, seconds = _compiled(jax.jit(train, donate_argnums=0), state, *feeds[0], on)
-    count = 0
+    compiled, seconds = _compiled(jax.jit(train, donate_argnums=0), state, *batches[0], on)
 
     def step(dropping: Any = on) -> Any:
-        nonlocal count, state
-        count += 1
-        state, cost = compiled(state, *feeds[count % len(feeds)], dropping)
+        nonlocal state
+        state, cost = compiled(state, *next(feeds), dropping)
         _wait(state)
         return cost
 
