@@ -14,7 +14,7 @@ help:
 	@echo "make test                           run the tests"
 	@echo "make compare                        compare layers and losses with PyTorch (installs it)"
 	@echo "make check                          format, lint, types and the import contract"
-	@echo "make bench                          time the compiled programs beside PyTorch (installs it)"
+	@echo "make bench                          time compiled programs beside PyTorch, JAX, ONNX Runtime, OpenVINO (installs them)"
 	@echo "make clean                          remove what these commands made"
 
 demo: $(VENV)/.core
@@ -34,7 +34,6 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks.overheads
 	$(BIN)/python -m benchmarks.compilation
 	$(BIN)/python -m benchmarks.curves
 

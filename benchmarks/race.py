@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-TOLERANCE = 1e-3  # of single numbers, relative to the greatest one compared
+from benchmarks.machine import pinned
+from benchmarks.peers.registry import Peer
+
+TOLERANCE = 1e-3  # of single numbers, relative to the greatest one of an array
+Numbers = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +26,21 @@ class Result:
     """One peer at one workload.
 
     Attributes:
-        peer: its key.
         name, version: what it is.
         compile_seconds: to make the program; 0 where nothing is compiled.
-        agrees: whether it computes what the first peer computes.
+        agrees: whether it computes what most peers compute.
+        note: what it chose, such as a layout.
+        memory: bytes that its program says it needs; 0 if it does not say.
         rounds: times of single steps in seconds, by turn.
-        others: how busy the rest of the machine was, by turn: 0 idle, 1 fully.
+        others: how busy others kept the same cores, by turn: 0 idle, 1 fully.
     """
 
-    peer: str
     name: str
     version: str
     compile_seconds: float
     agrees: bool
+    note: str = ""
+    memory: int = 0
     rounds: list[list[float]] = field(default_factory=list)
     others: list[float] = field(default_factory=list)
 
@@ -54,57 +60,107 @@ class Result:
         """The median of every turn."""
         return [statistics.median(turn) for turn in self.rounds]
 
+    def lead(self, other: Result) -> float:
+        """How many times as long the other takes: the median over turns, so that busy spells of the machine cancel."""
+        return statistics.median(self.leads(other))
+
+    def leads(self, other: Result) -> list[float]:
+        """The same by turn."""
+        return [b / a for a, b in zip(self.turns, other.turns, strict=True)]
+
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """All peers at one workload on a number of threads; sigmagraph is the first."""
+    """All peers at one workload on a number of threads.
+
+    Attributes:
+        workload: its name.
+        threads: how many.
+        results: those that have it; sigmagraph's is the first.
+        failures: a line for each peer that broke.
+    """
 
     workload: str
     threads: int
     results: tuple[Result, ...]
+    failures: tuple[str, ...] = ()
+
+    @property
+    def ours(self) -> Result:
+        """What sigmagraph did."""
+        return self.results[0]
+
+    @property
+    def fastest(self) -> Result | None:
+        """The fastest peer that computes the right thing; None if there is none, or sigmagraph does not."""
+        right = [r for r in self.results[1:] if r.agrees]
+        return min(right, key=lambda r: r.median) if right and self.ours.agrees else None
 
 
-def race(peers: Sequence[str], workloads: Sequence[str], threads: int, rounds: int, seconds: float) -> Iterator[Race]:
-    """Run every workload with all peers in alternation, in an order that is drawn for each round."""
+def race(peers: Sequence[Peer], workloads: Sequence[str], threads: int, rounds: int, seconds: float) -> Iterator[Race]:
+    """Run every workload with all peers in alternation, in an order that is drawn for each round.
+
+    Raises:
+        RuntimeError: the first peer, sigmagraph, breaks.
+    """
     rng = random.Random(0)
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(_Process(peer, threads)) for peer in peers]
-        names = [p.ask(do="hello") for p in processes]
         for workload in workloads:
-            ready = [p.ask(do="prepare", workload=workload) for p in processes]
-            results = tuple(
-                Result(p.peer, n["name"], n["version"], r["compile_seconds"], agree(r["results"], ready[0]["results"]))
-                for p, n, r in zip(processes, names, ready, strict=True)
-            )
+            ready = {p: p.ask(do="prepare", workload=workload) for p in processes}
+            failures = tuple(f"{p.peer.name} fails: {r['failed']}" for p, r in ready.items() if "failed" in r)
+            running = {p: r for p, r in ready.items() if "results" in r}
+            if processes[0] not in running:
+                raise RuntimeError(f"{workload}: {failures[0]}")
+            results = dict(zip(running, _checked(running), strict=True))
             for _ in range(rounds):
-                for process, result in rng.sample(list(zip(processes, results, strict=True)), len(results)):
+                for process in rng.sample(list(running), len(running)):
                     turn = process.ask(do="measure", seconds=seconds)
-                    result.rounds.append(turn["times"])
-                    result.others.append(turn["others"])
-            yield Race(workload, threads, results)
+                    results[process].rounds.append(turn["times"])
+                    results[process].others.append(turn["others"])
+            yield Race(workload, threads, tuple(results.values()), failures)
 
 
-def agree(results: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> bool:
-    """Whether two peers' numbers are the same, up to rounding in float32."""
-    pairs = [(a, b) for left, right in zip(results, others, strict=True) for a, b in zip(left, right, strict=True)]
-    scale = max(abs(b) for _, b in pairs)
-    return all(abs(a - b) <= TOLERANCE * scale for a, b in pairs)
+def _checked(ready: dict[_Process, dict[str, Any]]) -> Iterator[Result]:
+    """Results without times, compared with what most peers have."""
+    right = consensus([answer["results"] for answer in ready.values()])
+    for process, answer in ready.items():
+        agrees = agree(answer["results"], right)
+        seconds, note, memory = answer["compile_seconds"], answer["note"], answer["memory"]
+        yield Result(process.peer.name, process.version, seconds, agrees, note, memory)
+
+
+def consensus(results: Sequence[Numbers]) -> Numbers:
+    """The numbers that most others agree with; of equally many the first ones."""
+    return max(results, key=lambda r: sum(agree(other, r) for other in results), default=())
+
+
+def agree(results: Numbers, others: Numbers) -> bool:
+    """Whether two peers' arrays are the same, up to rounding in float32."""
+    return len(results) == len(others) and all(map(_close, results, others))
+
+
+def _close(array: Sequence[float], other: Sequence[float]) -> bool:
+    scale = max(map(abs, other))
+    pairs = zip(array, other, strict=False)
+    return len(array) == len(other) and all(abs(a - b) <= TOLERANCE * scale for a, b in pairs)
 
 
 class _Process:
     """A worker process that answers requests."""
 
-    def __init__(self, peer: str, threads: int) -> None:
+    def __init__(self, peer: Peer, threads: int) -> None:
         self.peer = peer
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", peer, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=Path(__file__).resolve().parent.parent,
-        )
+        with pinned(threads):
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.worker", peer.key, str(threads)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"OMP_NUM_THREADS": str(threads), "JAX_PLATFORMS": "cpu"},
+                cwd=Path(__file__).resolve().parent.parent,
+            )
+        self.version: str = self.ask(do="hello")["version"]
 
     def __enter__(self) -> Self:
         return self
@@ -126,6 +182,6 @@ class _Process:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the worker of '{self.peer}' has ended while it was asked for {request}")
+            raise RuntimeError(f"the worker of '{self.peer.key}' has ended while it was asked for {request}")
         answer: dict[str, Any] = json.loads(line)
         return answer

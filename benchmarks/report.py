@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from benchmarks.costs import Costs
 from benchmarks.floors import Floors
 from benchmarks.machine import Machine
+from benchmarks.peers.registry import OURS, PEERS
 from benchmarks.race import Race, Result
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import GROUPS, WORKLOADS
 
 Json = Mapping[str, Any]
-BUSY = 0.05  # share of the machine that others may use before a time is called disturbed
+BUSY = 0.05  # share of the cores that others may use before a time is called disturbed
+
+# ---- lines
 
 
 def floors_line(limits: Floors) -> str:
@@ -22,42 +26,60 @@ def floors_line(limits: Floors) -> str:
 
 
 def race_line(race: Race) -> str:
-    """A race in a line."""
-    cells = [f"{r.name} {1000 * r.median:.3f} ms{'' if r.agrees else ' (other results)'}" for r in race.results]
-    ratios = [f"ratio {ratio(race.results[0], r):.2f}" for r in race.results[1:]]
+    """A race in a line, failures in lines of their own."""
+    cells = [f"{r.name} {_short(1000 * r.median)}{'' if r.agrees else ' (other results)'}" for r in race.results]
+    fastest = race.fastest
+    ratio = f"{race.ours.lead(fastest):5.2f}" if fastest else "    -"
     busy = max(statistics.median(r.others) for r in race.results)
-    warning = [f"(the rest of the machine was {busy:.0%} busy)"] if busy > BUSY else []
-    return f"  {race.workload:24} {'  '.join([*cells, *ratios, *warning])}"
+    warning = [f"(others kept the cores {busy:.0%} busy)"] if busy > BUSY else []
+    lines = [f"  {race.workload:28} {ratio}  {'  '.join([*cells, *warning])}", *(f"    {f}" for f in race.failures)]
+    return "\n".join(lines)
 
 
-def ratio(ours: Result, other: Result) -> float:
-    """How many times longer ours takes: the median over rounds, so that a busy spell of the machine cancels."""
-    return statistics.median(a / b for a, b in zip(ours.turns, other.turns, strict=True))
+def means_line(races: Sequence[Race]) -> str:
+    """The geometric means of all groups in a line."""
+    record = [_race(race) for race in races]
+    found = ((group, _mean([r for r in record if r["group"] == group])) for group in GROUPS)
+    return "geometric means: " + ", ".join(f"{group} {mean:.2f}" for group, mean in found if mean)
 
 
-def record(machine: Machine, limits: Sequence[Floors], races: Sequence[Race], date: str) -> dict[str, Any]:
+# ---- JSON
+
+
+def record(
+    machine: Machine, limits: Sequence[Floors], races: Sequence[Race], costs: Costs, date: str
+) -> dict[str, Any]:
     """Everything that is kept of a run."""
     return {
         "date": date,
         "machine": dataclasses.asdict(machine),
         "peers": {r.name: r.version for race in races for r in race.results},
         "floors": [dataclasses.asdict(f) for f in limits],
-        "races": [
-            {
-                "workload": race.workload,
-                "threads": race.threads,
-                "flops": WORKLOADS[race.workload].flops,
-                "results": {r.name: _result(race.results[0], r) for r in race.results},
-            }
-            for race in races
-        ],
+        "races": [_race(race) for race in races],
+        "costs": dataclasses.asdict(costs),
+    }
+
+
+def _race(race: Race) -> dict[str, Any]:
+    workload = WORKLOADS[race.workload]
+    return {
+        "workload": race.workload,
+        "group": workload.group,
+        "threads": race.threads,
+        "flops": workload.flops,
+        "bytes": workload.bytes,
+        "fastest": race.fastest.name if race.fastest else None,
+        "results": {r.name: _result(race.ours, r) for r in race.results},
+        "failures": list(race.failures),
     }
 
 
 def _result(ours: Result, result: Result) -> dict[str, Any]:
     out = {
         "agrees": result.agrees,
+        "note": result.note,
         "compile_seconds": round(result.compile_seconds, 3),
+        "memory": result.memory,
         "steps": sum(map(len, result.rounds)),
         "median_ms": _milliseconds(result.median),
         "tenth_ms": _milliseconds(result.tenth),
@@ -65,8 +87,8 @@ def _result(ours: Result, result: Result) -> dict[str, Any]:
         "others": [round(share, 3) for share in result.others],
     }
     if result is not ours:
-        out["ratio"] = round(ratio(ours, result), 3)
-        out["ratios"] = [round(a / b, 3) for a, b in zip(ours.turns, result.turns, strict=True)]
+        out["ratio"] = round(ours.lead(result), 3)
+        out["ratios"] = [round(lead, 3) for lead in ours.leads(result)]
     return out
 
 
@@ -74,22 +96,35 @@ def _milliseconds(seconds: float) -> float:
     return round(1000 * seconds, 5)
 
 
+# ---- the page
+
 _HEAD = """# Benchmarks
 
 Written by `make bench`; do not edit. {date}, {processor}, {cores} cores, {system}, Python {python}, NumPy {numpy}.
 {peers}.
 
-All peers get the same float32 arrays. Before anything is timed they run three steps without dropout, and what they
-compute is compared; a time beside other results is marked with *. Then they take turns, each in a process of its own,
-{rounds} turns in one run; a time marked with ~ was taken while other work kept more than 5 % of the machine busy.
-Times are medians over all steps, in ms. *Ratio* is sigmagraph's time over the peer's: the median over the turns, with
-the least and the greatest turn behind it. *Floor* is what the matrix products alone would take at the machine's best
-rate of multiply-adds.
+**The ratio is the time of the fastest peer over sigmagraph's: above 1 sigmagraph is ahead.** It is the median over the
+turns, with the least and the greatest turn behind it. The last row of a table has geometric means: of these ratios, and
+for each peer of its own times over sigmagraph's.
 
-A training step is forward, softmax cross entropy, backward and optimiser (Adagrad for the demo, Adam for the mlp), from
-arrays to updated parameters; PyTorch uses its fused optimisers. The demo is Sigma.Core's README network with dropout
-and batches of 100; the mlp has batches of 128.
+All peers get the same float32 arrays as weights and inputs. Before anything is timed each runs three steps without
+dropout. The cost of each step, or all results, are compared; whoever disagrees with most others is marked with * and
+never ranked. Then they take turns in an order that is drawn for each of {rounds} rounds, each in a process of its own,
+bound to one core for each thread. Times are medians over all steps in ms; short steps are timed several at once, and
+steps that were interrupted by other processes are left out. A time marked with ~ was taken while others kept more than
+5 % of these cores busy; if all its steps were interrupted it is, on one thread, that of the process alone.
+
+A training step is forward, softmax cross entropy, backward and optimiser (Adagrad for Sigma's README network, Adam for
+the others), from arrays to updated parameters. PyTorch uses its fused optimisers, and for images the better of its two
+layouts: ᶠ is channels first, ˡ channels last. JAX donates its state. torch.compile takes part in training only, without
+LSTMs, which it hands to eager PyTorch. ONNX Runtime and OpenVINO run models that hold the same arrays. All that takes
+the same inputs every time may be laid out beforehand.
+
+The *rate* counts useful operations of products where they are the limit, and otherwise the bytes that must be read and
+written. *Limit* is what part of the machine's best that is, measured in the same run. *Memory* is what sigmagraph's
+program needs, parameters included.
 """
+_MARKS = {"channels first": "ᶠ", "channels last": "ˡ"}
 
 
 def document(record: Json) -> str:
@@ -101,31 +136,104 @@ def document(record: Json) -> str:
         threads = limits["threads"]
         parts.append(
             f"\n## {threads} {'thread' if threads == 1 else 'threads'}\n\nThe machine: {limits['gflops']:.0f} GFLOP/s "
-            f"in multiply-adds on registers, {limits['copy']:.1f} GB/s in copies (bytes read and written).\n\n"
+            f"in multiply-adds on registers, {limits['copy']:.1f} GB/s in copies (bytes read and written).\n"
         )
-        parts.append(_table([r for r in record["races"] if r["threads"] == threads], limits["gflops"]))
+        races = [race for race in record["races"] if race["threads"] == threads]
+        parts += [f"\n{_table(group, races, limits)}" for group in GROUPS]
+    parts.append("\n## Besides speed\n\n" + _costs(record["costs"]))
     return "".join(parts)
 
 
-def _table(races: Sequence[Json], gflops: float) -> str:
-    ours, *others = races[0]["results"]
-    head = ["workload", ours, "GFLOP/s", *(c for name in others for c in (name, "ratio")), "floor", "compile, s"]
-    rows = [_row(race, ours, others, gflops) for race in races]
-    return (
-        "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---", *["---:"] * (len(head) - 1)], *rows))
-        + "\n"
+def _table(group: str, races: Sequence[Json], limits: Json) -> str:
+    races = [race for race in races if race["group"] == group]
+    peers = [p.name for p in PEERS if any(p.name in race["results"] for race in races)]
+    head = [group, OURS.name, "rate", "limit", "fastest peer", "ratio", *peers, "compile, s", "memory, MB"]
+    rows = [_row(race, peers, limits) for race in races]
+    rows.append(["geometric mean", "", "", "", "", _bold(_mean(races)), *(_mean_of(races, p) for p in peers), "", ""])
+    return "".join(_lines([head, ["---", *["---:"] * (len(head) - 1)], *rows]))
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    return ("| " + " | ".join(cells) + " |\n" for cells in rows)
+
+
+def _row(race: Json, peers: Sequence[str], limits: Json) -> list[str]:
+    ours, fastest = race["results"][OURS.name], race["results"].get(race["fastest"])
+    rate, unit, limit = (
+        (race["flops"], "GFLOP/s", limits["gflops"]) if race["flops"] else (race["bytes"], "GB/s", limits["copy"])
     )
-
-
-def _row(race: Json, ours: str, others: Sequence[str], gflops: float) -> list[str]:
-    mine = race["results"][ours]
-    cells = [race["workload"], _time(mine), f"{race['flops'] / mine['median_ms'] / 1e6:.0f}"]
-    for other in (race["results"][name] for name in others):
-        spread = f"{min(other['ratios']):.2f} - {max(other['ratios']):.2f}"
-        cells += [_time(other), f"**{other['ratio']:.2f}** ({spread})"]
-    return [*cells, f"{race['flops'] / gflops / 1e6:.3g}", f"{mine['compile_seconds']:.2f}"]
+    reached = rate / ours["median_ms"] / 1e6
+    ratio = "-"
+    if fastest:
+        ratio = f"**{fastest['ratio']:.2f}** ({min(fastest['ratios']):.2f} - {max(fastest['ratios']):.2f})"
+    cells = [race["workload"], _time(ours), f"{reached:.3g} {unit}", f"{reached / limit:.0%}", race["fastest"] or "-"]
+    others = (race["results"].get(name) for name in peers)
+    ends = [f"{ours['compile_seconds']:.2f}", f"{ours['memory'] / 1e6:.3g}"]
+    return [*cells, ratio, *("" if r is None else _time(r) for r in others), *ends]
 
 
 def _time(result: Json) -> str:
-    mark = ("" if result["agrees"] else "*") + ("~" if statistics.median(result["others"]) > BUSY else "")
-    return f"{result['median_ms']:.3g}{mark}"
+    busy = statistics.median(result["others"]) > BUSY
+    marks = _MARKS.get(result["note"], "") + ("" if result["agrees"] else "*") + "~" * busy
+    return f"{_short(result['median_ms'])}{marks}"
+
+
+def _short(number: float) -> str:
+    """Three digits."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def _mean(races: Sequence[Json]) -> float | None:
+    """The geometric mean of the ratios."""
+    ratios = [race["results"][race["fastest"]]["ratio"] for race in races if race["fastest"]]
+    return statistics.geometric_mean(ratios) if ratios else None
+
+
+def _mean_of(races: Sequence[Json], peer: str) -> str:
+    """The geometric mean of one peer's times over sigmagraph's, where both are right."""
+    right = [race["results"][peer] for race in races if race["fastest"] and peer in race["results"]]
+    ratios = [result["ratio"] for result in right if result["agrees"]]
+    return f"{statistics.geometric_mean(ratios):.2f}" if ratios else ""
+
+
+def _bold(number: float | None) -> str:
+    return "-" if number is None else f"**{number:.2f}**"
+
+
+def _costs(costs: Json) -> str:
+    rows = [
+        ["", "", "goal"],
+        ["---", "---:", "---:"],
+        ["installed, with all dependencies", f"{costs['installed_mb']:.0f} MB", "300 MB"],
+        ["`import sigmagraph`", f"{costs['import_seconds']:.2f} s", "0.35 s"],
+        ["the same with the compiler", f"{costs['import_compiler_seconds']:.2f} s", ""],
+        ["the demo's training step, compiled", f"{costs['cold_seconds']:.2f} s", ""],
+        ["the same from the cache", f"{1000 * costs['cached_seconds']:.0f} ms", ""],
+        ["a call of one element", f"{costs['call_microseconds']:.2f} us", ""],
+        ["of it native", f"{costs['native_microseconds']:.2f} us", ""],
+    ]
+    return "".join(_lines(rows)) + _memory(costs["memory"])
+
+
+def _memory(rows: Sequence[Json]) -> str:
+    if not rows:
+        return ""
+    head = [["memory of a training step", "sigmagraph, MB", "PyTorch, MB", "ratio"], ["---", *["---:"] * 3]]
+    table = [
+        [
+            row["workload"],
+            f"{row['ours'] / 1e6:.1f}",
+            f"{row['theirs'] / 1e6:.1f}",
+            f"{row['theirs'] / row['ours']:.2f}",
+        ]
+        for row in rows
+    ]
+    return _MEMORY + "".join(_lines([*head, *table]))
+
+
+_MEMORY = """
+Sigmagraph's memory is what its plan says: parameters, optimiser, arena, outputs. PyTorch's is the bytes of parameters
+and optimiser, and what its allocator reports to its profiler at most during a step of eager training, gradients
+included. The inputs are left out. The ratio is PyTorch's over sigmagraph's.
+
+"""

@@ -12,61 +12,100 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 import numpy as np
 
-from benchmarks.machine import busy_seconds
-from benchmarks.program import Program
+from benchmarks.machine import busy_seconds, cores
+from benchmarks.networks import Array
+from benchmarks.peers.program import Program
+from benchmarks.peers.registry import named
 from benchmarks.workloads import WORKLOADS
 
 CHECKED_STEPS = 3
-CHECKED_NUMBERS = 8
-
-PEERS: Mapping[str, str] = MappingProxyType({"sigma": "benchmarks.sigma", "torch": "benchmarks.torch_eager"})
+CHECKED_NUMBERS = 64
+MOST = 0.95  # of a core
+SHORT = 150e-6  # steps below so many seconds are timed several at once
 
 
 class Worker:
     """One peer on a number of threads."""
 
-    def __init__(self, peer: str, threads: int) -> None:
-        self.peer = importlib.import_module(PEERS[peer])
+    def __init__(self, key: str, threads: int) -> None:
+        self.peer = importlib.import_module(named(key).module)
         self.threads = threads
         self.program: Program | None = None
+        self.steps = 1
 
     def hello(self) -> dict[str, Any]:
-        """Who answers."""
-        return {"name": self.peer.NAME, "version": self.peer.version()}
+        """Which version answers."""
+        return {"version": self.peer.version()}
 
     def prepare(self, workload: str) -> dict[str, Any]:
-        """Make the program, run its first steps without randomness, and answer with their results."""
+        """Make the program, run its first steps without randomness, and answer with their results.
+
+        The answer is ``lacks`` for workloads that the peer does not have, and ``failed`` with a reason where it breaks.
+        """
         self.program = None
         gc.collect()
-        self.program = self.peer.program(WORKLOADS[workload], self.threads)
-        results = [np.asarray(self.program.certain()) for _ in range(CHECKED_STEPS)]
-        return {"results": [_sample(r) for r in results], "compile_seconds": self.program.compile_seconds}
+        if not self.peer.has(WORKLOADS[workload]):
+            return {"lacks": True}
+        try:
+            return self._prepared(workload)
+        except Exception as error:  # noqa: BLE001  # whatever a peer raises becomes a line of the report
+            return {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+
+    def _prepared(self, workload: str) -> dict[str, Any]:
+        program = self.peer.program(WORKLOADS[workload], self.threads)
+        results, times = [], []
+        for _ in range(CHECKED_STEPS):
+            start = time.perf_counter()
+            found = program.certain()
+            times.append(time.perf_counter() - start)
+            results.append([_sample(np.asarray(array)) for array in found])
+        program.step()  # with randomness it may be another program
+        start = time.perf_counter()
+        program.step()
+        self.steps = max(1, round(SHORT / (time.perf_counter() - start)))
+        self.program = program
+        return {
+            "results": [sample for step in results for sample in step],
+            "compile_seconds": program.compile_seconds + max(0.0, times[0] - min(times)),
+            "note": program.note,
+            "memory": program.memory,
+        }
 
     def measure(self, seconds: float) -> dict[str, Any]:
-        """Run steps for a while; their times in seconds, and how busy the rest of the machine was (0 idle, 1 fully)."""
+        """Run steps for a while; their times in seconds, and how busy others kept the same cores (0 idle, 1 fully).
+
+        Steps in which the process did not have most of a core were interrupted. They count if there are no others, on
+        one thread with the time for which the process had the core.
+        """
         assert self.program is not None
         step, now = self.program.step, time.perf_counter
         step()  # the caches were last used by another peer
+        several = range(self.steps)
         times: list[float] = []
+        interrupted: list[float] = []
         gc.disable()
         machine, own, begin = busy_seconds(), time.process_time(), now()
-        while not times or now() < begin + seconds:
-            start = now()
-            step()
-            times.append(now() - start)
+        while not (times or interrupted) or now() < begin + seconds:
+            processor, start = time.process_time(), now()
+            for _ in several:
+                step()
+            took, worked = now() - start, time.process_time() - processor
+            if worked > MOST * took:
+                times.append(took / self.steps)
+            else:
+                interrupted.append((worked if self.threads == 1 else took) / self.steps)
         wall, own, after = now() - begin, time.process_time() - own, busy_seconds()
         gc.enable()
-        others = 0.0 if machine is None or after is None else (after - machine - own) / (wall * (os.cpu_count() or 1))
-        return {"times": times, "others": max(0.0, others)}
+        others = 0.0 if machine is None or after is None else (after - machine - own) / (wall * cores())
+        return {"times": times or interrupted, "others": max(0.0, others)}
 
 
-def _sample(result: np.ndarray[Any, Any]) -> list[float]:
+def _sample(result: Array) -> Sequence[float]:
     """Some numbers of a result, and its mean size."""
     flat = result.astype(np.float64).ravel()
     picked = flat[np.linspace(0, flat.size - 1, min(CHECKED_NUMBERS, flat.size)).astype(int)]

@@ -1,0 +1,59 @@
+"""Who is timed, and what each of them needs to be installed."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.util
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A library, or a way to use one.
+
+    Attributes:
+        key: what the command line calls it.
+        name: in tables.
+        packages: that it imports.
+        commands: that it runs.
+    """
+
+    key: str
+    name: str
+    packages: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """Where its programs are: a module with ``version()``, ``has(workload)`` and ``program(workload, threads)``."""
+        return f"benchmarks.peers.{self.key}"
+
+    def missing(self) -> list[str]:
+        """What it needs and is not there."""
+        packages = [package for package in self.packages if importlib.util.find_spec(package) is None]
+        return packages + [command for command in self.commands if shutil.which(command) is None]
+
+
+OURS = Peer("sigma", "sigmagraph")
+PEERS = (
+    Peer("torch_eager", "PyTorch", ("torch",)),
+    Peer("torch_compiled", "torch.compile", ("torch",), ("g++",)),
+    Peer("xla", "JAX", ("jax", "jaxlib")),
+    Peer("onnx_runtime", "ONNX Runtime", ("onnx", "onnxruntime")),
+    Peer("open_vino", "OpenVINO", ("onnx", "openvino")),
+    Peer("plain_numpy", "NumPy"),
+)
+
+
+def available(patterns: Sequence[str]) -> tuple[list[Peer], list[str]]:
+    """Our own programs and the peers that patterns name, as far as they are installed; a line for each that is not."""
+    wanted = [peer for peer in PEERS if any(fnmatch.fnmatch(peer.key, pattern) for pattern in patterns)]
+    lines = [f"{p.name} is left out: {' and '.join(lacks)} not installed" for p in wanted if (lacks := p.missing())]
+    return [OURS, *(peer for peer in wanted if not peer.missing())], lines
+
+
+def named(key: str) -> Peer:
+    """The peer of a key."""
+    return next(peer for peer in (OURS, *PEERS) if peer.key == key)
