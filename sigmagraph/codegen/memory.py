@@ -21,6 +21,8 @@ from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.kernel import Alloc, Buffer, Kernel, Space, statements
 from sigmagraph.ir.plan import Branch, Check, Copy, Launch, Loop, Place, Plan, Port, Requirement, Step, align
 
+_LOOSE = 16  # times as large as what it is to hold may a slot be
+
 
 @dataclass(slots=True)
 class _Slot:
@@ -244,9 +246,13 @@ class _Planner:
         return self._take(step, buffer.size * buffer.dtype.itemsize, step + 1)
 
     def _take(self, step: int, size: Size, end: int) -> Place:
-        """A free slot that fits best, or the largest free one made larger, or a new one."""
+        """A free slot that fits best, or the largest free one made larger, or a new one.
+
+        A slot that is much too large is left to what needs it: a mean may live longer than the next activations.
+        """
         need = nominal(size)
-        free = [n for n, slot in enumerate(self.slots) if slot.free_from <= step]
+        suits = [nominal(slot.size) <= _LOOSE * need for slot in self.slots]
+        free = [n for n, slot in enumerate(self.slots) if slot.free_from <= step and suits[n]]
         fitting = [n for n in free if nominal(self.slots[n].size) >= need]
         if fitting:
             best = min(fitting, key=lambda n: (nominal(self.slots[n].size), n))

@@ -2,8 +2,8 @@
 
 Between the elements of a spread operand stand zeros, as in the derivative of a convolution with strides. A window at
 place ``s*q + r`` meets elements in every ``s``-th of its own places only, and which ones depends on the phase ``r``
-alone. So the kernel is cut into one for each phase, all of a size, whose results are channels of one convolution: nothing
-is multiplied by the zeros.
+alone. So the kernel is cut into one for each phase, all of a size, whose results are channels of one convolution:
+nothing is multiplied by the zeros between.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """Operands of the micro-kernel: factors of a contraction that lie in memory in steps of their axes.
 
 A factor that is a plain load of such an array is read where it is. Any other (one that is computed, transposed, padded
-or read through windows) is first written to scratch memory, a part at a time. Where a row axis and a summed axis are only
-ever read together, as in a window, their sum is one coordinate there, so that the elements which neighbouring windows
-share are written once.
+or read through windows) is first written to scratch memory, a part at a time. Where a row axis and a summed axis are
+only ever read together, as in a window, their sum is one coordinate there, so that the elements which neighbouring
+windows share are written once.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from sigmagraph.codegen.templates.factors import Factor
 from sigmagraph.codegen.templates.pieces import instantiate, slope
@@ -169,14 +169,14 @@ class Region:
         shape = [part.most for part in self.parts]
         if width:
             shape[-1] = width
-        self.size = math.prod(shape)
-        self.distances = [math.prod(shape[n + 1 :]) for n in range(len(shape))]
+        self.size = prod(shape)
+        self.distances = [prod(shape[n + 1 :]) for n in range(len(shape))]
 
     @property
     def alloc(self) -> Stmt:
         """Its memory."""
         across = self._across()
-        # Blocks of a transposition may end behind the last coordinate; what they write there is overwritten or not read.
+        # Blocks of a transposition may end behind the last coordinate; what is written there is overwritten or not read.
         slack = 0 if across == len(self.parts) - 1 else self.lanes * self.distances[across]
         return Alloc(Buffer(self.name, self.dtype, (self.size + slack,), Role.TEMP, Space.SCRATCH))
 
