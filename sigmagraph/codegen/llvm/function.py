@@ -85,7 +85,9 @@ class Function:
         return name
 
     def bind(self, name: str, register: Register) -> None:
-        """Bind a name of the kernel in the innermost scope."""
+        """Bind a name of the kernel in the innermost scope, perhaps anew."""
+        if self.scope.names.get(name, register) != register:
+            self.scope.sizes.clear()
         self.scope.names[name] = register
         if register.name.startswith("%"):
             self._depth_of.setdefault(register.name, len(self.scopes) - 1)
@@ -199,7 +201,7 @@ class Function:
             return Register(str(size), I64)
         known = next((scope.sizes[size] for scope in self.scopes if size in scope.sizes), None)
         if known is None:
-            # Names mean the same up to the end of the scope.
+            # Names mean the same until they are bound anew.
             known = self.scope.sizes[size] = self._sum(size)
         return known
 
