@@ -138,8 +138,10 @@ def entries(made: Planned, backend: CpuBackend) -> Iterator[Callable[..., int]]:
     kernels = {kernel.name: kernel for kernel in made.legal}
     for number, steps in enumerate([(), *((step,) for step in made.plan.steps)]):
         plan = replace(made.plan, name=f"step_{number}", steps=steps)
-        used = {s.kernel: kernels[s.kernel] for s in flat_steps(steps) if isinstance(s, Launch)}
-        library = backend.load(backend.generate(plan, used, constants, listing=False).object, (plan.name,))
+        used = dict.fromkeys(s.kernel for s in flat_steps(steps) if isinstance(s, Launch))
+        with backend.generation(listing=False) as generation:
+            code = generation.finish(plan, [kernels[name] for name in used], constants)
+        library = backend.load(code.object, (plan.name,))
         yield _call(library.address(plan.name), library)
 
 

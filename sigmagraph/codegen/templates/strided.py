@@ -176,7 +176,8 @@ class Region:
     def alloc(self) -> Stmt:
         """Its memory."""
         across = self._across()
-        # Blocks of a transposition may end behind the last coordinate; what is written there is overwritten or not read.
+        # Blocks of a transposition may end behind the last coordinate; what is written there is overwritten, or never
+        # read.
         slack = 0 if across == len(self.parts) - 1 else self.lanes * self.distances[across]
         return Alloc(Buffer(self.name, self.dtype, (self.size + slack,), Role.TEMP, Space.SCRATCH))
 
