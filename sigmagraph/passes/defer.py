@@ -118,8 +118,10 @@ class _Loop:
         types = [t for n, t in enumerate(node.types) if n not in gone]
         types += [TensorType(t.dtype, (length, *t.shape)) for t in map(self.body.type, made)]
         operands = [inputs[n] for n in (*left, *range(self.states, len(inputs)))]
-        attrs = Attrs({**node.attrs, "body": Body(self._smaller(gone, made))})
-        new = builder.graph.add(node.op, operands, attrs, tuple(types), node.name, node.location).outputs
+        new: Sequence[Value] = ()
+        if types:  # else nothing is left to be done in the loop
+            attrs = Attrs({**node.attrs, "body": Body(self._smaller(gone, made))})
+            new = builder.graph.add(node.op, operands, attrs, tuple(types), node.name, node.location).outputs
         kept = [n for n in range(len(node.types)) if n not in gone]
         results = dict(zip(kept, new, strict=False))
         stacks = {v: inputs[n] for v, n in self.slices.items()} | {v: results[n] for v, n in self.stacked.items()}

@@ -145,15 +145,11 @@ class _Structure:
 
     def transposition(self, stmt: For, path: Sequence[Stmt]) -> None:
         """Two vectorized loops turn a square: vectors along the outer one are stored along the inner one."""
-        outer = path[-1]
-        square = isinstance(outer, For) and outer.kind is LoopKind.VECTORIZED and outer.extent == stmt.extent
-        last = isinstance(outer, For) and outer.body[-1] is stmt and all(isinstance(s, Let) for s in outer.body[:-1])
-        plain = all(isinstance(s, Let) for s in stmt.body[:-1]) and isinstance(stmt.body[-1], Store)
-        if not (square and last and plain):
+        if not _turns(path[-1], stmt):
             raise self.fail(
                 stmt,
                 "a vectorized loop stands inside one that is vectorized",
-                expected="lets and one store inside two loops of the same extent",
+                expected="lets and one store, whose place they do not decide, inside two loops of the same extent",
             )
 
     def uniform(self, stmt: Stmt, sizes: Sequence[Size], path: Sequence[Stmt], varying: dict[str, bool]) -> None:
@@ -260,3 +256,16 @@ def _part_varies(part: Expr, varying: dict[str, bool]) -> bool:
             return op in SCALARS and SCALARS[op].lanes
         case _:
             return False
+
+
+def _turns(outer: Stmt, inner: For) -> bool:
+    """Whether two loops around a square hold lets and a store to a place that these lets have no say in."""
+    if not isinstance(outer, For) or (outer.kind, outer.extent) != (LoopKind.VECTORIZED, inner.extent):
+        return False
+    *before, last = outer.body
+    *lets, store = inner.body or (inner,)
+    around = (*before, *lets)
+    if last is not inner or not all(isinstance(s, Let) for s in around) or not isinstance(store, Store):
+        return False
+    own = {s.name for s in around if isinstance(s, Let)}
+    return all(own.isdisjoint(names(size)) for size in (*store.index, *store.guard))

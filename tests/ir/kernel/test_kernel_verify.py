@@ -177,6 +177,8 @@ def test_sibling_scopes_may_use_one_name() -> None:
 
 # ---- what may stand where
 
+SQUARE = "alloc %s: f32[8, 8] local  for %i in 4 vectorized {{ {} }}"
+VECTORS = "a vectorized loop stands inside one that is vectorized"
 THREADS = "for %b in n block_x {{ alloc %s: f32[32] shared for %t in 32 thread_x {{ {} }} }}"
 
 
@@ -197,6 +199,16 @@ THREADS = "for %b in n block_x {{ alloc %s: f32[32] shared for %t in 32 thread_x
         ("for %b in n block_x { %y[%b] = 1.0:f32  for %t in 4 thread_x { } }", "beside a loop over blocks"),
         ("for %i in n { for %t in 4 thread_x { } }", "beside a loop over blocks"),
         ("let %k: i64 = index(n)  for %b in %k block_x { }", "the extent of a launch speaks of dims only"),
+        (SQUARE.format("if (%i-1) { for %j in 4 vectorized { %s[%j, %i] = 1.0:f32 } }"), VECTORS),
+        (SQUARE.format("for %j in 8 vectorized { %s[%j, %i] = 1.0:f32 }"), VECTORS),
+        (SQUARE.format("for %j in 4 vectorized { }"), VECTORS),
+        (SQUARE.format("for %j in 4 vectorized { %s[%j, %i] = 1.0:f32  %s[%j, %i+4] = 1.0:f32 }"), VECTORS),
+        (SQUARE.format("for %j in 4 vectorized { %s[%j, %i] = 1.0:f32 }  let %k: i64 = index(%i)"), VECTORS),
+        (SQUARE.format("%s[7, %i] = 0.0:f32  for %j in 4 vectorized { %s[%j, %i] = 1.0:f32 }"), VECTORS),
+        (SQUARE.format("for %j in 4 vectorized { for %k in 4 vectorized { %s[%j, %i] = 1.0:f32 } }"), VECTORS),
+        (SQUARE.format("let %k: i64 = index(%i)  for %j in 4 vectorized { %s[%j, %k] = 1.0:f32 }"), VECTORS),
+        (SQUARE.format("for %j in 4 vectorized { let %k: i64 = index(%j)  %s[%k, %i] = 1.0:f32 }"), VECTORS),
+        (SQUARE.format("for %j in 4 vectorized { let %k: i64 = index(%j)  %s[%j, %i] when(%k) = 1.0:f32 }"), VECTORS),
         ("alloc %t: f32[4]", "what is allocated is temp"),
         ("alloc %t: in f32[4] local", "what is allocated is temp"),
         ("alloc %t: f32[n] local", "the shape of local memory is constant"),
@@ -222,6 +234,11 @@ THREADS = "for %b in n block_x {{ alloc %s: f32[32] shared for %t in 32 thread_x
 )
 def test_structure(body: str, says: str) -> None:
     assert says in message(kernel(body))
+
+
+def test_vectorized_loops_around_a_square_turn_it() -> None:
+    inner = "for %j in 4 vectorized { let %w: f32 = neg(%v)  %s[%j, %i] when(2-%i-%j) = %w }"
+    verify_kernel(kernel(SQUARE.format(f"let %v: f32 = cast(index(%i), f32)  {inner}")))
 
 
 @pytest.mark.parametrize(

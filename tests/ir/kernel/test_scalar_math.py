@@ -314,6 +314,31 @@ def test_special_values(op: str, x: list[float], want: list[float], dtype: type)
     np.testing.assert_array_equal(np.signbit(got[number]), np.signbit(expected[number]))
 
 
+@pytest.mark.parametrize(("dtype", "low"), [(NARROW, -104.0), (WIDE, -746.0)])
+def test_exp_is_zero_without_underflow(dtype: type, low: float) -> None:
+    """Nothing is multiplied until it vanishes, which takes a processor a hundred cycles."""
+    x = np.append(np.random.default_rng(6).uniform(2 * low, low, 2000), [-INF, -1e30, low * 1.0001]).astype(dtype)
+    with np.errstate(all="raise"):
+        got = evaluate("exp", x)
+    np.testing.assert_array_equal(got, np.zeros_like(x))
+    assert not np.signbit(got).any()
+
+
+@pytest.mark.parametrize("dtype", [NARROW, WIDE])
+def test_exp_keeps_subnormal_results(dtype: type) -> None:
+    """Down to the last number whose exponential is more than half of the smallest one, and NaN beside it."""
+    least = np.nextafter(dtype(0), dtype(1))
+    last = dtype(np.log(least.astype(WIDER[dtype]) / 2))
+    x = np.concatenate([np.linspace(last, 0.8 * last, 5000, dtype=dtype), np.array([np.nan], dtype)])
+    with np.errstate(all="ignore"):
+        exact = np.exp(x.astype(WIDER[dtype]))
+        got = evaluate("exp", x)
+    skip_without_wider(dtype)
+    assert np.isnan(got[-1])
+    assert (got[1:-1] > 0).all()
+    assert (np.abs(got[:-1].astype(WIDER[dtype]) - exact[:-1]) <= 1.8 * np.spacing(got[:-1])).all()
+
+
 @pytest.mark.parametrize("op", ["exp", "log", "tanh"])
 def test_nan_stays_nan_whatever_its_payload(op: str) -> None:
     narrow = np.array([0x7FC00000, 0xFFC00001, 0x7F800001, 0x7FFFFFFF, 0xFFFFFFFF], np.uint32).view(np.float32)
