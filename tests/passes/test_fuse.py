@@ -349,8 +349,8 @@ def test_what_several_contractions_read_through_windows_is_stored_before_them() 
     """Stored behind the windows it would be as large as all of them."""
     check_groups(
         "(%x: input f32[n,9,4], %w: input f32[3,4,5], %v: input f32[3,4,6]) -> (y: %y, z: %z)",
-        """%e = exp(%x) %q = mul(%e, %x) %u = unfold(%q) {axis = 1, size = 3}
+        """%e = tanh(%x) %f = tanh(%e) %q = tanh(%f) %u = unfold(%q) {axis = 1, size = 3}
         %y = contract(%u, %w) {left = [0, 1, 2, 3], right = [2, 3, 4], result = [0, 1, 4]}
         %z = contract(%u, %v) {left = [0, 1, 2, 3], right = [2, 3, 4], result = [0, 1, 4]}""",
-        "%e %q\n%u %y\n%u %z",
+        "%e %f %q\n%u %y\n%u %z",
     )

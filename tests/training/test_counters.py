@@ -19,7 +19,7 @@ from sigmagraph.tensor.capture import capture
 from sigmagraph.training.demo import readme_network
 from sigmagraph.training.network import Network
 
-# Packed panels have the height of the register tile, so the machine must be a fixed one.
+# Tiles and what is written to scratch memory depend on the machine, so it must be a fixed one.
 AVX2 = Target(cpu="haswell", features="+avx2,+fma")
 
 pytestmark = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="counts for an x86-64 machine")
