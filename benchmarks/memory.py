@@ -61,7 +61,7 @@ def allocated_by_torch(workload: Training) -> int:
         profiler.export_chrome_trace(str(path))
         events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
     added: list[int] = [e["args"]["Total Allocated"] for e in events if e.get("name") == "[memory]"]
-    return sum(tensor.nbytes for tensor in kept) + max(added)
+    return int(sum(tensor.nbytes for tensor in kept) + max(added))
 
 
 if __name__ == "__main__":
