@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from sigmagraph.dims import Dim, Func, Size, names, product, substitute
+from collections.abc import Sequence
+
+from sigmagraph.dims import Dim, Func, Size, maximum, names, substitute
 from sigmagraph.ir.kernel.expr import Apply, Expr, Load, walk
-from sigmagraph.ir.kernel.kernel import Block, Call, For, If, Let, LoopKind, Stmt, Store
+from sigmagraph.ir.kernel.kernel import Block, Call, For, If, Kernel, Let, LoopKind, Stmt, Store
 from sigmagraph.ir.kernel.scalar import SCALARS
 
-CALLEE_COST = 48  # per unit of a callee's first dim: a row of a register tile
 
+def cost(block: Block, callees: Sequence[Kernel] = ()) -> Size:
+    """Instructions of one run of a block; loop variables inside extents count as 0, so that it is an upper bound.
 
-def cost(block: Block) -> Size:
-    """Instructions of one run of a block; loop variables inside extents count as 0, so that it is an upper bound."""
+    Of two branches the dearer one counts; a call of a callee counts as its body.
+    """
     out: Size = 0
     for stmt in block:
-        out = out + _statement(stmt)
+        out = out + _statement(stmt, callees)
     return out
 
 
-def _statement(stmt: Stmt) -> Size:
+def _statement(stmt: Stmt, callees: Sequence[Kernel]) -> Size:
     match stmt:
         case For(_, extent, LoopKind.VECTORIZED, body):
-            return cost(body) if isinstance(extent, int) else cost(body) * extent
+            inner = cost(body, callees)
+            return inner if isinstance(extent, int) else inner * extent
         case For(_, extent, _, body):
-            return _bound(extent) * cost(body)
+            return _bound(extent) * cost(body, callees)
         case Let(_, value) | Store(_, _, value):
             return _expression(value)
-        case If(_, then, _):
-            return cost(then)
-        case Call(_, dims, _):
-            return CALLEE_COST * product(_bound(d) for d in dims[:1])
+        case If(_, then, orelse):
+            return maximum(cost(then, callees), cost(orelse, callees))
+        case Call(name, dims, _):
+            callee = next(k for k in callees if k.name == name)
+            values = dict(zip(callee.dims, map(_bound, dims), strict=True))
+            return substitute(cost(callee.body, callee.callees), values)
         case _:
             return 0
 

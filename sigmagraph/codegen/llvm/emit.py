@@ -69,7 +69,7 @@ def emit_kernel(kernel: Kernel, declarations: dict[str, str]) -> KernelCode:
         symbol = f"{kernel.name}.p{number}"
         writer = _KernelWriter(kernel, declarations)
         texts.append(writer.phase(symbol, loop, block))
-        phases.append(Phase(symbol, loop.extent, cost(block)) if loop else Phase(symbol, 1, None))
+        phases.append(Phase(symbol, loop.extent, cost(block, kernel.callees)) if loop else Phase(symbol, 1, None))
     return KernelCode("\n".join(texts), tuple(phases))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sigmagraph.codegen.templates.pieces import indices_in, slope, uses
+from sigmagraph.codegen.templates.pieces import indices_in, slope
 from sigmagraph.dims import Size, product
 from sigmagraph.ir.kernel.compute import Axis, Compute, Reduction
 from sigmagraph.ir.kernel.expr import Expr, Load, Var, walk
@@ -47,10 +47,6 @@ class Factor:
         """Every index expression."""
         return [i for e in self.expressions() for i in indices_in(e)]
 
-    def depends_on(self, axis: Axis) -> bool:
-        """Whether elements differ along an axis."""
-        return any(uses(i, [axis.var]) for i in self.indices())
-
     def runs_along(self, axis: Axis) -> bool:
         """Whether neighbours along an axis are neighbours in memory."""
         return any(slope(load.index[0], axis.var) == 1 for load in self.loads() if load.index)
@@ -65,7 +61,3 @@ class Contraction:
     left: Factor
     right: Factor
     batch: tuple[Axis, ...]
-
-    def depends(self, factor: Factor) -> Sequence[Axis]:
-        """The batch axes that a factor is indexed by."""
-        return [axis for axis in self.batch if factor.depends_on(axis)]
