@@ -67,7 +67,8 @@ def line(name: str, depth: int) -> str:
         lowered = time.thread_time()
         elsewhere = time.process_time() - lowered
         with backend.generation(listing=False) as generation:
-            generation.finish(made.plan, made.legal, [array.data for array in made.parts.arrays()])
+            generation.enter(made.plan, made.legal, [array.data for array in made.parts.arrays()])
+            generation.finish()
         emitted = time.thread_time()
         native = time.process_time() - emitted - elsewhere
     stages = (built - start, passes, lowered - built - passes, emitted - lowered, native)

@@ -140,7 +140,8 @@ def entries(made: Planned, backend: CpuBackend) -> Iterator[Callable[..., int]]:
         plan = replace(made.plan, name=f"step_{number}", steps=steps)
         used = dict.fromkeys(s.kernel for s in flat_steps(steps) if isinstance(s, Launch))
         with backend.generation(listing=False) as generation:
-            code = generation.finish(plan, [kernels[name] for name in used], constants)
+            generation.enter(plan, [kernels[name] for name in used], constants)
+            code = generation.finish()
         library = backend.load(code.object, (plan.name,))
         yield _call(library.address(plan.name), library)
 

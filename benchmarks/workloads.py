@@ -112,6 +112,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "adam": "an update of parameters by their gradients, moments included",
     }
 )
+INPUTS: Mapping[str, int] = MappingProxyType({"convolution": 1, "layer_norm": 1})
+"""How many operands of a kind are inputs; the others stay the same from call to call. All are where it is not said."""
 SLOPE, SHIFT = 1.25, -0.1  # of what the gelu is taken
 
 Workload: TypeAlias = Training | Inference | Operation

@@ -26,7 +26,7 @@ from sigmagraph.ir.graph.parser import parse_graph
 from sigmagraph.ir.graph.printer import print_graph
 from sigmagraph.ir.kernel.kernel import Kernel
 from sigmagraph.ir.kernel.printer import print_kernel
-from sigmagraph.ir.plan import Plan, Port, Requirement, pretty
+from sigmagraph.ir.plan import Plan, Port, Program, Requirement, pretty
 from sigmagraph.loader import Loader
 from sigmagraph.ops.registry import OPS
 from sigmagraph.options import CompileOptions, Target, as_target, from_environment
@@ -34,7 +34,8 @@ from sigmagraph.passes.base import Pipeline
 from sigmagraph.passes.fuse import Fuse
 from sigmagraph.passes.guard import Guard
 from sigmagraph.passes.manager import PassManager, Step, parse_pipeline
-from sigmagraph.passes.pipelines import STANDARD, UNFUSED
+from sigmagraph.passes.pipelines import CLEAN, FUSED, SINGLE
+from sigmagraph.passes.prepare import prepare
 from sigmagraph.passes.remat import Remat
 from sigmagraph.passes.report import PassReport
 from sigmagraph.passes.specialise import specialise as specialise_graph
@@ -102,9 +103,9 @@ def compile_graph(
     environment = from_environment()
     loader = Loader(options, environment)
 
-    def fresh() -> tuple[Plan, bytes]:
-        plan, code = build(graph, options, loader.backend)
-        return plan, code.object
+    def fresh() -> tuple[Program, bytes]:
+        program, code = build(graph, options, loader.backend)
+        return program, code.object
 
     with no_collections():
         executor, cached = loader.load(graph, variables, fresh)
@@ -122,7 +123,7 @@ def compile_graph(
 
 def build(
     graph: Graph, options: CompileOptions, backend: Backend | None = None, record: Record | None = None
-) -> tuple[Plan, Code]:
+) -> tuple[Program, Code]:
     """Every stage in order. ``record`` is handed the name and the text of each file that a dump consists of."""
     backend = backend or backend_for(options.target)
     with no_collections():
@@ -141,23 +142,27 @@ def no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _build(graph: Graph, options: CompileOptions, backend: Backend, record: Record | None) -> tuple[Plan, Code]:
+def _build(graph: Graph, options: CompileOptions, backend: Backend, record: Record | None) -> tuple[Program, Code]:
     with backend.generation(listing=record is not None) as generation:
         # What is planned in two ways is not begun before one of them is chosen.
-        made = planned(graph, options, backend, record, None if options.remat else generation.begin)
-        code = generation.finish(made.plan, made.legal, [array.data for array in made.parts.arrays()])
+        main = planned(graph, options, backend, record, None if options.remat else generation.begin)
+        made = [main, *([main.ahead] if main.ahead else [])]
+        for part in made:
+            generation.enter(part.plan, part.legal, [array.data for array in part.parts.arrays()])
+        code = generation.finish()
     if record:
-        _record(made, code, record)
-    return made.plan, code
+        for part in made:
+            _record(part, record)
+        for name, text in code.listings.items():
+            record(name, text)
+    return Program(main.plan, main.ahead.plan if main.ahead else None), code
 
 
-def _record(made: Planned, code: Code, record: Record) -> None:
+def _record(made: Planned, record: Record) -> None:
     for stage in ([naive_kernel(w) for w in made.parts.works], made.scheduled, made.legal):
         for kernel in stage:
             record(f"{kernel.name}.{kernel.stage.value}.sgk", print_kernel(kernel))
-    record("plan.json", pretty(made.plan))
-    for name, text in code.listings.items():
-        record(name, text)
+    record(f"{made.plan.name}.plan.json", pretty(made.plan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,7 @@ class Planned:
         scheduled, legal: its kernels.
         plan: what the runtime does.
         guarded: how many loads and stores could not be shown to be in bounds, and are looked at when they happen.
+        ahead: what its parameters alone decide, as a program of its own.
     """
 
     steps: tuple[Step, ...]
@@ -178,6 +184,7 @@ class Planned:
     legal: Sequence[Kernel]
     plan: Plan
     guarded: int
+    ahead: Planned | None = None
 
 
 def planned(
@@ -194,24 +201,36 @@ def planned(
         record("00_captured.sg", print_graph(graph))
 
     # Graph [captured] -> Graph [primitive] -> Graph [fused]
-    pipeline = parse_pipeline(options.passes) if options.passes else STANDARD if options.fuse else UNFUSED
-    pipeline = (Guard(), *pipeline) if options.checks else pipeline
-    fused, steps = _run_passes(pipeline, graph, (), options, record)
-    made = _lowered(fused, steps, dims, requirements(graph), options, backend, begin)
+    required = requirements(graph)
+    first, last = (parse_pipeline(options.passes), ()) if options.passes else (CLEAN, FUSED if options.fuse else SINGLE)
+    graph, steps = _run_passes((Guard(), *first) if options.checks else first, graph, (), options, record)
+    split = prepare(graph, OPS) if options.prepare and not options.passes else None
+    ahead = None
+    if split is not None:
+        graph = split.main
+        early, _ = _run_passes(last, split.ahead, steps, options, record, "ahead_")
+        ahead = _lowered(early, (), (), (), options, backend, begin, "ahead_")
+    fused, steps = _run_passes(last, graph, steps, options, record)
+    made = _lowered(fused, steps, dims, required, options, backend, begin)
     if options.remat:
         fused, steps = _run_passes((Remat(), Fuse(options.fuse)), fused, steps, options, record)
-        other = _lowered(fused, steps, dims, requirements(graph), options, backend, begin)
+        other = _lowered(fused, steps, dims, required, options, backend, begin)
         made = min(made, other, key=lambda m: nominal(m.plan.arena_bytes(1)))
-    return made
+    return replace(made, ahead=ahead)
 
 
 def _run_passes(
-    pipeline: Pipeline, graph: Graph, before: tuple[Step, ...], options: CompileOptions, record: Record | None
+    pipeline: Pipeline,
+    graph: Graph,
+    before: tuple[Step, ...],
+    options: CompileOptions,
+    record: Record | None,
+    prefix: str = "",
 ) -> tuple[Graph, tuple[Step, ...]]:
     """The graph after some passes, and the steps that they were, behind those before."""
     manager = PassManager(pipeline, OPS, verify=options.verify)
     if record:
-        manager.after = lambda s: record(f"{len(before) + s.number:02}_{s.name}.sg", print_graph(s.graph))
+        manager.after = lambda s: record(f"{prefix}{len(before) + s.number:02}_{s.name}.sg", print_graph(s.graph))
     return manager.run(graph), (*before, *manager.steps)
 
 
@@ -223,10 +242,11 @@ def _lowered(
     options: CompileOptions,
     backend: Backend,
     begin: Begin | None,
+    prefix: str = "",
 ) -> Planned:
     """The kernels and the plan of a fused graph."""
     # Graph [fused] -> Compute -> Kernel [loops] -> Kernel [scheduled] -> Kernel [legal]
-    parts = partition(graph)
+    parts = partition(graph, prefix)
     scheduled: list[Kernel] = []
     legal: list[Kernel] = []
     guarded = 0

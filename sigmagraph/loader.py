@@ -10,19 +10,21 @@ from pathlib import Path
 from sigmagraph.codegen.backend import Backend
 from sigmagraph.codegen.llvm.pool import PoolLibrary, compile_pool
 from sigmagraph.codegen.targets import backend_for
+from sigmagraph.dims import evaluate
 from sigmagraph.errors import TargetError
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.printer import canonical_text
-from sigmagraph.ir.plan import Plan, from_json, to_json
+from sigmagraph.ir.plan import Plan, Port, Program, from_json, to_json
 from sigmagraph.options import CompileOptions, Environment, Target
 from sigmagraph.runtime.cache import Cache, Entry
 from sigmagraph.runtime.devices import default_threads, has_threads
 from sigmagraph.runtime.executor import Executor
+from sigmagraph.runtime.preparation import Preparation
 from sigmagraph.runtime.profile import counters
 from sigmagraph.runtime.state import Variable, place_together
 from sigmagraph.runtime.threads import Pool
 
-Build = Callable[[], tuple[Plan, bytes]]
+Build = Callable[[], tuple[Program, bytes]]
 
 
 class Loader:
@@ -44,17 +46,30 @@ class Loader:
         """The executor of a captured graph, and whether its code came from the cache."""
 
         def fresh() -> Entry:
-            plan, code = build()
+            program, code = build()
             counters().compilations += 1
-            return Entry(to_json(plan), code)
+            return Entry(to_json(program), code)
 
         entry, cached = self._stored(cache_key(graph, self.options, self.backend), fresh)
         counters().cache_hits += cached
-        plan = from_json(entry.header)
-        parameters = [variables[port.name] for port in plan.params]
-        place_together(parameters)
-        library = self.backend.load(entry.code, (plan.name,))
-        return Executor(plan, library.address(plan.name), parameters, self._pool(), library), cached
+        program = from_json(entry.header)
+        kept = {port.name: _variable(port) for port in program.kept}
+        own = [variables[port.name] for port in program.params]
+        place_together([*own, *kept.values()])
+        everything = {variable.name: variable for variable in own} | kept
+        plans = [plan for plan in (program.main, program.ahead) if plan is not None]
+        library = self.backend.load(entry.code, tuple(plan.name for plan in plans))
+        pool = self._pool()
+
+        def executor(plan: Plan, preparation: Preparation | None = None) -> Executor:
+            parameters = [everything[port.name] for port in plan.params]
+            return Executor(plan, library.address(plan.name), parameters, pool, library, preparation)
+
+        if program.ahead is None:
+            return executor(program.main), cached
+        sources = [everything[port.name] for port in program.ahead.params if port.name not in kept]
+        preparation = Preparation(executor(program.ahead), sources)
+        return executor(program.main, preparation), cached
 
     def _stored(self, key: str, make: Callable[[], Entry]) -> tuple[Entry, bool]:
         """The entry of a key, made and stored if there is none; and whether there was one."""
@@ -82,6 +97,11 @@ class Loader:
         return pools[threads]
 
 
+def _variable(port: Port) -> Variable:
+    """The variable of a parameter that is nobody's but the program's."""
+    return Variable(port.name, port.dtype, tuple(evaluate(size, {}) for size in port.shape))
+
+
 def cache_folder(environment: Environment) -> Path:
     """Where compiled programs are kept."""
     if environment.cache_dir is not None:
@@ -99,6 +119,7 @@ def cache_key(graph: Graph, options: CompileOptions, backend: Backend) -> str:
         options.passes,
         options.fuse,
         options.remat,
+        options.prepare,
         options.checks,
         options.specialise,
         options.target.kind,

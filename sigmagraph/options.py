@@ -58,6 +58,8 @@ class CompileOptions:
         fuse: whether producers are merged into their consumers' kernels.
         remat: whether values are computed again where that makes the arena smaller, and groups run early that free
             memory; results stay the same to the last bit.
+        prepare: whether what parameters alone decide is computed when they change and kept beside them, matrices in
+            blocks as products read them, and not at every call.
         checks: whether programs check that indices among their data lie in their range, and refuse the call if not.
         verify: whether graph and kernels are verified after every step.
         cache: whether compiled programs are read from and written to the persistent cache.
@@ -68,6 +70,7 @@ class CompileOptions:
     passes: str = ""
     fuse: bool = True
     remat: bool = False
+    prepare: bool = True
     checks: bool = True
     verify: bool = True
     cache: bool = True

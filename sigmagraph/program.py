@@ -41,11 +41,13 @@ class MemoryReport:
 
     Attributes:
         parameters: all that lives in the state: parameters, optimiser memory, counters, by name.
+        prepared: what is computed from parameters ahead of calls, and kept.
         arena: scratch space for one call.
         inputs, outputs: arrays that go in and come out.
     """
 
     parameters: Mapping[str, int]
+    prepared: int
     arena: Size
     inputs: Size
     outputs: Size
@@ -56,7 +58,7 @@ class MemoryReport:
         return sum(self.parameters.values())
 
     def __str__(self) -> str:
-        rows: list[tuple[str, Size]] = [("state", self.state), ("arena", self.arena)]
+        rows: list[tuple[str, Size]] = [("state", self.state), ("prepared", self.prepared), ("arena", self.arena)]
         rows += [("inputs", self.inputs), ("outputs", self.outputs)]
         return "\n".join(f"{name:<8} {_bytes(size)}" for name, size in rows)
 
@@ -138,10 +140,12 @@ class CompiledFunction:
         Raises:
             DimError: a dim is unknown, missing or negative.
         """
-        plan = self.plan
+        plan, preparation = self.plan, self.executor.preparation
         for name, value in dims.items():
             if name not in plan.dims or value < 0:
                 raise DimError(f"'{self.name}' has no such dim", expected=", ".join(plan.dims), got=f"{name}={value}")
+        sources, kept = (preparation.sources, preparation.kept) if preparation else ((), ())
+        state = {v.name: v.bytes for v in (*self.executor.variables, *sources) if v not in kept}
         sizes: list[Size] = [plan.arena_bytes(self.executor.threads), 0, 0]
         for port in plan.inputs:
             sizes[1] = sizes[1] + port.bytes
@@ -149,7 +153,7 @@ class CompiledFunction:
             sizes[2] = sizes[2] + port.bytes
         if dims or not plan.dims:
             sizes = [evaluate(size, dims) for size in sizes]
-        return MemoryReport({p.name: evaluate(p.bytes, {}) for p in plan.params}, *sizes)
+        return MemoryReport(state, sum(v.bytes for v in kept), *sizes)
 
     def passes(self) -> PassReport:
         """What the passes do to the graph: times, numbers of nodes, rules; they are run again to find out."""

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import networks as N
 from benchmarks.networks import Array, Shape
-from benchmarks.workloads import SHIFT, SLOPE, Inference, Operation, Training, Workload
+from benchmarks.workloads import INPUTS, SHIFT, SLOPE, Inference, Operation, Training, Workload
 
 _OPSET, _FORMAT = 20, 10
 _TYPES = {"f": TensorProto.FLOAT, "i": TensorProto.INT32}
@@ -30,7 +30,7 @@ def model(workload: Workload) -> tuple[bytes, dict[str, Array]]:
         operands = workload.operands()
         if workload.kind == "convolution":
             operands[0] = _channels_first(operands[0])
-        names = [graph.input(array) for array in operands[: _FIXED.get(workload.kind)]]
+        names = [graph.input(array) for array in operands[: INPUTS.get(workload.kind)]]
         return graph.model(_OPERATIONS[workload.kind](graph, *names, *operands[len(names) :])), graph.inputs
     assert not isinstance(workload, Training)
     network, records = workload.network, workload.inputs()
@@ -235,7 +235,6 @@ def _attention_of(causal: bool) -> Callable[..., str]:
     return made
 
 
-_FIXED: Mapping[str, int] = MappingProxyType({"convolution": 1, "layer_norm": 1})  # so many operands are inputs
 _OPERATIONS: Mapping[str, Callable[..., str]] = MappingProxyType(
     {
         "matmul": lambda g, a, b: g.add("MatMul", a, b),

@@ -15,7 +15,7 @@ import sigmagraph as sg
 from benchmarks import networks as N
 from benchmarks.networks import Array, Network
 from benchmarks.peers.program import Program
-from benchmarks.workloads import SHIFT, SLOPE, Inference, Operation, Training, Workload
+from benchmarks.workloads import INPUTS, SHIFT, SLOPE, Inference, Operation, Training, Workload
 from sigmagraph import layers as L
 from sigmagraph.dims import evaluate
 from sigmagraph.layers.base import Composable
@@ -110,11 +110,14 @@ def _inference(inference: Inference, target: str) -> Compiled:
 
 
 def _operation(operation: Operation, target: str) -> Compiled:
-    inputs = [sg.placeholder(f"x{n}", shape) for n, shape in enumerate(operation.shapes)]
-    results = _OPERATIONS[operation.kind](*inputs)
+    operands = operation.operands()
+    count = INPUTS.get(operation.kind, len(operands))
+    inputs = [sg.placeholder(f"x{n}", array.shape) for n, array in enumerate(operands[:count])]
+    fixed = [sg.parameter(f"w{n}", array) for n, array in enumerate(operands[count:])]
+    results = _OPERATIONS[operation.kind](*inputs, *fixed)
     outputs = {f"y{n}": y for n, y in enumerate([results] if isinstance(results, sg.Tensor) else results)}
     function = sg.compile(inputs, outputs, target=target, options=_UNCACHED)
-    return Compiled(function, [{f"x{n}": array for n, array in enumerate(operation.operands())}])
+    return Compiled(function, [{f"x{n}": array for n, array in enumerate(operands[:count])}])
 
 
 def _update(operation: Operation, target: str) -> Compiled:

@@ -41,11 +41,12 @@ class Generation(Protocol):
         """Begin the code of a legal kernel, which goes on while others are made."""
         ...
 
-    def finish(self, plan: Plan, kernels: Sequence[Kernel], constants: Sequence[bytes]) -> Code:
-        """The code, from the program's plan, all of its legal kernels, and the contents of its constants.
+    def enter(self, plan: Plan, kernels: Sequence[Kernel], constants: Sequence[bytes]) -> None:
+        """Add an entry point, called like its plan, from all of its legal kernels and the contents of its constants."""
+        ...
 
-        The entry point is called like the plan.
-        """
+    def finish(self) -> Code:
+        """The code, of all kernels and entry points."""
         ...
 
 

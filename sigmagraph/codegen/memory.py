@@ -59,6 +59,7 @@ def plan_memory(
         tuple(_port(graph, v, graph.node(v).name) for v in graph.inputs),
         tuple(_port(graph, o.value, o.name) for o in results),
         tuple(_port(graph, v, graph.node(v).name) for v in graph.params),
+        tuple(o.updates for o in graph.outputs if o.updates is not None),
         tuple(slot.size for slot in planner.slots),
         maximum(0, *(scratch_bytes(k) for k in kernels.values())),
         tuple(len(array.data) for array in arrays),

@@ -94,10 +94,10 @@ class Partition:
         return tuple(dict.fromkeys([*self.constants.values(), *(a for part in inner for a in part.arrays())]))
 
 
-def partition(graph: Graph) -> Partition:
-    """The tasks of a fused graph."""
+def partition(graph: Graph, prefix: str = "") -> Partition:
+    """The tasks of a fused graph; ``prefix`` is what the names of its kernels begin with."""
     limits = tuple(r.left - r.right for r in requirements(graph) if r.relation == ">=")
-    return _Partitioner(limits, {}).run(graph, "")
+    return _Partitioner(limits, {}, graph.inputs).run(graph, prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +107,15 @@ class _Partitioner:
     Attributes:
         limits: what the call checks to be at least 0.
         shared: the works so far, by what they are without a name.
+        inputs: of the whole program.
     """
 
     limits: tuple[Size, ...]
     shared: dict[Work, Work]
+    inputs: tuple[Value, ...]
 
-    def run(self, graph: Graph, prefix: str) -> Partition:
-        groups, inputs = interfaces(graph), () if prefix else graph.inputs
+    def run(self, graph: Graph, prefix: str, inner: bool = False) -> Partition:
+        groups, inputs = interfaces(graph), () if inner else self.inputs
         owners = {node: number for number, i in enumerate(groups) for v in i.outputs for node in (v.node,)}
         tasks = [self._task(graph, f"{prefix}k{number}", face, owners, inputs) for number, face in enumerate(groups)]
         for number, v in enumerate(_loose_values(graph, owners), len(groups)):
@@ -131,7 +133,9 @@ class _Partitioner:
         last = graph.node(face.group.nodes[-1])
         if last.op.kind is OpKind.CONTROL:
             bodies = {name: value.graph for name, value in last.attrs.items() if isinstance(value, Body)}
-            return Control(last, {name: (g, self.run(g, f"{prefix}_{name}_")) for name, g in bodies.items()})
+            return Control(
+                last, {name: (g, self.run(g, f"{prefix}_{name}_", inner=True)) for name, g in bodies.items()}
+            )
         name = _name(graph, prefix, face)
         if last.op.kind is OpKind.OPAQUE:
             return self._shared(lower_opaque(graph, name, last), inputs)

@@ -148,6 +148,7 @@ class Plan:
         scratch: bytes of scratch memory per thread, at the arena's end.
         constants: bytes of each embedded constant.
         requirements: checked once at a call.
+        updates: names of the parameters that it writes.
         steps: in order.
     """
 
@@ -156,6 +157,7 @@ class Plan:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     params: tuple[Port, ...]
+    updates: tuple[str, ...]
     slots: tuple[Size, ...]
     scratch: Size
     constants: tuple[int, ...]
@@ -184,6 +186,31 @@ class Plan:
         return sum(evaluate(p.bytes, {}) for p in self.params)
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is compiled together.
+
+    Attributes:
+        main: what a call runs.
+        ahead: has no inputs, and writes parameters of ``main`` that are nobody else's; it is run before a call if one
+            of the parameters that it reads may have changed. None where there is nothing to be done ahead.
+    """
+
+    main: Plan
+    ahead: Plan | None
+
+    @property
+    def kept(self) -> tuple[Port, ...]:
+        """The parameters that ``ahead`` writes."""
+        return tuple(p for p in self.ahead.params if p.name in self.ahead.updates) if self.ahead else ()
+
+    @property
+    def params(self) -> tuple[Port, ...]:
+        """The parameters of both that are the user's."""
+        ports = {p.name: p for plan in (self.main, self.ahead) if plan for p in plan.params}
+        return tuple(p for p in ports.values() if p not in self.kept)
+
+
 def pretty(plan: Plan) -> str:
     """The plan for readers: JSON with sizes as formulas."""
     ports = {
@@ -194,6 +221,7 @@ def pretty(plan: Plan) -> str:
         "name": plan.name,
         "dims": plan.dims,
         **ports,
+        "updates": plan.updates,
         "slots": [str(s) for s in plan.slots],
         "offsets": [str(o) for o in plan.offsets()],
         "scratch per thread": str(plan.scratch),
@@ -227,29 +255,31 @@ def align(size: Size) -> Size:
     return (size + (ALIGNMENT - 1)) // ALIGNMENT * ALIGNMENT
 
 
-def to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON-able data."""
-    return {"format": FORMAT, "plan": _encode(plan)}
+def to_json(program: Program) -> dict[str, Any]:
+    """The program as JSON-able data."""
+    return {"format": FORMAT, "program": _encode(program)}
 
 
-def from_json(data: Any) -> Plan:
-    """The plan from :func:`to_json`'s data.
+def from_json(data: Any) -> Program:
+    """The program from :func:`to_json`'s data.
 
     Raises:
-        FileFormatError: the data is not a plan of this format.
+        FileFormatError: the data is not a program of this format.
     """
     try:
         if data["format"] != FORMAT:
-            raise FileFormatError("the plan has another format", expected=FORMAT, got=data["format"])
-        plan = _decode(data["plan"])
+            raise FileFormatError("the program has another format", expected=FORMAT, got=data["format"])
+        program = _decode(data["program"])
     except (KeyError, TypeError, IndexError, ValueError, AttributeError, DTypeError, DimError) as error:
-        raise FileFormatError("the data is not a plan", got=repr(error)) from error
-    if not isinstance(plan, Plan):
-        raise FileFormatError("the data is not a plan", got=type(plan).__name__)
-    return plan
+        raise FileFormatError("the data is not a program", got=repr(error)) from error
+    if not isinstance(program, Program):
+        raise FileFormatError("the data is not a program", got=type(program).__name__)
+    return program
 
 
-_RECORDS: dict[str, Any] = {c.__name__: c for c in (Requirement, Port, Place, Launch, Copy, Loop, Branch, Check, Plan)}
+_RECORDS: dict[str, Any] = {
+    c.__name__: c for c in (Requirement, Port, Place, Launch, Copy, Loop, Branch, Check, Plan, Program)
+}
 
 
 def _encode(value: Any) -> Any:

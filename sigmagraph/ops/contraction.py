@@ -38,6 +38,14 @@ def summed(left: Labels, right: Labels, result: Labels) -> Labels:
     return tuple(label for label in left if label in right and label not in result)
 
 
+def labels_of(attrs: Attrs, ranks: Sequence[int]) -> tuple[Labels, Labels, Labels]:
+    """The labels of both operands and of the result; those of a matrix product, which has none, in their place."""
+    if "left" in attrs:
+        return attrs["left"], attrs["right"], attrs["result"]
+    *batch, row, column, inner = range(ranks[0] + 1)
+    return (*batch, row, inner), (*batch, inner, column), (*batch, row, column)
+
+
 def contracted(b: NodeBuilder, x: Value, left: Labels, y: Value, right: Labels, result: Labels) -> Value:
     """The sum of products of two values whose axes carry labels, each of them in at least two of the three.
 
@@ -126,7 +134,7 @@ def _vjp_contract(c: VjpContext) -> Sequence[Value]:
 
 
 def _lower_contract(context: LowerContext, index: tuple[Size, ...]) -> Expr:
-    return _lower_product(context, index, *(context.attrs[name] for name in ("left", "right", "result")))
+    return _lower_product(context, index, *labels_of(context.attrs, ()))
 
 
 def _contract_samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -175,10 +183,7 @@ def _vjp(c: VjpContext) -> Sequence[Value]:
 
 
 def _lower(context: LowerContext, index: tuple[Size, ...]) -> Expr:
-    rank = len(index)
-    batch = tuple(range(rank - 2))
-    row, column, inner = rank - 2, rank - 1, rank
-    return _lower_product(context, index, (*batch, row, inner), (*batch, inner, column), (*batch, row, column))
+    return _lower_product(context, index, *labels_of(context.attrs, [t.rank for t in context.types]))
 
 
 def _samples(rng: np.random.Generator) -> Iterator[Sample]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sigmagraph.dims import Size
+from sigmagraph.dtypes import DType
 from sigmagraph.ir.graph.attrs import Attrs
 from sigmagraph.ir.graph.body import Body
 from sigmagraph.ir.graph.builder import Builder
@@ -16,7 +17,13 @@ from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.passes.base import PassContext, keep, rebuild
 
-WIDTHS = (64, 32, 16)  # columns of a block: as many as products are done side by side
+WIDTHS = (256, 128, 64)  # bytes of a row of a block: as many as products are done side by side
+
+
+def width_of(columns: Size, dtype: DType) -> int | None:
+    """The columns of a block, for so many in all; None where they do not make up whole blocks."""
+    widths = (width // dtype.itemsize for width in WIDTHS)
+    return next((w for w in widths if isinstance(columns, int) and columns and columns % w == 0), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ def _blocked(node: Node) -> list[_Matrix]:
         shape = body.type(value).shape
         if port not in ports or len(shape) != 2:
             continue
-        width = next((w for w in WIDTHS if isinstance(shape[1], int) and shape[1] % w == 0), None)
+        width = width_of(shape[1], body.type(value).dtype)
         if width is not None:
             found[value] = _Matrix(value, ports[port], turned, (shape[0], shape[1]), width)
     return list(found.values())

@@ -50,7 +50,9 @@ CLEAN: Pipeline = (
     Canonicalize(),
     Repeat((Simplify(), Fold(), Cse(), Dce(), Merge(), Prune(), Defer(), Block())),
 )
-STANDARD: Pipeline = (*CLEAN, Sink(), Windows(), Fuse())
-UNFUSED: Pipeline = (*CLEAN, Fuse(merge=False))
+FUSED: Pipeline = (Sink(), Windows(), Fuse())
+SINGLE: Pipeline = (Fuse(merge=False),)
+STANDARD: Pipeline = (*CLEAN, *FUSED)
+UNFUSED: Pipeline = (*CLEAN, *SINGLE)
 
 PIPELINES: Mapping[str, Pipeline] = MappingProxyType({"clean": CLEAN, "standard": STANDARD, "unfused": UNFUSED})

@@ -16,6 +16,7 @@ from sigmagraph.dims import evaluate
 from sigmagraph.errors import IndexRangeError, InputError
 from sigmagraph.ir.bind import bind_dims
 from sigmagraph.ir.plan import Plan, Port
+from sigmagraph.runtime.preparation import Preparation
 from sigmagraph.runtime.profile import counters
 from sigmagraph.runtime.recycle import LARGE, Blocks
 from sigmagraph.runtime.state import Variable, address_of, aligned_bytes
@@ -58,10 +59,17 @@ class Executor:
         variables: its parameters, in the plan's order.
         pool: threads to run on, or None.
         keep: whatever must live as long as the program, such as the loaded code.
+        preparation: what is to be done ahead of calls.
     """
 
     def __init__(
-        self, plan: Plan, entry: int, variables: Sequence[Variable], pool: Pool | None, keep: object = None
+        self,
+        plan: Plan,
+        entry: int,
+        variables: Sequence[Variable],
+        pool: Pool | None,
+        keep: object = None,
+        preparation: Preparation | None = None,
     ) -> None:
         self.plan = plan
         self.variables = tuple(variables)
@@ -69,8 +77,10 @@ class Executor:
         self._counters = counters()
         self._keep = keep
         self._entry = _ENTRY(entry)
-        self._params = (ctypes.c_void_p * len(self.variables))(*(address_of(v.value) for v in self.variables))
-        ends = [address_of(v.value) + v.bytes for v in self.variables]
+        self.preparation = preparation
+        self._updated = tuple(v for v in self.variables if v.name in plan.updates)
+        self._params = (ctypes.c_void_p * len(self.variables))(*(v.address for v in self.variables))
+        ends = [v.address + v.bytes for v in self.variables]
         self._state = (min(self._params, default=0) or 0, max(ends, default=0))
         self._inputs = (ctypes.c_void_p * len(plan.inputs))()
         self._outputs = (ctypes.c_void_p * len(plan.outputs))()
@@ -102,6 +112,8 @@ class Executor:
         binding = self._bindings.get(shapes) or self._bind(shapes, ready)
         low, high = self._state
         with self._lock:
+            if self.preparation is not None:
+                self.preparation.refresh()
             results = {
                 name: self._blocks.array(shape, dtype, size) if size else np.empty(shape, dtype)
                 for name, shape, dtype, size in binding.outputs
@@ -121,6 +133,8 @@ class Executor:
             status = self._entry(
                 self._arena_at, self._params_at, binding.table_at, self._inputs_at, self._outputs_at, pool
             )
+            for variable in self._updated:
+                variable.version += 1
             self._counters.runs += 1
         if status:
             raise IndexRangeError(self.plan.checks[status - 1], hint="the parameters are as they were")

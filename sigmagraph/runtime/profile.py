@@ -1,4 +1,4 @@
-"""Counts what happens in this process: compilations, cache hits, allocations, runs."""
+"""Counts what happens in this process: compilations, cache hits, allocations, preparations, runs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from functools import cache
 
 @dataclass(slots=True)
 class Counters:
-    """Numbers that only grow; tests compare them before and after, people read them in reports."""
+    """Numbers that only grow; tests compare them before and after, people read them in reports.
+
+    Among the runs are those of preparations.
+    """
 
     compilations: int = 0
     cache_hits: int = 0
     arena_allocations: int = 0
     result_allocations: int = 0
+    preparations: int = 0
     runs: int = 0
 
     def since(self, earlier: Counters) -> Counters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -50,6 +51,7 @@ class Variable:
         name: the parameter's name.
         dtype, shape: of the value; the shape has no symbolic dims.
         placed: whether the value stays where it is in memory.
+        version: grows with everything that writes to the value, or may do so from now on.
     """
 
     def __init__(self, name: str, dtype: DType, shape: tuple[int, ...], value: Any = 0) -> None:
@@ -57,7 +59,8 @@ class Variable:
         self.dtype = dtype
         self.shape = shape
         self.placed = False
-        self._array = self._view(aligned_bytes(self.bytes))
+        self.version = 0
+        self._memory = _apart(aligned_bytes(self.bytes))
         self.assign(value)
 
     @property
@@ -71,7 +74,19 @@ class Variable:
         Once it was handed out the value is not moved any more, so that the array stays live.
         """
         self.placed = True
-        return self._array
+        self.version += 1
+        return self._live()
+
+    @property
+    def address(self) -> int:
+        """Where the first element lies; what has a program is not moved any more."""
+        self.placed = True
+        return address_of(self._memory)
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody holds a live array, who may write to it at any time."""
+        return sys.getrefcount(self._memory) > _ALONE
 
     def assign(self, value: Any) -> None:
         """Copy a value in.
@@ -86,17 +101,36 @@ class Variable:
             raise InputError(
                 f"the value of '{self.name}' has another kind of dtype", expected=self.dtype, got=new.dtype
             )
-        self._array[...] = new
+        self._live()[...] = new
+        self.version += 1
 
     def place(self, memory: np.ndarray[Any, Any]) -> None:
         """Move the value to other memory, once, before any program has its address."""
-        view = self._view(memory)
-        view[...] = self._array
-        self._array = view
+        value = self._live()
+        self._memory = _apart(memory[: self.bytes])
+        self._live()[...] = value
         self.placed = True
 
-    def _view(self, memory: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return memory[: self.bytes].view(self.dtype.numpy).reshape(self.shape)
+    def _live(self) -> np.ndarray[Any, Any]:
+        return self._memory.view(self.dtype.numpy).reshape(self.shape)
+
+
+def _apart(memory: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same bytes as an array that all views of it refer to, and not to the block that it is a part of."""
+    return np.frombuffer(memory.data, np.uint8)
+
+
+def _references(variable: Variable) -> int:
+    """How often a value's memory is referred to, seen from where :class:`Variable` looks."""
+    return sys.getrefcount(variable._memory)
+
+
+_TRIAL = Variable("", DType.I64, (2,))
+_ALONE = _references(_TRIAL)
+_VIEW = _TRIAL.value[:1]
+if _references(_TRIAL) <= _ALONE:  # views do not count: every value is taken to be held
+    _ALONE = -1
+del _TRIAL, _VIEW
 
 
 def place_together(variables: Iterable[Variable]) -> None:

@@ -55,7 +55,8 @@ def test_it_does_not_matter_when_kernels_are_handed_in() -> None:
     early = build(captured(readme_network()), OPTIONS)[1].object  # each as soon as it is legal
     parts = made(readme_network())
     with Generation(processor(OPTIONS.target), listing=False) as generation:
-        late = generation.finish(parts.plan, parts.legal, [array.data for array in parts.parts.arrays()])
+        generation.enter(parts.plan, parts.legal, [array.data for array in parts.parts.arrays()])
+        late = generation.finish()
     assert late.object == early
     callees = {callee.name for kernel in parts.legal for callee in kernel.callees}
     assert len(list(unpack(early))) == len(parts.legal) + len(callees) + 1

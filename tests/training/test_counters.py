@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), r
 def plan_of(optimiser: Optimiser, fuse: bool = True) -> Plan:
     graph = readme_network(8, 8).train_graph(optimiser)
     captured, _ = capture(graph.inputs, graph.outputs, graph.updates)
-    return build(captured, CompileOptions(AVX2, fuse=fuse))[0]
+    return build(captured, CompileOptions(AVX2, fuse=fuse))[0].main
 
 
 def counts(plan: Plan) -> dict[str, int]:

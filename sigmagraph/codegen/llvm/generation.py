@@ -50,13 +50,16 @@ class Generation:
         elif known is not callee and known != callee:
             raise CompileError(f"two different kernels are called '@{callee.name}'")
 
-    def finish(self, plan: Plan, kernels: Sequence[Kernel], constants: Sequence[bytes]) -> Code:
-        """Write the entry point, and wait for LLVM."""
+    def enter(self, plan: Plan, kernels: Sequence[Kernel], constants: Sequence[bytes]) -> None:
+        """Write the module of an entry point, and those of kernels that were not begun."""
         for kernel in kernels:
             if kernel.name not in self._codes:
                 self.begin(kernel)
         declarations: dict[str, str] = {}
         self._compile(emit_entry(plan, self._codes, constants, declarations), declarations)
+
+    def finish(self) -> Code:
+        """Wait for LLVM."""
         codes = self._units.codes()
         listings = {
             "program.ll": "\n".join(self._texts),
