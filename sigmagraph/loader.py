@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from sigmagraph.codegen.backend import Backend
+from sigmagraph.codegen.llvm.caller import CallerLibrary, compile_caller
 from sigmagraph.codegen.llvm.pool import PoolLibrary, compile_pool
 from sigmagraph.codegen.targets import backend_for
 from sigmagraph.dims import evaluate
@@ -63,7 +64,7 @@ class Loader:
 
         def executor(plan: Plan, preparation: Preparation | None = None) -> Executor:
             parameters = [everything[port.name] for port in plan.params]
-            return Executor(plan, library.address(plan.name), parameters, pool, library, preparation)
+            return Executor(plan, library.address(plan.name), parameters, pool, library, self._caller(), preparation)
 
         if program.ahead is None:
             return executor(program.main), cached
@@ -80,6 +81,14 @@ class Loader:
         if self._cache:
             self._cache.store(key, entry)
         return entry, False
+
+    def _caller(self) -> CallerLibrary:
+        """The native call of this process."""
+        callers = _callers()
+        if not callers:
+            entry, _ = self._stored(_digest("caller", backend_for(Target()).key), lambda: Entry({}, compile_caller()))
+            callers.append(CallerLibrary(entry.code))
+        return callers[0]
 
     def _pool(self) -> Pool | None:
         """The pool of this process for the number of threads that is wanted; none is needed for one."""
@@ -140,6 +149,12 @@ def _fingerprint() -> str:
     for path in sorted(sources):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+@cache
+def _callers() -> list[CallerLibrary]:
+    """The native call of this process, once it is loaded."""
+    return []
 
 
 @cache

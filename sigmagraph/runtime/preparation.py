@@ -18,7 +18,7 @@ class Runs(Protocol):
 
     variables: tuple[Variable, ...]
 
-    def run(self, arrays: Sequence[Any], /) -> object:
+    def run(self, arrays: list[Any], /) -> object:
         """Run it on no arrays."""
         ...
 
@@ -44,6 +44,6 @@ class Preparation:
         """
         state = sum(map(_VERSION, self.sources))  # versions only grow
         if state != self._state:
-            self.program.run(())
+            self.program.run([])
             counters().preparations += 1
             self._state = _NEVER if any(source.held for source in self.sources) else state

@@ -23,7 +23,7 @@ FRESH = CompileOptions(cache=False, checks=False)
 
 def plan_of(inputs: list[Tensor], outputs: dict[str, Tensor], updates: dict[Tensor, Tensor] | None = None) -> Plan:
     graph, _ = capture(inputs, outputs, updates)
-    return build(graph, FRESH)[0]
+    return build(graph, FRESH)[0].main
 
 
 @pytest.mark.parametrize("axis", [0, 1])

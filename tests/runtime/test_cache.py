@@ -9,6 +9,7 @@ import pytest
 
 import sigmagraph as sg
 from sigmagraph.errors import CacheWarning
+from sigmagraph.options import CompileOptions
 from sigmagraph.runtime.cache import Cache
 from sigmagraph.runtime.profile import snapshot
 
@@ -17,12 +18,13 @@ from sigmagraph.runtime.profile import snapshot
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SIGMAGRAPH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SIGMAGRAPH_THREADS", "1")  # the code of thread pools has an entry of its own
+    _program(1.0, CompileOptions(cache=False))  # what all programs share is loaded once in a process
     return tmp_path / "cache"
 
 
-def _program(factor: float = 2.0) -> sg.CompiledFunction:
+def _program(factor: float = 2.0, options: CompileOptions | None = None) -> sg.CompiledFunction:
     x = sg.placeholder("x", (sg.Dim("n"),))
-    return sg.compile([x], {"y": x * factor})
+    return sg.compile([x], {"y": x * factor}, options=options)
 
 
 def _works(function: sg.CompiledFunction) -> bool:
