@@ -20,7 +20,7 @@ from sigmagraph.runtime.frame import IS_KNOWN, WELL_BEHAVED, CallerCode, Frame
 from sigmagraph.runtime.preparation import Preparation
 from sigmagraph.runtime.profile import counters
 from sigmagraph.runtime.recycle import LARGE, Blocks
-from sigmagraph.runtime.state import Variable, address_of, aligned_bytes
+from sigmagraph.runtime.state import ALIGNMENT, Variable, address_of, aligned_bytes
 from sigmagraph.runtime.threads import Pool
 
 NDArray = np.ndarray[Any, Any]
@@ -82,8 +82,7 @@ class Executor:
         self.preparation = preparation
         self._updated = tuple(v for v in self.variables if v.name in plan.updates)
         self._params = (ctypes.c_void_p * len(self.variables))(*(v.address for v in self.variables))
-        ends = [v.address + v.bytes for v in self.variables]
-        self._state = (min(self._params, default=0) or 0, max(ends, default=0))
+        self._state = state_ranges(self.variables)
         self._inputs = (ctypes.c_void_p * len(plan.inputs))()
         self._outputs = (ctypes.c_void_p * len(plan.outputs))()
         self._params_at, self._inputs_at, self._outputs_at = map(
@@ -152,14 +151,13 @@ class Executor:
         ]
         shapes = tuple(map(_SHAPE, ready))
         binding = self._bindings.get(shapes) or self._bind(shapes, ready)
-        low, high = self._state
         with self._lock:
             if self.preparation is not None:
                 self.preparation.refresh()
             results = self._results(binding)
             for number, array in enumerate(ready):
                 at = address_of(array)
-                if low <= at < high:
+                if any(low <= at < high for low, high in self._state):
                     # A view of a parameter, perhaps one that is overwritten in this call.
                     ready[number] = array = array.copy()
                     at = address_of(array)
@@ -212,6 +210,16 @@ class Executor:
         self._arena = aligned_bytes(size)
         self._arena_at = address_of(self._arena)
         counters().arena_allocations += 1
+
+
+def state_ranges(variables: Sequence[Variable]) -> tuple[tuple[int, int], ...]:
+    """Where variables lie: pieces of memory, from the first to behind the last byte."""
+    out: list[tuple[int, int]] = []
+    for low, high in sorted((v.address, v.address + v.bytes) for v in variables if v.bytes):
+        if out and low - out[-1][1] < ALIGNMENT:
+            low = out.pop()[0]
+        out.append((low, high))
+    return tuple(out)
 
 
 def _output(port: Port, dims: Mapping[str, int]) -> tuple[tuple[int, ...], np.dtype[Any], int]:

@@ -32,7 +32,9 @@ class _Fields(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("entry", "arena", "params", "dims", "inputs", "outputs", "pool")),
         ("in_count", ctypes.c_int64),
         ("out_count", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("low", "high", "expected")),
+        ("ranges", ctypes.c_void_p),
+        ("range_count", ctypes.c_int64),
+        ("expected", ctypes.c_void_p),
     )
 
 
@@ -44,7 +46,7 @@ class Frame:
         entry: address of the program's entry point.
         params: address of the table of its parameters.
         inputs, outputs: tables of addresses, which calls fill in.
-        state: where parameters lie, from the first to behind the last byte; inputs must not lie there.
+        state: where parameters lie, ranges from the first to behind the last byte; inputs must not lie there.
     """
 
     def __init__(
@@ -54,12 +56,13 @@ class Frame:
         params: int,
         inputs: ctypes.Array[ctypes.c_void_p],
         outputs: ctypes.Array[ctypes.c_void_p],
-        state: tuple[int, int],
+        state: Sequence[tuple[int, int]],
     ) -> None:
         self.fields = _Fields(entry=entry, params=params, in_count=len(inputs), out_count=len(outputs))
-        self.fields.low, self.fields.high = state
+        ranges = (ctypes.c_int64 * (2 * len(state)))(*(end for pair in state for end in pair))
+        self.fields.ranges, self.fields.range_count = ctypes.addressof(ranges), len(state)
         self.fields.inputs, self.fields.outputs = ctypes.addressof(inputs), ctypes.addressof(outputs)
-        self._keep: tuple[object, ...] = (code, inputs, outputs)
+        self._keep: tuple[object, ...] = (code, inputs, outputs, ranges)
         self._expected: object = None
         self.address = ctypes.addressof(self.fields)
         self.call = _CALL(code.address)

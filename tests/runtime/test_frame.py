@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 import sigmagraph as sg
+from sigmagraph.dtypes import DType
 from sigmagraph.errors import DimError, IndexRangeError, InputError
 from sigmagraph.options import CompileOptions
+from sigmagraph.runtime.executor import state_ranges
 from sigmagraph.runtime.frame import IS_KNOWN
+from sigmagraph.runtime.state import Variable
 
 FRESH = CompileOptions(cache=False)
 
@@ -130,3 +133,13 @@ def test_threads_with_shapes_of_their_own(double: sg.CompiledFunction) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_only_the_memory_of_parameters_is_out_of_bounds_for_inputs() -> None:
+    block = np.zeros(4096, np.uint8)
+    variables = [Variable(f"v{n}", DType.F32, (16,)) for n in range(4)]
+    for variable, start in zip(variables, (0, 64, 1024, 2048), strict=True):
+        variable.place(block[start:])
+    first = variables[0].address
+    ranges = [(low - first, high - first) for low, high in state_ranges(variables)]
+    assert ranges == [(0, 128), (1024, 1088), (2048, 2112)]

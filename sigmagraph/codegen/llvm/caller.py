@@ -14,7 +14,8 @@ from sigmagraph.options import Target
 SYMBOL = "sg_call"
 
 # Fields of a frame: 0 entry, 8 arena, 16 params, 24 dims, 32 inputs, 40 outputs, 48 pool, 56 number of inputs,
-# 64 number of outputs, 72 low, 80 high, 88 what is expected of each input: type, dtype, flags, rank, sizes ...
+# 64 number of outputs, 72 ranges of memory in which no input may begin: low, high ..., 80 their number,
+# 88 what is expected of each input: type, dtype, flags, rank, sizes ...
 # Fields of an array, by Python's and NumPy's binary interface: 8 type, 16 data, 24 rank, 32 sizes, 56 dtype, 64 flags.
 # Fields of a list: 24 items.
 _TEXT = """
@@ -24,15 +25,15 @@ entry:
   %outputs.p = getelementptr i8, ptr %frame, i64 40
   %in.p = getelementptr i8, ptr %frame, i64 56
   %out.p = getelementptr i8, ptr %frame, i64 64
-  %low.p = getelementptr i8, ptr %frame, i64 72
-  %high.p = getelementptr i8, ptr %frame, i64 80
+  %ranges.p = getelementptr i8, ptr %frame, i64 72
+  %range.count.p = getelementptr i8, ptr %frame, i64 80
   %expected.p = getelementptr i8, ptr %frame, i64 88
   %inputs = load ptr, ptr %inputs.p
   %outputs = load ptr, ptr %outputs.p
   %in = load i64, ptr %in.p
   %out = load i64, ptr %out.p
-  %low = load i64, ptr %low.p
-  %high = load i64, ptr %high.p
+  %ranges = load ptr, ptr %ranges.p
+  %range.count = load i64, ptr %range.count.p
   %first = load ptr, ptr %expected.p
   %arrays.p = getelementptr i8, ptr %arrays, i64 24
   %array.items = load ptr, ptr %arrays.p
@@ -76,15 +77,27 @@ array:
   %same.dtype = icmp eq i64 %dtype, %want.dtype
   %same.flags = icmp eq i64 %flags.set, %want.flags
   %same.rank = icmp eq i64 %rank, %want.rank
-  %under = icmp ult i64 %data, %low
-  %over = icmp uge i64 %data, %high
-  %outside = or i1 %under, %over
   %and.0 = and i1 %same.dtype, %same.flags
   %and.1 = and i1 %and.0, %same.rank
-  %and.2 = and i1 %and.1, %outside
-  br i1 %and.2, label %size, label %other
+  br i1 %and.1, label %range, label %other
+range:
+  %r = phi i64 [ 0, %array ], [ %r.next, %inside ]
+  %unseen = icmp slt i64 %r, %range.count
+  br i1 %unseen, label %inside, label %size
+inside:
+  %low.index = shl i64 %r, 1
+  %high.index = or i64 %low.index, 1
+  %low.p = getelementptr i64, ptr %ranges, i64 %low.index
+  %high.p = getelementptr i64, ptr %ranges, i64 %high.index
+  %low = load i64, ptr %low.p
+  %high = load i64, ptr %high.p
+  %from = icmp uge i64 %data, %low
+  %before = icmp ult i64 %data, %high
+  %within = and i1 %from, %before
+  %r.next = add i64 %r, 1
+  br i1 %within, label %other, label %range
 size:
-  %k = phi i64 [ 0, %array ], [ %k.next, %equal ]
+  %k = phi i64 [ 0, %range ], [ %k.next, %equal ]
   %left = icmp slt i64 %k, %rank
   br i1 %left, label %compare, label %good
 compare:
