@@ -47,6 +47,7 @@ from sigmagraph.tensor.tensor import Tensor
 
 Record = Callable[[str, str], None]
 Begin = Callable[[Kernel], None]
+AHEAD = "ahead_"  # what files and kernels of the program begin with that runs before others
 _UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
 
 
@@ -151,18 +152,18 @@ def _build(graph: Graph, options: CompileOptions, backend: Backend, record: Reco
             generation.enter(part.plan, part.legal, [array.data for array in part.parts.arrays()])
         code = generation.finish()
     if record:
-        for part in made:
-            _record(part, record)
+        for part, prefix in zip(made, ("", AHEAD), strict=False):
+            _record(part, record, prefix)
         for name, text in code.listings.items():
             record(name, text)
     return Program(main.plan, main.ahead.plan if main.ahead else None), code
 
 
-def _record(made: Planned, record: Record) -> None:
+def _record(made: Planned, record: Record, prefix: str) -> None:
     for stage in ([naive_kernel(w) for w in made.parts.works], made.scheduled, made.legal):
         for kernel in stage:
             record(f"{kernel.name}.{kernel.stage.value}.sgk", print_kernel(kernel))
-    record(f"{made.plan.name}.plan.json", pretty(made.plan))
+    record(f"{prefix}plan.json", pretty(made.plan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +209,8 @@ def planned(
     ahead = None
     if split is not None:
         graph = split.main
-        early, _ = _run_passes(last, split.ahead, steps, options, record, "ahead_")
-        ahead = _lowered(early, (), (), (), options, backend, begin, "ahead_")
+        early, _ = _run_passes(last, split.ahead, steps, options, record, AHEAD)
+        ahead = _lowered(early, (), (), (), options, backend, begin, AHEAD)
     fused, steps = _run_passes(last, graph, steps, options, record)
     made = _lowered(fused, steps, dims, required, options, backend, begin)
     if options.remat:

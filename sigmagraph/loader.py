@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from sigmagraph.codegen.backend import Backend
 from sigmagraph.codegen.llvm.caller import CallerLibrary, compile_caller
 from sigmagraph.codegen.llvm.pool import PoolLibrary, compile_pool
@@ -108,7 +110,8 @@ class Loader:
 
 def _variable(port: Port) -> Variable:
     """The variable of a parameter that is nobody's but the program's."""
-    return Variable(port.name, port.dtype, tuple(evaluate(size, {}) for size in port.shape))
+    shape = tuple(evaluate(size, {}) for size in port.shape)
+    return Variable(port.name, port.dtype, shape, np.zeros((), port.dtype.numpy))
 
 
 def cache_folder(environment: Environment) -> Path:

@@ -7,9 +7,10 @@ from itertools import product
 import pytest
 
 from sigmagraph.codegen.schedule.machine import AVX2, AVX512, BASELINE, NEON, Machine
-from sigmagraph.codegen.templates.tile import MOST_ROWS, Tile, choose_tile
+from sigmagraph.codegen.templates.tile import MOST_ROWS, Tile, choose_tile, tiled_last
 from sigmagraph.dims import Dim, Size
 from sigmagraph.dtypes import F32, F64, I64
+from sigmagraph.ir.kernel.compute import Axis
 
 N = Dim("n")
 MACHINES = {"baseline": BASELINE, "neon": NEON, "avx2": AVX2, "avx512": AVX512}
@@ -51,6 +52,26 @@ def test_few_rows_have_tiles_whose_panels_divide_the_columns(machine: Machine) -
     for rows, count in product(range(1, MOST_ROWS + 1), range(1, 12)):
         tile = choose_tile(machine, F32, rows, count * lanes)
         assert count % tile.vectors == 0
+
+
+@pytest.mark.parametrize(
+    ("extents", "chosen"),
+    [
+        ((56, 56), 1),  # the last one
+        ((64, N), 0),  # there may be one record
+        ((4, N), 0),
+        ((1, N), 1),
+        ((128, 2), 0),
+        ((2, 128), 1),
+        ((N, 7, 7), 2),
+        ((N, 1), 0),
+    ],
+)
+def test_tiles_lie_along_an_axis_that_fills_them(extents: tuple[Size, ...], chosen: int) -> None:
+    axes = [Axis(f"%i{n}", extent) for n, extent in enumerate(extents)]
+    ordered = tiled_last(AVX512, F32, axes, 512)
+    assert ordered[-1] is axes[chosen]
+    assert [a for a in axes if a is not axes[chosen]] == ordered[:-1]
 
 
 def test_a_vector_of_columns_is_paid_for_by_many_rows() -> None:

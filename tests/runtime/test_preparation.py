@@ -113,7 +113,7 @@ def test_it_comes_from_the_cache_too(
 
 def test_both_parts_are_dumped(x: sg.Tensor, w: sg.Parameter, tmp_path: Path) -> None:
     names = {path.name for path in product(x, w).dump(tmp_path).iterdir()}
-    assert {"run_main.plan.json", "run_main_ahead.plan.json", "program.ll"} <= names
+    assert {"plan.json", "ahead_plan.json", "program.ll"} <= names
     assert any(name.startswith("ahead_") and name.endswith(".sg") for name in names)
 
 

@@ -1,9 +1,9 @@
 """Carries out a contraction: tasks of blocks of rows and columns, tiles of sums, an epilogue that writes the outputs.
 
-Rows and columns have several axes; tiles lie along the last one of each. A task has a block of rows and a group of
-column panels. For each step of the summed axes it brings what has to be written down into scratch memory of its thread,
-and runs the micro-kernel over its tiles. The sums run over the summed axes in their order, whatever the tile, the steps
-and the number of threads.
+Rows and columns have several axes; tiles lie along one of the rows and the last one of the columns. A task has a block
+of rows and a group of column panels. For each step of the summed axes it brings what has to be written down into
+scratch memory of its thread, and runs the micro-kernel over its tiles. The sums run over the summed axes in their
+order, whatever the tile, the steps and the number of threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sigmagraph.codegen.templates.factors import Contraction
 from sigmagraph.codegen.templates.micro import DEPTHS, micro_kernel
 from sigmagraph.codegen.templates.pieces import instantiate, slope
 from sigmagraph.codegen.templates.strided import Part, Region, Strided, Window, direct, guarded, windows
-from sigmagraph.codegen.templates.tile import choose_tile
+from sigmagraph.codegen.templates.tile import choose_tile, tiled_last
 from sigmagraph.dims import Dim, Size, ceildiv, minimum, nominal, product, total
 from sigmagraph.dtypes import I64
 from sigmagraph.ir.kernel.compute import Axis
@@ -161,8 +161,8 @@ class Engine:
         self.left, self.right = contraction.left, contraction.right
         self.dtype = self.reduction.dtype
         self.lanes = machine.lanes(self.dtype)
-        *self.lines, self.row = self.left.axes
         *self.sheets, self.column = self.right.axes
+        *self.lines, self.row = tiled_last(machine, self.dtype, self.left.axes, self.column.extent)
         self.tile = choose_tile(machine, self.dtype, self.row.extent, self.column.extent)
         self.columns = self.tile.vectors * self.lanes
         self.micro = micro_kernel(machine, self.dtype, self.tile.rows, self.tile.vectors)

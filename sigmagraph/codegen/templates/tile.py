@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.dims import Size, ceildiv
 from sigmagraph.dtypes import DType
+from sigmagraph.ir.kernel.compute import Axis
 
 MOST_ROWS = 12  # each row has an address in a register
 MOST_VECTORS = 8
 ISSUE = 0.3  # cycles an instruction takes of the front end, where it is shared with another thread of the core
 LOOP = 4  # instructions that count and step
+MANY = 1024  # rows or columns where their number is not known
+UNKNOWN = 2  # times as costly a row is taken to be on an axis of unknown extent
+WORTH = 0.67  # of what a row takes on the last axis, it takes on one that is worth tiles that lie across
 STREAM = 24  # bytes a cycle of the right operand, which comes from the second cache
 
 
@@ -35,25 +40,46 @@ def choose_tile(machine: Machine, dtype: DType, rows: Size, columns: Size) -> Ti
     Accumulators, a row of the right operand, a broadcast and one register to spare fit the register file: with one too
     many, LLVM moves all of them round in every turn.
     """
+    return min(_tiles(machine, dtype, rows, columns), key=lambda tile: _cost(machine, dtype, rows, columns, tile))
+
+
+def tiled_last(machine: Machine, dtype: DType, axes: Sequence[Axis], columns: Size) -> list[Axis]:
+    """The axes of rows, the one along which tiles are to lie last.
+
+    That is the last one, whose rows mostly lie next to each other, unless tiles take much less for a row of another
+    one. An axis of unknown extent may be a single row at the call, and counts as a bad one.
+    """
+
+    def cost(axis: Axis) -> float:
+        tile = choose_tile(machine, dtype, axis.extent, columns)
+        rows = max(1, axis.extent) if isinstance(axis.extent, int) else MANY
+        unknown = 1 if isinstance(axis.extent, int) else UNKNOWN
+        return unknown * _cost(machine, dtype, axis.extent, columns, tile)[0] / rows
+
+    best = min(reversed(axes), key=cost)
+    if cost(best) > WORTH * cost(axes[-1]):
+        return list(axes)
+    return [*(axis for axis in axes if axis is not best), best]
+
+
+def _tiles(machine: Machine, dtype: DType, rows: Size, columns: Size) -> list[Tile]:
+    """Those that fit the registers, and the columns where that matters."""
     lanes = machine.lanes(dtype)
-    vectors = ceildiv(columns, lanes)
     # For few rows columns are read where they are, which takes whole panels.
     few = isinstance(rows, int) and rows <= MOST_ROWS and isinstance(columns, int) and columns % lanes == 0
     whole = columns // lanes if few and isinstance(columns, int) else None
 
-    def cost(tile: Tile) -> tuple[float, int]:
-        return tile.cost(machine.vector_bytes) * _pieces(rows, tile.rows) * _pieces(
-            vectors, tile.vectors
-        ), -tile.rows * tile.vectors
-
-    def fits(tile: Tile) -> bool:
-        return tile.rows * tile.vectors + tile.vectors + 2 <= machine.registers
-
     tiles = [Tile(r, v) for r in range(1, MOST_ROWS + 1) for v in range(1, MOST_VECTORS + 1)]
-    tiles = [t for t in tiles if fits(t) and (whole is None or whole % t.vectors == 0)] or tiles
-    return min(filter(fits, tiles), key=cost)
+    fitting = [t for t in tiles if t.rows * t.vectors + t.vectors + 2 <= machine.registers]
+    return [t for t in fitting if whole is None or whole % t.vectors == 0] or fitting
+
+
+def _cost(machine: Machine, dtype: DType, rows: Size, columns: Size, tile: Tile) -> tuple[float, int]:
+    """Cycles for each summed index, and what decides between tiles that take equally many: the larger one."""
+    pieces = _pieces(rows, tile.rows) * _pieces(ceildiv(columns, machine.lanes(dtype)), tile.vectors)
+    return tile.cost(machine.vector_bytes) * pieces, -tile.rows * tile.vectors
 
 
 def _pieces(extent: Size, size: int) -> float:
     """How many pieces of a size an extent takes."""
-    return -(-extent // size) if isinstance(extent, int) else 1024 / size
+    return -(-extent // size) if isinstance(extent, int) else MANY / size
