@@ -14,7 +14,7 @@ from sigmagraph.codegen.schedule.cpu import schedule
 from sigmagraph.codegen.schedule.machine import AVX2, AVX512, BASELINE, Machine
 from sigmagraph.codegen.templates.pieces import slope
 from sigmagraph.codegen.transform.legalize import legalize
-from sigmagraph.dtypes import I64
+from sigmagraph.dtypes import F32, I64
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.kernel.compute import Compute
@@ -121,3 +121,55 @@ def test_four_random_words_cost_one_run_of_the_generator(machine: Machine) -> No
     products = [e for e in expressions(kernel) if isinstance(e, Apply) and e.op == "mul" and e.dtype is I64]
     rounds = 2 * 10  # with two products of words each
     assert rounds <= len(products) <= rounds + 6  # and some of the key
+
+
+# ---- several vectors side by side
+
+
+def widths(kernel: Kernel) -> list[int]:
+    """How many elements vectors have, by loops in their order."""
+    loops = (s for s in statements(kernel.body) if isinstance(s, For) and s.kind is LoopKind.VECTORIZED)
+    return [loop.extent for loop in loops if isinstance(loop.extent, int)]
+
+
+@pytest.mark.parametrize(("machine", "several"), [(BASELINE, 2), (AVX2, 2), (AVX512, 4)], ids=["sse", "avx2", "avx512"])
+def test_vectors_of_dear_functions_are_computed_side_by_side(machine: Machine, several: int) -> None:
+    lanes = machine.lanes(F32)
+    for size in (160, 150):
+        x = sg.placeholder("x", (size,))
+        dear = capture([x], {"y": sg.tanh(x)})[0]
+        cheap = capture([x], {"y": sg.maximum(x * 2, 1)})[0]
+        left = size % (several * lanes) // lanes
+        assert widths(scheduled(dear, machine)) == [several * lanes, *([lanes] if left else [])]
+        assert widths(scheduled(cheap, machine)) == [lanes]
+
+
+@MACHINES
+@pytest.mark.parametrize("size", [1, 3, 16, 31, 64, 65, 150])
+def test_dear_functions_of_any_number_of_elements(machine: Machine, size: int) -> None:
+    x = sg.placeholder("x", (2, size))
+    graph = capture([x], {"y": sg.exp(sg.sin(x)), "s": sg.exp(x).sum(-1)})[0]
+    array = np.linspace(-2, 2, 2 * size).astype(np.float32).reshape(2, size)
+    found = kernels(STANDARD, legal(machine))(graph, {"x": array})
+    np.testing.assert_allclose(found["y"], np.exp(np.sin(array)), rtol=1e-5)
+    np.testing.assert_allclose(found["s"], np.exp(array).sum(-1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("columns", [512, 500])
+def test_what_becomes_of_products_is_computed_side_by_side(columns: int) -> None:
+    x, w = sg.placeholder("x", (sg.Dim("n"), 32)), sg.placeholder("w", (32, columns))
+    kernel = scheduled(capture([x, w], {"y": sg.tanh(x @ w)})[0], AVX512)
+    tanh = {
+        loop.extent
+        for loop in statements(kernel.body)
+        if isinstance(loop, For)
+        and loop.kind is LoopKind.VECTORIZED
+        and any(isinstance(e, Apply) and e.op == "tanh" for e in _values(loop))
+    }
+    assert tanh == {64}
+
+
+def _values(loop: For) -> Iterator[Expr]:
+    for stmt in statements(loop.body):
+        if isinstance(stmt, (Let, Store)):
+            yield from walk(stmt.value)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.codegen.templates.across import across_nest, crossed_axis
-from sigmagraph.codegen.templates.pieces import element_type, instantiate, nest, slope
+from sigmagraph.codegen.templates.pieces import element_type, instantiate, nest, slope, together
 from sigmagraph.codegen.templates.shared import sharing_loop
 from sigmagraph.dims import Dim, Size, ceildiv, minimum
 from sigmagraph.ir.kernel.compute import Axis, Compute
@@ -28,26 +28,28 @@ def _loops(compute: Compute, machine: Machine) -> Block:
         return _body(compute, {}, "")
     *outer, last = compute.axes
     lanes = machine.lanes(element_type(compute)) if _contiguous(compute, last) else 1
+    several = together(compute.expressions(), machine) if lanes > 1 else 1
     axis = crossed_axis(compute, lanes)
     if axis is not None:
         return across_nest(compute, axis, lanes)
     if outer:
-        return nest(outer, _row(compute, last, 0, last.extent, lanes), LoopKind.PARALLEL)
-    return _chunks(compute, last, lanes)
+        return nest(outer, _row(compute, last, 0, last.extent, lanes, several), LoopKind.PARALLEL)
+    return _chunks(compute, last, lanes, several)
 
 
-def _chunks(compute: Compute, axis: Axis, lanes: int) -> Block:
+def _chunks(compute: Compute, axis: Axis, lanes: int, several: int) -> Block:
     """One long axis in tasks of CHUNK elements; only the last task has a rest."""
     if isinstance(axis.extent, int) and axis.extent <= CHUNK:
-        return _row(compute, axis, 0, axis.extent, lanes)
+        return _row(compute, axis, 0, axis.extent, lanes, several)
     chunk = f"{axis.var}c"
     start = CHUNK * Dim(chunk)
     length = minimum(CHUNK, axis.extent - start)
-    return (For(chunk, ceildiv(axis.extent, CHUNK), LoopKind.PARALLEL, _row(compute, axis, start, length, lanes)),)
+    row = _row(compute, axis, start, length, lanes, several)
+    return (For(chunk, ceildiv(axis.extent, CHUNK), LoopKind.PARALLEL, row),)
 
 
-def _row(compute: Compute, axis: Axis, start: Size, extent: Size, lanes: int) -> Block:
-    return sharing_loop(compute, axis, start, extent, lanes, lambda c, at, tag: _body(c, {axis.var: at}, tag))
+def _row(compute: Compute, axis: Axis, start: Size, extent: Size, lanes: int, several: int) -> Block:
+    return sharing_loop(compute, axis, start, extent, lanes, lambda c, at, tag: _body(c, {axis.var: at}, tag), several)
 
 
 def _body(compute: Compute, at: Mapping[str, Size], tag: str) -> Block:

@@ -12,11 +12,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import gcd
 
 from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.codegen.templates.factors import Contraction
 from sigmagraph.codegen.templates.micro import DEPTHS, micro_kernel
-from sigmagraph.codegen.templates.pieces import instantiate, slope
+from sigmagraph.codegen.templates.pieces import instantiate, slope, together
 from sigmagraph.codegen.templates.strided import Part, Region, Strided, Window, direct, guarded, windows
 from sigmagraph.codegen.templates.tile import choose_tile, tiled_last
 from sigmagraph.dims import Dim, Size, ceildiv, minimum, nominal, product, total
@@ -419,11 +420,13 @@ class Engine:
         contiguous = all(slope(s.index[0], self.column.var) == 1 for s in self.compute.stores)
         if not contiguous:
             return (For("%c", self.in_panel, LoopKind.SERIAL, self._finish(sums, e, Dim("%c"), ())),)
-        column, extent = self.lanes * Dim("%g") + Dim("%h"), self.column.extent
-        even = isinstance(extent, int) and extent % self.lanes == 0
+        values = [*(item.value for item in self.compute.lets), *(s.value for s in self.compute.stores)]
+        width = self.lanes * gcd(self.tile.vectors, together(values, self.machine))
+        column, extent = width * Dim("%g") + Dim("%h"), self.column.extent
+        even = isinstance(extent, int) and extent % width == 0
         guard = () if even else (self.in_panel - 1 - column,)
-        vector = For("%h", self.lanes, LoopKind.VECTORIZED, self._finish(sums, e, column, guard))
-        return (For("%g", ceildiv(self.in_panel, self.lanes), LoopKind.SERIAL, (vector,)),)
+        vector = For("%h", width, LoopKind.VECTORIZED, self._finish(sums, e, column, guard))
+        return (For("%g", ceildiv(self.in_panel, width), LoopKind.SERIAL, (vector,)),)
 
     def _finish(self, sums: str, e: Size, j: Size, guard: tuple[Size, ...]) -> Block:
         place = {

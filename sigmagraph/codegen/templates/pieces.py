@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.dims import Dim, Size, coefficient, divide_exact, names, product, substitute
 from sigmagraph.dtypes import F32, DType, Kind
 from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.bounds import divisions
 from sigmagraph.ir.kernel.compute import Axis, Compute
-from sigmagraph.ir.kernel.expr import Const, Expr, Index, Load, Var, rebuild, walk
+from sigmagraph.ir.kernel.expr import Apply, Const, Expr, Index, Load, Var, rebuild, walk
 from sigmagraph.ir.kernel.expr import replace as replace_in
 from sigmagraph.ir.kernel.kernel import Block, Buffer, For, If, Let, LoopKind, Role, Space, Stmt, Store
+from sigmagraph.ir.kernel.scalar import SCALARS
 
 Body = Callable[[Size, str], Block]
 
+DEAR = 16  # instructions for an element from which on several vectors are computed side by side
 _SPLITS = 8  # of axes, most of which need none
 _LEAST_SPLIT = 8  # indices along an innermost axis, fewer of which are not worth a loop
 
@@ -199,11 +202,30 @@ def instantiate(
     return Instance(tuple(out), known, indices)
 
 
-def vector_loop(var: str, extent: Size, lanes: int, body: Body) -> Block:
-    """A loop over ``extent`` in vectors of ``lanes``, and a scalar loop over the rest.
+def together(values: Iterable[Expr], machine: Machine) -> int:
+    """How many vectors are best computed side by side, for values that are computed of each other.
 
-    ``body(index, tag)`` makes the statements at an index; the tag keeps the names of the two copies apart.
+    A processor looks at a hundred waiting instructions or so. In a function of thirty, each of which waits for the one
+    before, that is the work on three vectors, and half of the time nothing is ready; side by side it is the work on as
+    many as there are registers for.
     """
+    cost = sum(SCALARS[e.op].cost for value in values for e in walk(value) if isinstance(e, Apply))
+    return machine.registers // 8 if cost >= DEAR else 1
+
+
+def vector_loop(var: str, extent: Size, lanes: int, body: Body, several: int = 1) -> Block:
+    """A loop over ``extent`` in vectors of ``lanes``, ``several`` at once, and a scalar loop over the rest.
+
+    ``body(index, tag)`` makes the statements at an index; the tag keeps the names of the copies apart.
+    """
+    width = several * lanes
+    if several > 1 and not (isinstance(extent, int) and extent < width):
+        done = width * (extent // width)
+        vectors = For(f"{var}sv", width, LoopKind.VECTORIZED, body(width * Dim(f"{var}so") + Dim(f"{var}sv"), ".s"))
+        wide = For(f"{var}so", extent // width, LoopKind.SERIAL, (vectors,))
+        if extent - done == 0:
+            return (wide,)
+        return (wide, *vector_loop(var, extent - done, lanes, lambda at, tag: body(done + at, tag)))
     if lanes == 1 or (isinstance(extent, int) and extent < lanes):
         return (For(var, extent, LoopKind.SERIAL, body(Dim(var), "")),)
     whole = extent // lanes

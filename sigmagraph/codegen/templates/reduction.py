@@ -105,9 +105,8 @@ class _Rows:
         step = count * lanes
         whole = last.extent // step
         rest = last.extent - step * whole
-        lane = lanes * Dim("%u") + Dim("%v")
-        body = self._element(number, sweep, last, step * Dim("%o") + lane, lane, "")
-        vectors = For("%u", count, LoopKind.UNROLLED, (For("%v", lanes, LoopKind.VECTORIZED, body),))
+        body = self._element(number, sweep, last, step * Dim("%o") + Dim("%v"), Dim("%v"), "")
+        vectors = For("%v", step, LoopKind.VECTORIZED, body)
         inner: Block = (For("%o", whole, LoopKind.SERIAL, (vectors,)),)
         if rest != 0:
             done = step * whole

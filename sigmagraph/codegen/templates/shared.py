@@ -30,9 +30,11 @@ class Shared:
     buffer: Buffer
 
 
-def sharing_loop(compute: Compute, axis: Axis, start: Size, extent: Size, lanes: int, make: Make) -> Block:
+def sharing_loop(
+    compute: Compute, axis: Axis, start: Size, extent: Size, lanes: int, make: Make, several: int = 1
+) -> Block:
     """A loop from ``start`` over ``extent`` elements of an axis, in vectors, as ``make`` writes them at an index."""
-    plain = vector_loop(axis.var, extent, lanes, lambda at, tag: make(compute, start + at, tag))
+    plain = vector_loop(axis.var, extent, lanes, lambda at, tag: make(compute, start + at, tag), several)
     found = _shared(compute, axis.var, start, lanes)
     group = lanes * max((s.neighbours for s in found), default=1)
     if not found or (isinstance(extent, int) and extent < group):
