@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from sigmagraph.codegen.backend import Backend
 from sigmagraph.codegen.llvm.caller import CallerLibrary, compile_caller
 from sigmagraph.codegen.llvm.pool import PoolLibrary, compile_pool
@@ -111,7 +109,7 @@ class Loader:
 def _variable(port: Port) -> Variable:
     """The variable of a parameter that is nobody's but the program's."""
     shape = tuple(evaluate(size, {}) for size in port.shape)
-    return Variable(port.name, port.dtype, shape, np.zeros((), port.dtype.numpy))
+    return Variable(port.name, port.dtype, shape)
 
 
 def cache_folder(environment: Environment) -> Path:

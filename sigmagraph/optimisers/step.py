@@ -50,7 +50,7 @@ class OptimiserGraph:
         if name in self.earlier:
             variable = self.earlier[name].variable
         else:
-            variable = Variable(name, dtype, shape, np.asarray(initial, dtype.numpy))
+            variable = Variable(name, dtype, shape, np.asarray(initial, dtype.numpy) if initial else None)
         self.memory[name] = Parameter(variable, trainable=False)
         return self.memory[name]
 

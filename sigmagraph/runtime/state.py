@@ -51,17 +51,19 @@ class Variable:
         name: the parameter's name.
         dtype, shape: of the value; the shape has no symbolic dims.
         placed: whether the value stays where it is in memory.
-        version: grows with everything that writes to the value, or may do so from now on.
+        version: grows with everything that writes to the value, or may do so from now on; 0 while it is the zeros that
+            it begins with if no value is given.
     """
 
-    def __init__(self, name: str, dtype: DType, shape: tuple[int, ...], value: Any = 0) -> None:
+    def __init__(self, name: str, dtype: DType, shape: tuple[int, ...], value: Any = None) -> None:
         self.name = name
         self.dtype = dtype
         self.shape = shape
         self.placed = False
         self.version = 0
         self._memory = _apart(aligned_bytes(self.bytes))
-        self.assign(value)
+        if value is not None:
+            self.assign(value)
 
     @property
     def bytes(self) -> int:
@@ -105,10 +107,11 @@ class Variable:
         self.version += 1
 
     def place(self, memory: np.ndarray[Any, Any]) -> None:
-        """Move the value to other memory, once, before any program has its address."""
+        """Move the value to other memory, which is zero, once, before any program has its address."""
         value = self._live()
         self._memory = _apart(memory[: self.bytes])
-        self._live()[...] = value
+        if self.version:  # zeros lie there already, and pages that nobody touched take no time
+            self._live()[...] = value
         self.placed = True
 
     def _live(self) -> np.ndarray[Any, Any]:
