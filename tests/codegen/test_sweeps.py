@@ -236,3 +236,17 @@ def test_many_long_columns_are_read_row_by_row() -> None:
     results = [f(**arrays) for f in functions]
     assert all(r[name].tobytes() == results[0][name].tobytes() for r in results[1:] for name in outputs)
     check(functions[0], arrays)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 5, 63, 64])
+@pytest.mark.parametrize("columns", [300, 1024])
+def test_columns_are_added_up_from_top_to_bottom(rows: int, columns: int) -> None:
+    x = sg.placeholder("x", (rows, columns))
+    f = sg.compile([x], {"sum": x.sum(0), "squares": sg.square(x).sum(0)}, options=CompileOptions(cache=False))
+    array = np.random.default_rng(rows).standard_normal((rows, columns)).astype(np.float32)
+    found = f(x=array)
+    for name, terms in (("sum", array), ("squares", array * array)):
+        expected = np.zeros(columns, np.float32)
+        for row in terms:
+            expected += row
+        np.testing.assert_array_equal(found[name], expected)

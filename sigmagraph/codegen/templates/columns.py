@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from sigmagraph.codegen.templates.keep import keep, used_names
 from sigmagraph.codegen.templates.pieces import Instance, accumulator, indices_in, initial, instantiate, nest, slope
@@ -19,6 +20,7 @@ from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, For, Let, LoopKind
 
 COLUMN_VECTORS = 4  # whose accumulators stay in registers while a strip is gone down
 WIDE_STRIP = 1 << 14  # bytes of accumulators of a strip that is taken a row at a time: they stay in the first cache
+ROWS = 4  # that are added up before what is accumulated goes back to the first cache
 KEEP_COLUMN = 256  # elements of a column beyond which nothing of a strip is kept
 
 _At = Callable[[Size], Block]
@@ -130,18 +132,46 @@ class _Strip:
         def start(at: Size) -> Block:
             return tuple(Store(accumulators[f.result][0], (at,), initial(f.op, f.dtype)) for f in sweep.folds)
 
-        def step(at: Size) -> Block:
-            read, instance = self._instance(sweep.lets, at, f"k{number}", inner_expressions(sweep))
-            folds = []
-            for fold in sweep.folds:
-                name, dtype = accumulators[fold.result]
-                folds.append(Store(name, (at,), apply(fold.op, Load(name, (at,), dtype), instance.value(fold.value))))
-            body = (*read, *instance.lets, *folds, *(instance.store(s) for s in sweep.stores))
+        def steps(at: Size, kind: str, rows: Sequence[Mapping[str, Size]]) -> Block:
+            """What is done for some rows, one after the other, with what is accumulated in a register between them."""
+            body: list[Stmt] = []
+            sums: dict[str, Expr] = {result: Load(name, (at,), dtype) for result, (name, dtype) in accumulators.items()}
+            for n, row in enumerate(rows):
+                read, instance = self._instance(sweep.lets, at, f"{kind}{n or ''}", inner_expressions(sweep), row)
+                body += [*read, *instance.lets]
+                for fold in sweep.folds:
+                    body.append(
+                        Let(f"{fold.result}.{kind}{n}", apply(fold.op, sums[fold.result], instance.value(fold.value)))
+                    )
+                    sums[fold.result] = Var(f"{fold.result}.{kind}{n}", fold.dtype)
+                body += [instance.store(s) for s in sweep.stores]
+            body += [Store(name, (at,), sums[result]) for result, (name, _) in accumulators.items()]
             return tuple(self._spread(stmt, at) for stmt in body)
 
         allocs = [Alloc(accumulator(name, dtype, self.width)) for name, dtype in accumulators.values()]
         first = self._over(f"i{number}", start) if sweep.folds else ()
-        out = (*allocs, *first, *nest(sweep.axes, self._over(f"k{number}", step)))
+        *outer, last = sweep.axes
+        together = ROWS if sweep.folds and self.width > COLUMN_VECTORS * self.lanes else 1
+        whole, row = last.extent // together, Dim(last.var)
+        loops: list[Stmt] = []
+        if whole != 0:
+            rows = [{last.var: together * row + n} for n in range(together)]
+            loops.append(
+                For(
+                    last.var, whole, LoopKind.SERIAL, self._over(f"k{number}", lambda at: steps(at, f"k{number}", rows))
+                )
+            )
+        if last.extent - together * whole != 0:
+            rest = [{last.var: together * whole + row}]
+            loops.append(
+                For(
+                    last.var,
+                    last.extent - together * whole,
+                    LoopKind.SERIAL,
+                    self._over(f"r{number}", lambda at: steps(at, f"r{number}", rest)),
+                )
+            )
+        out = (*allocs, *first, *nest(outer, tuple(loops)))
         self.held |= accumulators
         return out
 
@@ -150,14 +180,19 @@ class _Strip:
         return (*read, *instance.lets, *(instance.store(s) for s in self.compute.stores))
 
     def _instance(
-        self, lets: Sequence[Let], at: Size, kind: str, readers: Iterable[Expr] = ()
+        self,
+        lets: Sequence[Let],
+        at: Size,
+        kind: str,
+        readers: Iterable[Expr] = (),
+        row: Mapping[str, Size] = MappingProxyType({}),
     ) -> tuple[Block, Instance]:
-        """Lets that bring what is held for a column, and the lets of a region for that column."""
+        """Lets that bring what is held for a column, and the lets of a region for that column, at a row."""
         tag = f".{kind}{self.tag}"
         used = dict.fromkeys(used_names([*(item.value for item in lets), *readers]))
         read = [Let(n + tag, Load(self.held[n][0], (at,), self.held[n][1])) for n in used if n in self.held]
         variables: Mapping[str, Expr] = {n: Var(n + tag, self.held[n][1]) for n in used if n in self.held}
-        return tuple(read), instantiate(lets, {self.axis.var: self.start + at}, tag, variables)
+        return tuple(read), instantiate(lets, {**row, self.axis.var: self.start + at}, tag, variables)
 
     def _spread(self, stmt: Stmt, at: Size) -> Stmt:
         """A statement with the elements of what is kept in the place that belongs to a row."""
