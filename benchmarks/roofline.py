@@ -177,7 +177,7 @@ def _entry(
     entry = _ENTRY(library.address(plan.name))
 
     def call(*tables: int) -> int:
-        return int(entry(*tables)) if library else 0  # the code must outlive its use
+        return int(entry(*tables)) if library is not None else 0  # the code must outlive its use
 
     return call
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import report, roofline
+from benchmarks import compilation, report, roofline
 from benchmarks.costs import Costs, dependencies
 from benchmarks.floors import Floors
 from benchmarks.machine import describe
@@ -230,6 +230,15 @@ def test_loops_count_all_their_turns() -> None:
     page = roofline.document({"infer LSTM b1": (lines, whole)}, Floors(1, 100.0, 10.0), "2020-01-01")
     assert all(f"| {line.name} |" in page for line in lines)
     assert "2020-01-01" in page
+
+
+def test_compiling_is_split_into_stages() -> None:
+    found = compilation.split(compilation.STEPS["perceptron of 4"])
+    assert found.nodes > found.kernels > 0
+    assert min(found.passes, found.lowered, found.written, found.native) > 0
+    page = compilation.document({"perceptron of 4": found}, "2020-01-01")
+    assert f"| perceptron of 4 | {found.nodes} | {found.kernels} |" in page
+    assert {name for name, w in WORKLOADS.items() if isinstance(w, Training)} <= compilation.STEPS.keys()
 
 
 def test_a_limit_is_what_takes_longer() -> None:
