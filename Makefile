@@ -34,6 +34,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.roofline
 	$(BIN)/python -m benchmarks.compilation
 	$(BIN)/python -m benchmarks.curves
 

@@ -17,6 +17,7 @@ from typing import Any, Self
 from benchmarks.machine import pinned
 from benchmarks.peers.registry import Peer
 
+_THREADS = ("OMP_NUM_THREADS", "NUM_CPU_THREADS")  # what libraries, and tinygrad, call it
 TOLERANCE = 1e-3  # of single numbers, relative to the greatest one of an array
 Numbers = Sequence[Sequence[float]]
 
@@ -157,7 +158,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env=os.environ | {"OMP_NUM_THREADS": str(threads), "JAX_PLATFORMS": "cpu"},
+                env=os.environ | {"JAX_PLATFORMS": "cpu", "DEV": "CPU"} | dict.fromkeys(_THREADS, str(threads)),
                 cwd=Path(__file__).resolve().parent.parent,
             )
         self.version: str = self.ask(do="hello")["version"]

@@ -117,8 +117,9 @@ steps that were interrupted by other processes are left out. A time marked with 
 A training step is forward, softmax cross entropy, backward and optimiser (Adagrad for Sigma's README network, Adam for
 the others), from arrays to updated parameters. PyTorch uses its fused optimisers, and for images the better of its two
 layouts: ᶠ is channels first, ˡ channels last. JAX donates its state. torch.compile takes part in training only, without
-LSTMs, which it hands to eager PyTorch. ONNX Runtime and OpenVINO run models that hold the same arrays. All that takes
-the same inputs every time may be laid out beforehand.
+LSTMs, which it hands to eager PyTorch. ONNX Runtime and OpenVINO run models that hold the same arrays. tinygrad has
+clang compile its kernels, without a search for better ones, and takes part where that does not take minutes. All that
+takes the same inputs every time may be laid out beforehand.
 
 The *rate* counts useful operations of products where they are the limit, and otherwise the bytes that must be read and
 written. *Limit* is what part of the machine's best that is, measured in the same run. *Memory* is what sigmagraph's

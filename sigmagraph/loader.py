@@ -44,7 +44,13 @@ class Loader:
         self._cache = Cache(cache_folder(environment)) if in_use else None
 
     def load(self, graph: Graph, variables: Mapping[str, Variable], build: Build) -> tuple[Executor, bool]:
-        """The executor of a captured graph, and whether its code came from the cache."""
+        """The executor of a captured graph, and whether its code came from the cache.
+
+        Raises:
+            TargetError: code for the target cannot run here.
+        """
+        if self.backend.foreign:
+            raise TargetError("code for this target cannot run here", expected="cpu", got=self.options.target)
 
         def fresh() -> Entry:
             program, code = build()

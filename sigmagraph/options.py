@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sigmagraph.errors import OptionError
+
+_FORMS = "cpu, cpu:THREADS or a triple such as aarch64-linux-gnu"
+_TRIPLE = re.compile(r"\w+(-[\w.]+){2,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +19,11 @@ class Target:
 
     Attributes:
         kind: ``cpu``.
-        cpu: LLVM's name of the processor; empty for the machine at hand.
+        cpu: LLVM's name of the processor; empty for the one at hand, or for any processor of a named system.
         features: LLVM feature string of a named processor, such as ``+avx2,+fma``; schedules use no others, so that
             without it they are those of any processor of its kind.
+        triple: LLVM's name of the system, such as ``aarch64-linux-gnu``; empty for the machine at hand. Code for
+            another system can be made, but not be run.
         threads: how many threads a program may use; 0 means min(affinity, cgroup quota).
     """
 
@@ -25,13 +31,14 @@ class Target:
     cpu: str = ""
     features: str = ""
     threads: int = 0
+    triple: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.cpu}" if self.cpu else self.kind
+        return ":".join(part for part in (self.triple or self.kind, self.cpu) if part)
 
 
 def as_target(value: Target | str) -> Target:
-    """A target from its text form: ``cpu``, ``cpu:1`` (one thread), ``cpu:2``.
+    """A target from its text form: ``cpu``, ``cpu:1`` (one thread), ``cpu:2``, or a triple: ``aarch64-linux-gnu``.
 
     Whether there is a target of that kind is found out when something is compiled for it.
 
@@ -41,10 +48,12 @@ def as_target(value: Target | str) -> Target:
     if isinstance(value, Target):
         return value
     if not isinstance(value, str):
-        raise OptionError("this is no target", expected="cpu or cpu:THREADS", got=repr(value))
+        raise OptionError("this is no target", expected=_FORMS, got=repr(value))
+    if _TRIPLE.fullmatch(value):
+        return Target(triple=value)
     kind, colon, threads = value.partition(":")
     if not kind.isidentifier() or (colon and not (threads.isdigit() and int(threads) > 0)):
-        raise OptionError("this is no target", expected="cpu or cpu:THREADS", got=repr(value))
+        raise OptionError("this is no target", expected=_FORMS, got=repr(value))
     return Target(kind, threads=int(threads or 0))
 
 

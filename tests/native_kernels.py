@@ -34,9 +34,11 @@ def callee_module(legal: Kernel, host: Processor) -> str:
     return module_text(emit_callee(legal, declarations), declarations, host.attributes)
 
 
-def run_native(kernel: Kernel, buffers: Sequence[np.ndarray], dims: Mapping[str, int], f16_casts: bool = False) -> None:
+def run_native(
+    kernel: Kernel, buffers: Sequence[np.ndarray], dims: Mapping[str, int], f16_casts: bool = False, fma: bool = True
+) -> None:
     """Run a kernel in place, its phases one after the other, as the entry point does."""
-    legal = legalize(kernel, f16_casts)
+    legal = legalize(kernel, f16_casts, fma)
     host = processor(Target())
     text, phases = module(legal, host)
     texts = [text, *(callee_module(c, host) for c in legal.callees)]

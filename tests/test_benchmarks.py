@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import report, roofline
+from benchmarks import compilation, report, roofline
 from benchmarks.costs import Costs, dependencies
 from benchmarks.floors import Floors
 from benchmarks.machine import describe
@@ -222,6 +222,27 @@ def test_kernels_are_timed_one_by_one() -> None:
 
 
 def test_loops_count_all_their_turns() -> None:
-    lines, _ = roofline.roofline("infer LSTM b1", 1, rounds=1)
-    (loop,) = [line for line in lines if line.name.startswith("loop")]
-    assert loop.work.flops > 64 * 2 * 128 * 512
+    lines, whole = roofline.roofline("infer LSTM b1", 1, rounds=1)
+    loops = [line for line in lines if line.name.startswith("in a loop: ")]
+    assert len(loops) > 1
+    assert all(line.launches % 64 == 0 for line in loops)
+    assert max(line.work.flops for line in loops) > 64 * 2 * 128 * 512
+    page = roofline.document({"infer LSTM b1": (lines, whole)}, Floors(1, 100.0, 10.0), "2020-01-01")
+    assert all(f"| {line.name} |" in page for line in lines)
+    assert "2020-01-01" in page
+
+
+def test_compiling_is_split_into_stages() -> None:
+    found = compilation.split(compilation.STEPS["perceptron of 4"])
+    assert found.nodes > found.kernels > 0
+    assert min(found.passes, found.lowered, found.written, found.native) > 0
+    page = compilation.document({"perceptron of 4": found}, "2020-01-01")
+    assert f"| perceptron of 4 | {found.nodes} | {found.kernels} |" in page
+    assert {name for name, w in WORKLOADS.items() if isinstance(w, Training)} <= compilation.STEPS.keys()
+
+
+def test_a_limit_is_what_takes_longer() -> None:
+    limits = Floors(1, 100.0, 10.0)
+    assert roofline.Work(100, 1).limit(limits) == "compute"
+    assert roofline.Work(100, 100).limit(limits) == "memory"
+    assert roofline.Work(100, 100).least(limits) == 100 / 10e9

@@ -43,6 +43,7 @@ PEERS = (
     Peer("xla", "JAX", ("jax", "jaxlib")),
     Peer("onnx_runtime", "ONNX Runtime", ("onnx", "onnxruntime")),
     Peer("open_vino", "OpenVINO", ("onnx", "openvino")),
+    Peer("tiny_grad", "tinygrad", ("tinygrad",), ("clang",)),
     Peer("plain_numpy", "NumPy"),
 )
 

@@ -22,6 +22,7 @@ from sigmagraph.layers.base import Composable
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.options import CompileOptions
 from sigmagraph.program import CompiledFunction, MemoryReport
+from sigmagraph.training.graphs import TrainGraph
 
 _UNCACHED = CompileOptions(cache=False)
 _OPTIMISERS: Mapping[str, Callable[[float], Optimiser]] = MappingProxyType(
@@ -93,9 +94,14 @@ def compiled(workload: Workload, threads: int) -> Compiled:
             return _update(workload, target) if workload.kind == "adam" else _operation(workload, target)
 
 
-def _training(training: Training, target: str) -> Compiled:
+def step_of(training: Training) -> TrainGraph:
+    """The training step before it is compiled."""
     network = _network(training.network, L.SoftmaxCrossEntropy())
-    graph = network.train_graph(_OPTIMISERS[training.optimiser](training.learning_rate))
+    return network.train_graph(_OPTIMISERS[training.optimiser](training.learning_rate))
+
+
+def _training(training: Training, target: str) -> Compiled:
+    graph = step_of(training)
     function = sg.compile(graph.inputs, graph.outputs, graph.updates, target=target, options=_UNCACHED)
     scalars = {name: np.float32(value) for name, value in graph.hyperparameters.items()}
     feeds = [{graph.records[0]: x, graph.targets[0]: y, **scalars} for x, y in training.batches()]

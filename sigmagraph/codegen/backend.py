@@ -58,6 +58,11 @@ class Backend(Protocol):
         """Everything about the target that the code depends on."""
         ...
 
+    @property
+    def foreign(self) -> bool:
+        """Whether the code is for another system than this one, where it cannot be loaded."""
+        ...
+
     def schedule(self, work: Work) -> Kernel:
         """How a work is carried out on the target."""
         ...

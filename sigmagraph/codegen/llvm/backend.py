@@ -24,13 +24,18 @@ class CpuBackend:
         """Triple, processor, features, and the version of LLVM."""
         return f"{self.processor} {version()}"
 
+    @property
+    def foreign(self) -> bool:
+        """Whether the triple is another one than this process has."""
+        return self.processor.foreign
+
     def schedule(self, work: Work) -> Kernel:
         """Choose a template."""
         return schedule(work, self.machine)
 
     def legalize(self, kernel: Kernel) -> Kernel:
         """Write a kernel in what the processor has."""
-        return legalize(kernel, self.machine.f16_casts)
+        return legalize(kernel, self.machine.f16_casts, self.machine.fma)
 
     def generation(self, listing: bool) -> Generation:
         """A module for every kernel, for every callee, and for the entry point."""

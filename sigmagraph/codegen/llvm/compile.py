@@ -9,8 +9,10 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from sigmagraph.codegen.llvm.archive import unpack
-from sigmagraph.errors import CompileError
+from sigmagraph.errors import CompileError, TargetError
 from sigmagraph.options import Target
+
+_VENDORS = ("apple", "pc", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,11 @@ class Processor:
     features: str
 
     @property
+    def foreign(self) -> bool:
+        """Whether it belongs to another system than this process runs on."""
+        return bool(self.triple != llvm.get_process_triple())
+
+    @property
     def attributes(self) -> str:
         """Function attributes; wide vectors are used because the kernels are written for them."""
         return f'nounwind "target-cpu"="{self.cpu}" "target-features"="{self.features}" "prefer-vector-width"="512"'
@@ -30,10 +37,18 @@ class Processor:
 def processor(target: Target) -> Processor:
     """The processor that a target names; the machine at hand where it names none."""
     _initialise()
+    if target.triple:
+        return Processor(_whole(target.triple), target.cpu, target.features)
     if target.cpu:
         return Processor(llvm.get_process_triple(), target.cpu, target.features)
     features = llvm.get_host_cpu_features().flatten()
     return Processor(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+
+
+def _whole(triple: str) -> str:
+    """A triple with all its four parts; people leave out the vendor."""
+    architecture, *rest = triple.split("-")
+    return triple if len(rest) != 2 or rest[0] in _VENDORS else "-".join((architecture, "unknown", *rest))
 
 
 def version() -> str:
@@ -47,6 +62,12 @@ def _initialise() -> None:
     llvm.initialize_native_asmprinter()
 
 
+def know_all_targets() -> None:
+    """Let this process make code for every system that LLVM knows."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+
+
 @cache
 def _emitter(processor: Processor) -> Any:
     """The machine that emits all code for a processor."""
@@ -57,9 +78,14 @@ def _machine(processor: Processor) -> Any:
     try:
         target = llvm.Target.from_triple(processor.triple)
     except RuntimeError as error:
-        raise CompileError("LLVM does not know the target", got=processor.triple) from error
+        raise TargetError("LLVM does not know the target", got=processor.triple) from error
     return target.create_target_machine(
-        cpu=processor.cpu, features=processor.features, opt=2, reloc="pic", codemodel="default", jit=True
+        cpu=processor.cpu,
+        features=processor.features,
+        opt=2,
+        reloc="pic",
+        codemodel="default",
+        jit=not processor.foreign,  # what is loaded may lie anywhere, what is linked lies together
     )
 
 
@@ -75,8 +101,11 @@ class ObjectCode:
 def compile_module(text: str, processor: Processor, listing: bool = False) -> ObjectCode:
     """Object code of a module; with ``listing`` also the optimised text and the assembly.
 
+    For foreign processors this may end the process: see :mod:`sigmagraph.codegen.llvm.apart`.
+
     Raises:
         CompileError: LLVM refuses the module.
+        TargetError: LLVM does not know the processor's system.
     """
     _initialise()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from sigmagraph.codegen.llvm.apart import Apart
 from sigmagraph.codegen.llvm.compile import ObjectCode, Processor, compile_module
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Units:
         from concurrent.futures import ThreadPoolExecutor  # not needed where programs come from the cache
 
         self._processor = processor
+        self._apart = Apart(processor) if processor.foreign else None
         self._listing = listing
         self._usual_turn = sys.getswitchinterval()
         sys.setswitchinterval(min(self._usual_turn, _TURN))
@@ -37,18 +39,24 @@ class Units:
 
     def add(self, text: str) -> None:
         """Have a module compiled."""
-        self._codes.append(self._thread.submit(compile_module, text, self._processor, self._listing))
+        if self._apart is not None:
+            self._codes.append(self._thread.submit(self._apart.compile, text, self._listing))
+        else:
+            self._codes.append(self._thread.submit(compile_module, text, self._processor, self._listing))
 
     def codes(self) -> list[ObjectCode]:
         """The code of all modules, in the order in which they were added.
 
         Raises:
             CompileError: LLVM refuses one.
+            TargetError: LLVM does not know the target.
         """
         return [code.result() for code in self._codes]
 
     def close(self) -> None:
         """End the thread; what it has not begun is given up."""
         self._thread.shutdown(cancel_futures=True)
+        if self._apart is not None:
+            self._apart.close()
         # The longer one: others may have shortened turns before this, and lengthened them again since.
         sys.setswitchinterval(max(self._usual_turn, sys.getswitchinterval()))

@@ -10,18 +10,18 @@ from sigmagraph.ir.kernel.expr import Expr, Var, rebuild
 from sigmagraph.ir.kernel.kernel import Block, Kernel, Let, Stmt, Store, map_blocks
 
 
-def expand(kernel: Kernel, f16_casts: bool = False) -> Kernel:
+def expand(kernel: Kernel, f16_casts: bool = False, fma: bool = True) -> Kernel:
     """The kernel in primitive scalar ops, none of which computes with 16-bit floats.
 
     In every block a value that is needed at several places, by the kernel or by the expansion of an op, becomes a let
-    before its first use. With ``f16_casts`` conversions between f16 and f32 count as primitive. Callees are left as
-    they are.
+    before its first use. With ``f16_casts`` conversions between f16 and f32 count as primitive, without ``fma``
+    multiply-add in f32 does not. Callees are left as they are.
     """
-    return replace(kernel, body=_expand(kernel.body, Names(kernel), f16_casts))
+    return replace(kernel, body=_expand(kernel.body, Names(kernel), f16_casts, fma))
 
 
-def _expand(block: Block, names: Names, f16_casts: bool) -> Block:
-    values = Values(f16_casts)
+def _expand(block: Block, names: Names, f16_casts: bool, fma: bool) -> Block:
+    values = Values(f16_casts, fma)
     numbers = [_number(stmt, values) for stmt in block]
     writer = _Writer(values, names)
     for stmt, number in zip(block, numbers, strict=True):
@@ -31,7 +31,7 @@ def _expand(block: Block, names: Names, f16_casts: bool) -> Block:
             case Store(buffer, index, _, guard):
                 writer.out.append(Store(buffer, index, writer.value(number), guard))
             case _:
-                writer.out.append(map_blocks(stmt, lambda inner: _expand(inner, names, f16_casts)))
+                writer.out.append(map_blocks(stmt, lambda inner: _expand(inner, names, f16_casts, fma)))
     return tuple(writer.out)
 
 

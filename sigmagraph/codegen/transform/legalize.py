@@ -12,17 +12,17 @@ from sigmagraph.codegen.transform.unroll import unroll
 from sigmagraph.ir.kernel.kernel import Kernel, KernelStage
 
 
-def legalize(kernel: Kernel, f16_casts: bool = False) -> Kernel:
+def legalize(kernel: Kernel, f16_casts: bool = False, fma: bool = True) -> Kernel:
     """A legal kernel of the same meaning.
 
-    With ``f16_casts`` conversions between f16 and f32 count as primitive.
+    With ``f16_casts`` conversions between f16 and f32 count as primitive; without ``fma`` multiply-add in f32 does not.
     """
-    callees = tuple(_callee(c, f16_casts) for c in kernel.callees)
-    body = expand(hoist(unroll(simplify(kernel))), f16_casts)
+    callees = tuple(_callee(c, f16_casts, fma) for c in kernel.callees)
+    body = expand(hoist(unroll(simplify(kernel))), f16_casts, fma)
     return replace(body, stage=KernelStage.LEGAL, callees=callees)
 
 
 @lru_cache(maxsize=64)
-def _callee(kernel: Kernel, f16_casts: bool) -> Kernel:
+def _callee(kernel: Kernel, f16_casts: bool, fma: bool) -> Kernel:
     """The same for a kernel that others call, mostly several of them."""
-    return legalize(kernel, f16_casts)
+    return legalize(kernel, f16_casts, fma)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable
 
+from sigmagraph.codegen.transform.fused import in_double, multiplies_and_adds
 from sigmagraph.codegen.transform.widen import computes_narrow, converted, converts_narrow, widened
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.kernel import math
@@ -23,8 +24,9 @@ class Values:
         uses: how often each value is an operand, or is asked for by a statement.
     """
 
-    def __init__(self, f16_casts: bool = False) -> None:
+    def __init__(self, f16_casts: bool = False, fma: bool = True) -> None:
         self._f16_casts = f16_casts
+        self._fma = fma
         self.exprs: list[Expr] = []
         self.uses: list[int] = []
         self._numbers: dict[Hashable, int] = {}
@@ -81,6 +83,8 @@ class Values:
         expr = Apply(op, tuple(self._refer(n) for n in operands), dtype)
         if computes_narrow(expr):
             self._numbers[key] = self._number(widened(expr))
+        elif not self._fma and multiplies_and_adds(expr):
+            self._numbers[key] = self._number(in_double(expr, self._named))
         elif SCALARS[op].primitive:
             return self._new(expr, key, operands)
         else:

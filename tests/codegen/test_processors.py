@@ -1,0 +1,158 @@
+"""The same programs for other processors: their objects need nothing, and compute what the graphs say where they can run.
+
+Code for aarch64 runs under QEMU, where that and a linker are installed; code for lesser x86-64 processors runs here.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from elf import read_object
+from emulated import Emulated, missing
+from ladder import Program, point
+
+import sigmagraph as sg
+from sigmagraph.codegen.llvm.archive import unpack
+from sigmagraph.codegen.llvm.compile import processor
+from sigmagraph.driver import build
+from sigmagraph.errors import CompileError, TargetError
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.parser import parse_graph
+from sigmagraph.ops.registry import OPS
+from sigmagraph.options import CompileOptions, Target, as_target
+from sigmagraph.tensor.capture import capture
+
+CORPUS = Path(__file__).parent.parent / "corpus"
+N = sg.Dim("n")
+AVX2 = "+avx2,+fma,+f16c"
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with np.errstate(all="ignore"):
+        yield
+
+
+# ---- programs
+
+
+def product() -> Graph:
+    """A product with its epilogue: several tiles and edges of rows, columns and sums."""
+    x, w, b = sg.placeholder("x", (N, 70)), sg.placeholder("w", (70, 53)), sg.placeholder("b", (53,))
+    return capture([x, w, b], {"y": sg.gelu(x @ w + b)})[0]
+
+
+def convolution() -> Graph:
+    """A convolution with strides, padding and an epilogue, and its gradients."""
+    x, w = sg.placeholder("x", (N, 9, 10, 5)), sg.placeholder("w", (3, 3, 5, 18))
+    y = sg.convolution(x, w, padding=1, strides=(1, 2))
+    g = sg.placeholder("g", y.shape)
+    dx, dw = sg.gradients((y * g).sum(), [x, w])
+    return capture([x, w, g], {"y": sg.relu(y), "dx": dx, "dw": dw})[0]
+
+
+def rows() -> Graph:
+    """Softmax and layer norm, and their gradients."""
+    x, s, b = sg.placeholder("x", (N, 37)), sg.placeholder("s", (37,)), sg.placeholder("b", (37,))
+    y, z = sg.softmax(x), sg.layer_norm(x, s, b)
+    dx, ds = sg.gradients((y * z).sum(), [x, s])
+    return capture([x, s, b], {"y": y, "z": z, "dx": dx, "ds": ds})[0]
+
+
+def committed(name: str) -> Graph:
+    return parse_graph((CORPUS / f"{name}.sg").read_text(encoding="utf-8"), OPS, name)
+
+
+STEPS = ("perceptron_step", "lstm_step", "convolution_step", "attention_step", "random_step", "halves", "integers")
+PROGRAMS: Mapping[str, Callable[[], Graph]] = {
+    "product": product,
+    "convolution": convolution,
+    "rows": rows,
+    **{name: partial(committed, name) for name in STEPS},
+}
+every_program = pytest.mark.parametrize("name", PROGRAMS)
+
+
+# ---- they are run
+
+NATIVE = {"haswell": Target(cpu="haswell", features=AVX2), "any x86-64": Target(cpu="x86-64")}
+
+
+@every_program
+@pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}")
+def test_programs_for_aarch64_compute_what_the_graph_says(name: str, tmp_path: Path) -> None:
+    graph = PROGRAMS[name]()
+    program = Emulated(graph, tmp_path)
+    for seed, (m, n) in enumerate(((3, 4), (5, 19))):
+        at = point(graph, {"m": m, "n": n}, seed)
+        at.check(program.results(at), f"aarch64 for {at.sizes}")
+
+
+@every_program
+@pytest.mark.parametrize("target", NATIVE.values(), ids=NATIVE)
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="code for x86-64")
+def test_programs_for_lesser_processors_compute_what_the_graph_says(name: str, target: Target) -> None:
+    lacks = set(filter(None, target.features.split(","))) - set(processor(Target()).features.split(","))
+    if lacks:
+        pytest.skip(f"this processor has no {', '.join(sorted(lacks))}")
+    graph = PROGRAMS[name]()
+    program = Program(graph, CompileOptions(target, cache=False, checks=False))
+    for seed, (m, n) in enumerate(((3, 4), (5, 19))):
+        program.check(point(graph, {"m": m, "n": n}, seed), f"{target} for {m}, {n}")
+
+
+# ---- their objects
+
+OBJECTS = {
+    "any aarch64": (Target(triple="aarch64-linux-gnu"), "aarch64", set()),
+    "haswell": (Target(cpu="haswell", features=AVX2, triple="x86_64-linux-gnu"), "x86-64", set()),
+    "any x86-64": (Target(triple="x86_64-linux-gnu"), "x86-64", {"fma"}),
+}
+
+
+@pytest.mark.parametrize(("target", "machine", "lacking"), OBJECTS.values(), ids=OBJECTS)
+@pytest.mark.parametrize("name", [*STEPS, "second_derivatives", "top_k_gather"])
+def test_objects_need_no_library(name: str, target: Target, machine: str, lacking: set[str]) -> None:
+    """Besides a copy of memory, which every system has; and `fma`, for float64 where there is no instruction for it."""
+    program, code = build(committed(name), CompileOptions(target, verify=False))
+    objects = [read_object(data) for data in unpack(code.object)]
+    assert {found.machine for found in objects} == {machine}
+    defined, needed = ({s for found in objects for s in getattr(found, kind)} for kind in ("defined", "needed"))
+    assert program.main.name in defined
+    assert needed - defined <= {"memmove", *lacking}
+
+
+# ---- what LLVM cannot do
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "match"),
+    [
+        (as_target("bpf-unknown-none"), CompileError, "no code for this target"),  # LLVM ends the process
+        (as_target("nvptx64-nvidia-cuda"), CompileError, "no code for this target"),
+        (as_target("what-is-this"), TargetError, "does not know the target"),
+        (Target(triple="aarch64-linux-gnu", cpu="abacus"), TargetError, "does not know the processor"),
+        (Target(triple="aarch64-linux-gnu", features="+beads"), TargetError, "does not know the processor"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, Target) else "",
+)
+def test_what_llvm_cannot_do_is_an_error(target: Target, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        build(product(), CompileOptions(target))
+
+
+def test_code_for_other_systems_is_not_loaded() -> None:
+    x = sg.placeholder("x", (3,))
+    with pytest.raises(TargetError, match="cannot run here"):
+        sg.compile([x], {"y": x + 1}, target="aarch64-linux-gnu")
+
+
+def test_the_vendor_of_a_triple_may_be_left_out() -> None:
+    assert processor(as_target("aarch64-linux-gnu")) == processor(as_target("aarch64-unknown-linux-gnu"))
+    assert processor(as_target("arm64-apple-macos")).triple == "arm64-apple-macos"
+    assert str(as_target("aarch64-linux-gnu")) == "aarch64-linux-gnu"
