@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import networkx as nx
 
+from sigmagraph.codegen.chain import chained
 from sigmagraph.codegen.in_place import may_overwrite
 from sigmagraph.codegen.lower import KernelSpec, lower_group, lower_opaque
 from sigmagraph.codegen.templates.pieces import assuming
@@ -115,10 +116,11 @@ class _Partitioner:
     def run(self, graph: Graph, prefix: str) -> Partition:
         groups, inputs = interfaces(graph), () if prefix else graph.inputs
         owners = {node: number for number, i in enumerate(groups) for v in i.outputs for node in (v.node,)}
-        tasks = [self._task(graph, f"{prefix}k{number}", face, owners, inputs) for number, face in enumerate(groups)]
+        found = [self._task(graph, f"{prefix}k{number}", face, owners) for number, face in enumerate(groups)]
         for number, v in enumerate(_loose_values(graph, owners), len(groups)):
             name = f"{prefix}k{number}_{graph.node(v).op.name}"
-            tasks.append(self._shared(lower_group(graph, name, (v.node,), (v,), {}), inputs))
+            found.append(lower_group(graph, name, (v.node,), (v,), {}))
+        tasks = [self._shared(t, inputs) if isinstance(t, KernelSpec) else t for t in _joined(graph, found)]
         tasks = [tasks[n] for n in _order(graph, tasks)]
         read = [v for t in tasks for v in t.reads if Trait.CONSTANT in graph.node(v).op.traits]
         read += [o.value for o in graph.outputs if _is_array_constant(graph, o.value)]
@@ -126,16 +128,16 @@ class _Partitioner:
         return Partition(tuple(tasks), tuple(self.shared.values()), constants)
 
     def _task(
-        self, graph: Graph, prefix: str, face: Interface, owners: dict[int, int], inputs: Sequence[Value]
-    ) -> Task | Control:
+        self, graph: Graph, prefix: str, face: Interface, owners: dict[int, int]
+    ) -> KernelSpec | Control:
         last = graph.node(face.group.nodes[-1])
         if last.op.kind is OpKind.CONTROL:
             bodies = {name: value.graph for name, value in last.attrs.items() if isinstance(value, Body)}
             return Control(last, {name: (g, self.run(g, f"{prefix}_{name}_")) for name, g in bodies.items()})
         name = _name(graph, prefix, face)
         if last.op.kind is OpKind.OPAQUE:
-            return self._shared(lower_opaque(graph, name, last), inputs)
-        return self._shared(lower_group(graph, name, face.group.nodes, face.outputs, owners), inputs)
+            return lower_opaque(graph, name, last)
+        return lower_group(graph, name, face.group.nodes, face.outputs, owners)
 
     def _shared(self, spec: KernelSpec, inputs: Sequence[Value]) -> Task:
         """The task, with what the call checks about its dims, and what it hands in; equal works become one."""
@@ -147,6 +149,14 @@ class _Partitioner:
             foreign = frozenset(b.name for b, v in zip(work.params, spec.values, strict=True) if v in inputs)
             work = replace(work, assume=known, foreign=foreign)
         return Task(self.shared.setdefault(replace(work, name="", provenance=()), work), spec.values)
+
+
+def _joined(graph: Graph, tasks: Sequence[KernelSpec | Control]) -> list[KernelSpec | Control]:
+    """The launches with those joined that are better run for blocks of rows."""
+    specs = {n: t for n, t in enumerate(tasks) if isinstance(t, KernelSpec)}
+    wanted = {o.value for o in graph.outputs}.union(*(t.reads for t in tasks if isinstance(t, Control)))
+    left = chained(specs, wanted)
+    return [left.get(n, t) for n, t in enumerate(tasks) if n in left or n not in specs]
 
 
 def _loose_values(graph: Graph, owners: Mapping[int, int]) -> list[Value]:

@@ -19,7 +19,7 @@ from sigmagraph.codegen.templates.micro import DEPTHS, micro_kernel
 from sigmagraph.codegen.templates.pieces import instantiate, slope
 from sigmagraph.codegen.templates.strided import Part, Region, Strided, Window, direct, guarded, windows
 from sigmagraph.codegen.templates.tile import choose_tile
-from sigmagraph.dims import Dim, Size, ceildiv, minimum, nominal, product, total
+from sigmagraph.dims import Dim, Size, ceildiv, floordiv, minimum, names, nominal, product, total
 from sigmagraph.dtypes import I64
 from sigmagraph.ir.kernel.compute import Axis
 from sigmagraph.ir.kernel.expr import Cast, Const, Index, Load, Var, apply
@@ -36,6 +36,7 @@ from sigmagraph.ir.kernel.kernel import (
     LoopKind,
     Role,
     Space,
+    Stmt,
     Store,
     View,
 )
@@ -152,11 +153,29 @@ class Cut:
         return Part(self.start, self.extent, self.size)
 
 
-class Engine:
-    """A contraction, and how it is carried out on a machine."""
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """All panels of a right operand in a buffer of their own, and the loop that writes them."""
 
-    def __init__(self, contraction: Contraction, machine: Machine) -> None:
-        self.contraction, self.machine = contraction, machine
+    buffer: Buffer
+    columns: Strided
+    fill: Stmt
+
+
+class Engine:
+    """A contraction, and how it is carried out on a machine.
+
+    Args:
+        contraction: what is carried out.
+        machine: on what.
+        serial: whether it is a part of one task, and not cut into tasks itself.
+        ahead: where the panels of the right operand are, if they have been written before.
+    """
+
+    def __init__(
+        self, contraction: Contraction, machine: Machine, *, serial: bool = False, ahead: Strided | None = None
+    ) -> None:
+        self.contraction, self.machine, self.ahead = contraction, machine, ahead
         self.compute, self.reduction = contraction.compute, contraction.reduction
         self.left, self.right = contraction.left, contraction.right
         self.dtype = self.reduction.dtype
@@ -170,7 +189,8 @@ class Engine:
         self._choose_rows()
         self._choose_blocks()
         self._choose_columns()
-        self._choose_tasks()
+        if not serial:
+            self._choose_tasks()
 
     # ---- what is to be done
 
@@ -212,8 +232,8 @@ class Engine:
         found = direct(self.right, axes, self.dtype)
         whole = isinstance(self.column.extent, int) and self.column.extent % self.columns == 0
         fits = found is not None and found.stride(self.column) == 1 and whole
-        self.cols = found if fits else None
-        self.lies = fits and self._is_panel(found)
+        self.cols = self.ahead or (found if fits else None)
+        self.lies = self.ahead is not None or (fits and self._is_panel(found))
 
     def _choose_tasks(self) -> None:
         """Smaller blocks where there would be too few tasks to keep threads busy with so much work."""
@@ -249,6 +269,38 @@ class Engine:
         distance = found.stride(axes[-1])
         near = isinstance(distance, int) and distance * self.dtype.itemsize <= NEAR
         return near and all(found.stride(a) == found.stride(b) * b.extent for a, b in pairwise(axes))
+
+    def panels_ahead(self, name: str) -> Panels | None:
+        """All panels, to be written before; None where they lie as they are, or depend on the innermost loop outside.
+
+        They are those for all indices of the loops further out.
+        """
+        *outer, last = self.compute.outer
+        used = {n for index in self.right.indices() for n in names(index)}
+        if self.lies or self.contraction.batch or last.var in used:
+            return None
+        along = [a for a in outer if a.var in used] + self.sheets
+        counts = [*(a.extent for a in along), self.panels]
+        parts = {a.var: Part(0, a.extent, a.extent) for a in self.reduction.axes}
+        coordinates = [Window(((axis, 1),)) for axis in (*self.reduction.axes, self.column)]
+
+        def region(number: Size, panel: Size) -> Region:
+            left = minimum(self.columns, self.column.extent - self.columns * panel)
+            own = {**parts, self.column.var: Part(self.columns * panel, left, self.columns)}
+            first = Region(name, self.right, coordinates, own, self.dtype, self.lanes, self.columns)
+            return first.at(first.room * number)
+
+        digits = unflatten(Dim("%p"), counts)
+        place = {a.var: digit for a, digit in zip(along, digits, strict=False)}
+        panel = floordiv(Dim(self.column.var), self.columns)
+        number: Size = 0
+        for axis in along:
+            number = number * axis.extent + Dim(axis.var)
+        read = region(number * self.panels + panel, panel)
+        steps = zip(self.reduction.axes, read.distances, strict=False)
+        columns = Strided(name, read.base + total(Dim(axis.var) * distance for axis, distance in steps))
+        fill = For("%p", product(counts), LoopKind.PARALLEL, region(Dim("%p"), digits[-1]).fill(place))
+        return Panels(Buffer(name, self.dtype, (read.room * product(counts),)), columns, fill)
 
     # ---- tasks
 

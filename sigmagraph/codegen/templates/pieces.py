@@ -22,7 +22,7 @@ _LEAST_SPLIT = 8  # indices along an innermost axis, fewer of which are not wort
 
 def iteration_facts(compute: Compute) -> Facts:
     """What is known about the axes of a compute."""
-    axes = (*compute.axes, *compute.inner_axes())
+    axes = (*compute.outer, *compute.axes, *compute.inner_axes())
     return Facts({a.var: (0, a.extent - 1) for a in axes}, compute.assume)
 
 
