@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from sigmagraph.codegen.in_place import may_overwrite
+from sigmagraph.codegen.schedule.limits import Limit, column_limit
 from sigmagraph.codegen.templates.engine import Panels
 from sigmagraph.codegen.transform.rename import copy_block
-from sigmagraph.dims import Dim, Size, ceildiv, minimum, product, substitute
+from sigmagraph.dims import Dim, Size, ceildiv, maximum, minimum, product, substitute
+from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.compute import Axis, Chain, Compute
 from sigmagraph.ir.kernel.expr import Expr, Index, Load, rebuild
 from sigmagraph.ir.kernel.expr import replace as replace_in
@@ -38,7 +40,7 @@ class Stage:
     panels: Panels | None = None
 
 
-Template = Callable[[Compute, str], Stage]
+Template = Callable[[Compute, Compute, str], Stage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,11 @@ class Rows:
 
 
 def chain_kernel(chain: Chain, template: Template) -> Kernel:
-    """The scheduled kernel of a chain; ``template`` schedules a member, and is told a name for panels."""
+    """The scheduled kernel of a chain; ``template`` schedules a member, and is told a name for panels.
+
+    It gets the member as a task carries it out, and with all columns, from which panels are made for all tasks.
+    """
+    limit = column_limit(chain)
     rows, depth = Rows(chain.rows, chain.block), len(chain.rows)
     shapes = {b.name: (rows.size, *b.shape[depth:]) for b in chain.kept}
     kept = {
@@ -85,7 +91,8 @@ def chain_kernel(chain: Chain, template: Template) -> Kernel:
     callees: dict[str, Kernel] = {}
     for number, member in enumerate(chain.members):
         member = replace(member, assume=chain.assume, foreign=chain.foreign)
-        stage = template(_restricted(member, rows, kept), f"%panels{number}")
+        whole = _restricted(member, rows, kept)
+        stage = template(_limited(whole, limit, number, rows), whole, f"%panels{number}")
         callees |= {k.name: k for k in stage.kernel.callees}
         if stage.panels:
             before.append(stage.panels.fill)
@@ -104,6 +111,22 @@ def chain_kernel(chain: Chain, template: Template) -> Kernel:
         tuple(callees.values()),
         chain.provenance,
     )
+
+
+def _limited(member: Compute, limit: Limit | None, number: int, rows: Rows) -> Compute:
+    """A member without the columns that change nothing in any row of the block."""
+    var = limit and limit.columns.get(number)
+    if limit is None or var is None:
+        return member
+    last = substitute(limit.end, {rows.axes[-1].var: rows.start + rows.size - 1})
+    facts = Facts({a.var: (0, a.extent - 1) for a in rows.outer})
+    end = facts.simplify(maximum(1, last))  # one at least, so that there is something to reduce
+
+    def cut(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        return tuple(Axis(a.var, minimum(a.extent, end)) if a.var == var else a for a in axes)
+
+    sweeps = tuple(replace(s, axes=cut(s.axes)) for s in member.sweeps)
+    return replace(member, axes=cut(member.axes), sweeps=sweeps)
 
 
 def _place_of(name: str, chain: Chain) -> str:

@@ -16,9 +16,9 @@ from itertools import pairwise
 from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.codegen.templates.factors import Contraction
 from sigmagraph.codegen.templates.micro import DEPTHS, micro_kernel
-from sigmagraph.codegen.templates.pieces import instantiate, slope
+from sigmagraph.codegen.templates.pieces import at_most, instantiate, slope
 from sigmagraph.codegen.templates.strided import Part, Region, Strided, Window, direct, guarded, windows
-from sigmagraph.codegen.templates.tile import choose_tile
+from sigmagraph.codegen.templates.tile import Tile, choose_tile
 from sigmagraph.dims import Dim, Size, ceildiv, floordiv, minimum, names, nominal, product, total
 from sigmagraph.dtypes import I64
 from sigmagraph.ir.kernel.compute import Axis
@@ -79,7 +79,7 @@ class Steps:
         """Steps of at most so many products, as equal as may be, over as many axes as the micro-kernel walks."""
         depth = 1
         for number in reversed(range(len(axes))):
-            extent = axes[number].extent
+            extent = at_most(axes[number].extent)
             if len(axes) - number > DEPTHS:
                 return Steps(tuple(axes[: number + 1]), None, 1, tuple(axes[number + 1 :]))
             if not isinstance(extent, int) or depth * extent > most:
@@ -106,7 +106,8 @@ class Steps:
     def legs(self) -> tuple[Leg, ...]:
         """What one step walks."""
         single = tuple(Leg(axis, Dim(f"%x{number}"), 1, 1) for number, axis in enumerate(self.outer))
-        whole = tuple(Leg(axis, 0, axis.extent, axis.extent) for axis in self.inner if isinstance(axis.extent, int))
+        extents = ((axis, at_most(axis.extent)) for axis in self.inner)
+        whole = tuple(Leg(axis, 0, axis.extent, extent) for axis, extent in extents if isinstance(extent, int))
         if self.cut is None:
             return (*single, *whole)
         start, extent = self.part * Dim("%s"), self.cut.extent
@@ -159,6 +160,7 @@ class Panels:
 
     buffer: Buffer
     columns: Strided
+    tile: Tile
     fill: Stmt
 
 
@@ -169,11 +171,11 @@ class Engine:
         contraction: what is carried out.
         machine: on what.
         serial: whether it is a part of one task, and not cut into tasks itself.
-        ahead: where the panels of the right operand are, if they have been written before.
+        ahead: the panels of the right operand, if they have been written before.
     """
 
     def __init__(
-        self, contraction: Contraction, machine: Machine, *, serial: bool = False, ahead: Strided | None = None
+        self, contraction: Contraction, machine: Machine, *, serial: bool = False, ahead: Panels | None = None
     ) -> None:
         self.contraction, self.machine, self.ahead = contraction, machine, ahead
         self.compute, self.reduction = contraction.compute, contraction.reduction
@@ -182,7 +184,7 @@ class Engine:
         self.lanes = machine.lanes(self.dtype)
         *self.lines, self.row = self.left.axes
         *self.sheets, self.column = self.right.axes
-        self.tile = choose_tile(machine, self.dtype, self.row.extent, self.column.extent)
+        self.tile = ahead.tile if ahead else choose_tile(machine, self.dtype, at_most(self.row.extent), at_most(self.column.extent))
         self.columns = self.tile.vectors * self.lanes
         self.micro = micro_kernel(machine, self.dtype, self.tile.rows, self.tile.vectors)
         self.panels = ceildiv(self.column.extent, self.columns)
@@ -212,7 +214,7 @@ class Engine:
 
     def _choose_blocks(self) -> None:
         """How many tiles along the rows, and how many lines of them, a task has."""
-        tiles = ceildiv(self.row.extent, self.tile.rows)
+        tiles = ceildiv(at_most(self.row.extent), self.tile.rows)
         most = TILES if self.rows is None or self._few_panels(ENOUGH_PANELS) else MANY_TILES
         self.run = min(most, tiles) if isinstance(tiles, int) else most
         left = max(1, most // self.run) if isinstance(tiles, int) else 1
@@ -232,7 +234,7 @@ class Engine:
         found = direct(self.right, axes, self.dtype)
         whole = isinstance(self.column.extent, int) and self.column.extent % self.columns == 0
         fits = found is not None and found.stride(self.column) == 1 and whole
-        self.cols = self.ahead or (found if fits else None)
+        self.cols = self.ahead.columns if self.ahead else found if fits else None
         self.lies = self.ahead is not None or (fits and self._is_panel(found))
 
     def _choose_tasks(self) -> None:
@@ -300,7 +302,8 @@ class Engine:
         steps = zip(self.reduction.axes, read.distances, strict=False)
         columns = Strided(name, read.base + total(Dim(axis.var) * distance for axis, distance in steps))
         fill = For("%p", product(counts), LoopKind.PARALLEL, region(Dim("%p"), digits[-1]).fill(place))
-        return Panels(Buffer(name, self.dtype, (read.room * product(counts),)), columns, fill)
+        buffer = Buffer(name, self.dtype, (read.room * product(counts),))
+        return Panels(buffer, columns, self.tile, fill)
 
     # ---- tasks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sigmagraph.dims import Dim, Size, coefficient, divide_exact, names, product, substitute
+from sigmagraph.dims import Dim, Func, Size, coefficient, divide_exact, names, product, substitute
 from sigmagraph.dtypes import F32, DType, Kind
 from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.bounds import divisions
@@ -72,6 +72,15 @@ def slope(size: Size, var: str) -> Size | None:
     """By how much an index grows with a variable; None when it is not linear in it."""
     split = coefficient(size, var)
     return None if split is None else split[0]
+
+
+def at_most(extent: Size) -> Size:
+    """A number that an extent is at most, if it is known to be at most one; else the extent."""
+    if isinstance(extent, Dim) and extent.is_atom:
+        atom = extent.terms[0][0][0]
+        if isinstance(atom, Func) and atom.kind == "min":
+            return min((a for a in atom.args if isinstance(a, int)), default=extent)
+    return extent
 
 
 def merge_axes(compute: Compute) -> Compute:
