@@ -15,7 +15,7 @@ from sigmagraph.ir.kernel.kernel import Buffer, Role, Store
 
 LARGE = 1 << 21  # bytes handed over from which on they would leave the cache of a core
 ROOM = 1 << 19  # bytes of them that a task may have there
-MOST_ROWS = 128  # in a block
+MOST_ROWS = 64  # in a block
 LEAST_ROWS = 16  # for fewer, what all rows read would be brought too often
 TASKS = 8  # at least, so that threads have something to do
 LIKELY = 1024  # what a dim is taken to be
@@ -123,7 +123,7 @@ class _Joiner:
         depth = min(item.depth for item in links)
         rows = self.computes[numbers[-1]].axes[:depth]
         kept = {item.value: replace(self._param(item.source, item.value), role=Role.TEMP) for item in links}
-        block = _block(rows[-1].extent, total(_bytes(b) for b in (replace(b, shape=b.shape[depth:]) for b in kept.values())))
+        block = _block(rows[-1].extent, max(_likely(_bytes(replace(b, shape=b.shape[depth:]))) for b in kept.values()))
         tasks = product(a.extent for a in rows[:-1]) * ceildiv(rows[-1].extent, block)
         if block < LEAST_ROWS or _likely(tasks) < TASKS:
             return None
@@ -168,9 +168,9 @@ def _bytes(buffer: Buffer) -> Size:
     return buffer.size * buffer.dtype.itemsize
 
 
-def _block(extent: Size, row: Size) -> int:
-    """How many rows of so many bytes are taken at a time."""
-    most = min(MOST_ROWS, ROOM // max(1, _likely(row)))
+def _block(extent: Size, row: int) -> int:
+    """How many rows of at most so many bytes are taken at a time."""
+    most = min(MOST_ROWS, ROOM // max(1, row))
     if isinstance(extent, int) and most:
         return -(-extent // -(-extent // most))
     return most

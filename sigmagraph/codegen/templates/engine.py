@@ -146,6 +146,8 @@ class Cut:
         whole = self.axis.extent
         if isinstance(whole, int) and whole % self.size == 0:
             return self.size
+        if self.number == 0 and _is_at_most(whole, self.size):
+            return whole
         return minimum(self.size, whole - self.start)
 
     @property
@@ -164,6 +166,11 @@ class Panels:
     fill: Stmt
 
 
+def _is_at_most(extent: Size, number: int) -> bool:
+    limit = at_most(extent)
+    return isinstance(limit, int) and limit <= number
+
+
 class Engine:
     """A contraction, and how it is carried out on a machine.
 
@@ -177,7 +184,7 @@ class Engine:
     def __init__(
         self, contraction: Contraction, machine: Machine, *, serial: bool = False, ahead: Panels | None = None
     ) -> None:
-        self.contraction, self.machine, self.ahead = contraction, machine, ahead
+        self.contraction, self.machine, self.serial, self.ahead = contraction, machine, serial, ahead
         self.compute, self.reduction = contraction.compute, contraction.reduction
         self.left, self.right = contraction.left, contraction.right
         self.dtype = self.reduction.dtype
@@ -260,7 +267,8 @@ class Engine:
     def _counts(self) -> list[Size]:
         """How many blocks there are along lines and rows, and how many groups of panels."""
         lines = [ceildiv(axis.extent, size) for axis, size in zip(self.lines, self.sizes, strict=True)]
-        blocks = ceildiv(ceildiv(self.row.extent, self.tile.rows), self.run)
+        single = _is_at_most(self.row.extent, self.run * self.tile.rows)
+        blocks = 1 if single else ceildiv(ceildiv(self.row.extent, self.tile.rows), self.run)
         return [*lines, blocks, ceildiv(self.panels, self.group)]
 
     def _is_panel(self, found: Strided | None) -> bool:
@@ -312,17 +320,22 @@ class Engine:
         *blocks, groups = self._counts()
         outer, sheets = ([axis.extent for axis in axes] for axes in (self.contraction.batch, self.sheets))
         counts = [*outer, *blocks, *sheets, groups]
-        digits = list(unflatten(Dim("%t"), counts))
+        # The loops of a part are one inside the other; tasks are numbered, so that all loops are shared out.
+        numbers = [0 if count == 1 else Dim(f"%t{n}") for n, count in enumerate(counts)]
+        digits: list[Size] = list(numbers if self.serial else unflatten(Dim("%t"), counts))
         self.place: dict[str, Size] = {a.var: digits.pop(0) for a in self.contraction.batch}
         self.cuts = [Cut(a, size, digits.pop(0)) for a, size in zip(self.lines, self.sizes, strict=True)]
         self.block = Cut(self.row, self.run * self.tile.rows, digits.pop(0))
         self.place |= {a.var: digits.pop(0) for a in self.sheets}
         self.first_panel = self.group * digits.pop(0)
+        body = self._task()
+        for n, count in reversed(list(enumerate(counts))) if self.serial else ():
+            body = body if count == 1 else (For(f"%t{n}", count, LoopKind.SERIAL, body),)
         return Kernel(
             self.compute.name,
             self.compute.dims,
             self.compute.params,
-            (For("%t", product(counts), LoopKind.PARALLEL, self._task()),),
+            body if self.serial else (For("%t", product(counts), LoopKind.PARALLEL, body),),
             KernelStage.SCHEDULED,
             (self.micro,),
             self.compute.provenance,
