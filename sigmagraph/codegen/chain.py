@@ -124,8 +124,10 @@ class _Joiner:
         rows = self.computes[numbers[-1]].axes[:depth]
         kept = {item.value: replace(self._param(item.source, item.value), role=Role.TEMP) for item in links}
         block = _block(rows[-1].extent, max(_likely(_bytes(replace(b, shape=b.shape[depth:]))) for b in kept.values()))
+        if block < LEAST_ROWS:
+            return None
         tasks = product(a.extent for a in rows[:-1]) * ceildiv(rows[-1].extent, block)
-        if block < LEAST_ROWS or _likely(tasks) < TASKS:
+        if _likely(tasks) < TASKS:
             return None
         named = {value: f"%k{n}" for n, value in enumerate(kept)}
         values: dict[Value, Buffer] = {}
@@ -143,8 +145,8 @@ class _Joiner:
             members.append(_renamed(compute, names_))
             for buffer, axes in _shared(compute, rows[-1], rows[:-1]):
                 again = again + _bytes(buffer) * ceildiv(rows[-1].extent, block) * product(a.extent for a in rows[:-1] if a not in axes)
-        saved = 2 * total(_bytes(b) for b in kept.values())
-        if _likely(again) > _likely(saved):
+        handed_on = _likely(total(_bytes(b) for b in kept.values()))
+        if _likely(again) > 2 * handed_on or _likely(total(_bytes(b) for b in values.values())) > handed_on:
             return None
         works = [self.specs[n].work for n in numbers]
         chain = Chain(
