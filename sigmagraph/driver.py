@@ -226,7 +226,7 @@ def _lowered(
 ) -> Planned:
     """The kernels and the plan of a fused graph."""
     # Graph [fused] -> Compute -> Kernel [loops] -> Kernel [scheduled] -> Kernel [legal]
-    parts = partition(graph)
+    parts = partition(graph, options.fuse)
     scheduled: list[Kernel] = []
     legal: list[Kernel] = []
     guarded = 0

@@ -1,4 +1,8 @@
-"""Joins launches to chains: where one hands the next more than a cache holds, row by row, both run for blocks of rows."""
+"""Joins launches to chains: what one hands to the next, row by row, need not lie in memory as a whole.
+
+The scores of an attention are made by one product, turned into weights, and read by another product, all of it along
+the same rows: far more bytes than go in and come out.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +17,16 @@ from sigmagraph.ir.kernel.expr import Expr, Index, Load, rebuild, walk
 from sigmagraph.ir.kernel.expr import replace as replace_in
 from sigmagraph.ir.kernel.kernel import Buffer, Role, Store
 
-LARGE = 1 << 21  # bytes handed over from which on they would leave the cache of a core
-ROOM = 1 << 19  # bytes of them that a task may have there
-MOST_ROWS = 64  # in a block
-LEAST_ROWS = 16  # for fewer, what all rows read would be brought too often
+LARGE = 1 << 21  # bytes handed on from which on they leave the cache of a core before they are read
+ROOM = 1 << 19  # bytes of them that a task may keep there
+MOST_ROWS = 64  # in a block: with more of them less can be left out, and little is saved
+LEAST_ROWS = 16  # with fewer, what is read alike for all rows would be read too often
 TASKS = 8  # at least, so that threads have something to do
 LIKELY = 1024  # what a dim is taken to be
 
 
 def chained(specs: Mapping[int, KernelSpec], wanted: Collection[Value]) -> dict[int, KernelSpec]:
-    """The launches that are left; chains stand in the place of their last members.
+    """The launches that are left; a chain stands in the place of its last member.
 
     Args:
         specs: launches by number, in an order in which they can run.
@@ -38,7 +42,13 @@ class _Link:
     source: int
     target: int
     value: Value
+    buffer: Buffer
     depth: int
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it had better not lie in memory."""
+        return _likely(_bytes(self.buffer)) >= LARGE
 
 
 class _Joiner:
@@ -59,27 +69,20 @@ class _Joiner:
 
     def run(self) -> dict[int, KernelSpec]:
         out = dict(self.specs)
-        gone: set[int] = set()
-        for link in self.links:
-            if link.source not in gone and self._bytes(link) >= LARGE:
-                links = self._grown(link)
-                spec = self._chain(links)
-                if spec is None:
-                    continue
-                members = {n for item in links for n in (item.source, item.target)}
-                gone |= members
-                out[max(members)] = spec
-                for number in members - {max(members)}:
-                    del out[number]
-        return out
+        for first in self.links:
+            if not first.is_large or out.keys().isdisjoint({first.source}):
+                continue
+            links = self._grown(first)
+            chain = self._chain(links)
+            if chain is not None:
+                members = _members(links)
+                out = {n: spec for n, spec in out.items() if n not in members} | {members[-1]: chain}
+        return dict(sorted(out.items()))
 
     # ---- what may be joined
 
     def _param(self, number: int, value: Value) -> Buffer:
         return self.computes[number].params[self.specs[number].values.index(value)]
-
-    def _bytes(self, link: _Link) -> int:
-        return _likely(_bytes(self._param(link.source, link.value)))
 
     def _link(self, value: Value) -> _Link | None:
         source, readers = self.writers[value], self.readers.get(value, [])
@@ -87,79 +90,97 @@ class _Joiner:
             return None
         a, b = self.computes[source], self.computes[readers[0]]
         if sum(buffer.role is Role.OUT for buffer in a.params) != 1:
-            return None
+            return None  # others may wait for what else it writes
         buffer = self._param(source, value)
-        places = [s.index for s in a.all_stores()] + _places(b, self._param(readers[0], value).name)
+        places = [*(s.index for s in a.all_stores()), *_places(b, self._param(readers[0], value).name)]
         depth = 0
         for x, y, extent in zip(a.axes, b.axes, buffer.shape, strict=False):
             if x != y or x.extent != extent or any(index[depth] != Dim(x.var) for index in places):
                 break
             depth += 1
-        return _Link(source, readers[0], value, depth) if depth else None
+        return _Link(source, readers[0], value, buffer, depth) if depth else None
 
-    def _grown(self, link: _Link) -> list[_Link]:
-        """The link with all others that join it: large ones, and those by which rows are prepared."""
-        out = [link]
-        members = {link.source, link.target}
+    def _grown(self, first: _Link) -> list[_Link]:
+        """The link with all that join it: those of large values, and those by which no more than rows are prepared."""
+        out = [first]
         while True:
-            found = next((item for item in self.links if item not in out and self._fits(item, members, out)), None)
-            if found is None:
-                return sorted(out, key=lambda item: item.source)
-            out.append(found)
-            members |= {found.source, found.target}
+            members, depth = _members(out), min(link.depth for link in out)
+            found = (link for link in self.links if link not in out and self._joins(link, members, depth))
+            link = next(found, None)
+            if link is None:
+                return sorted(out, key=lambda link: link.source)
+            out.append(link)
 
-    def _fits(self, link: _Link, members: Collection[int], links: Sequence[_Link]) -> bool:
-        if link.depth < min(item.depth for item in links):
-            return False
-        if self._bytes(link) >= LARGE:
+    def _joins(self, link: _Link, members: Collection[int], depth: int) -> bool:
+        if link.is_large:
             return link.source in members or link.target in members
-        row = self.computes[link.source].axes[min(item.depth for item in links) - 1]
-        return link.target in members and not list(_shared(self.computes[link.source], row, ()))
+        compute = self.computes[link.source]
+        return link.target in members and link.depth >= depth and not list(_common(compute, compute.axes[:depth]))
 
     # ---- chains
 
     def _chain(self, links: Sequence[_Link]) -> KernelSpec | None:
-        numbers = sorted({n for item in links for n in (item.source, item.target)})
-        depth = min(item.depth for item in links)
-        rows = self.computes[numbers[-1]].axes[:depth]
-        kept = {item.value: replace(self._param(item.source, item.value), role=Role.TEMP) for item in links}
-        block = _block(rows[-1].extent, max(_likely(_bytes(replace(b, shape=b.shape[depth:]))) for b in kept.values()))
+        """The chain over these links with as many axes for rows as may be; None where it would not pay."""
+        members = _members(links)
+        for depth in range(min(link.depth for link in links), 0, -1):
+            rows = self.computes[members[-1]].axes[:depth]
+            if not any(_meets_at_rows(self.computes[n], rows[-1]) for n in members):
+                return self._along(links, rows)
+        return None
+
+    def _along(self, links: Sequence[_Link], rows: tuple[Axis, ...]) -> KernelSpec | None:
+        """The chain along certain rows, if it pays."""
+        kept = {link.value: replace(link.buffer, name=f"%kept{n}", role=Role.TEMP) for n, link in enumerate(links)}
+        params = self._params(_members(links), kept)
+        each = max(_likely(_bytes(replace(b, shape=b.shape[len(rows) :]))) for b in kept.values())
+        block = _block(rows[-1].extent, each)
         if block < LEAST_ROWS:
             return None
-        tasks = product(a.extent for a in rows[:-1]) * ceildiv(rows[-1].extent, block)
-        if _likely(tasks) < TASKS:
+        blocks = ceildiv(rows[-1].extent, block)
+        if _likely(product(a.extent for a in rows[:-1]) * blocks) < TASKS:
             return None
-        named = {value: f"%k{n}" for n, value in enumerate(kept)}
-        values: dict[Value, Buffer] = {}
-        for role in (Role.IN, Role.OUT):
-            for n in numbers:
-                for value, buffer in zip(self.specs[n].values, self.computes[n].params, strict=True):
-                    if value not in named and buffer.role is role:
-                        stem = "%a" if role is Role.IN else "%o"
-                        values.setdefault(value, replace(buffer, name=f"{stem}{len(values)}"))
-        again: Size = 0
-        members: list[Compute] = []
-        for n in numbers:
-            compute, spec = self.computes[n], self.specs[n]
-            names_ = {b.name: named.get(v) or values[v].name for v, b in zip(spec.values, compute.params, strict=True)}
-            members.append(_renamed(compute, names_))
-            for buffer, axes in _shared(compute, rows[-1], rows[:-1]):
-                again = again + _bytes(buffer) * ceildiv(rows[-1].extent, block) * product(a.extent for a in rows[:-1] if a not in axes)
-        handed_on = _likely(total(_bytes(b) for b in kept.values()))
-        if _likely(again) > 2 * handed_on or _likely(total(_bytes(b) for b in values.values())) > handed_on:
+        computes = [self.computes[n] for n in _members(links)]
+        handed_on = _likely(total(map(_bytes, kept.values())))
+        again = _likely(total(blocks * size for compute in computes for size in _common(compute, rows)))
+        # Nothing else that is read or written may be more than what is spared: written once and read once.
+        if _likely(total(map(_bytes, params.values()))) > handed_on or again > 2 * handed_on:
             return None
+        bare = Chain("", (), tuple(params.values()), tuple(kept.values()), rows, block, ())
+        return self._spec(_members(links), bare, {**params, **kept}, tuple(params))
+
+    def _params(self, members: Sequence[int], kept: Collection[Value]) -> dict[Value, Buffer]:
+        """The buffers that are handed in, inputs first."""
+        out: dict[Value, Buffer] = {}
+        for role, stem in ((Role.IN, "%a"), (Role.OUT, "%o")):
+            for number in members:
+                for value, buffer in zip(self.specs[number].values, self.computes[number].params, strict=True):
+                    if buffer.role is role and value not in kept and value not in out:
+                        out[value] = replace(buffer, name=f"{stem}{len(out)}")
+        return out
+
+    def _spec(
+        self, numbers: Sequence[int], chain: Chain, buffers: Mapping[Value, Buffer], values: tuple[Value, ...]
+    ) -> KernelSpec:
+        """The chain with its members, their values in these buffers."""
+        members = []
+        for number in numbers:
+            compute = self.computes[number]
+            pairs = zip(compute.params, self.specs[number].values, strict=True)
+            members.append(_renamed(compute, {b.name: buffers[v].name for b, v in pairs}))
         works = [self.specs[n].work for n in numbers]
-        chain = Chain(
-            f"{works[0].name}_to_{works[-1].name}",
-            tuple(sorted({d for w in works for d in w.dims})),
-            tuple(values.values()),
-            tuple(replace(b, name=named[v]) for v, b in kept.items()),
-            rows,
-            block,
-            tuple(members),
-            provenance=tuple(dict.fromkeys(p for w in works for p in w.provenance)),
+        chain = replace(
+            chain,
+            name=f"{works[0].name}_to_{works[-1].name}",
+            dims=tuple(sorted({dim for work in works for dim in work.dims})),
+            # Equal chains of different layers are one.
+            members=tuple(replace(m, name="", provenance=()) for m in members),
+            provenance=tuple(dict.fromkeys(place for work in works for place in work.provenance)),
         )
-        return KernelSpec(chain, tuple(values))
+        return KernelSpec(chain, values)
+
+
+def _members(links: Sequence[_Link]) -> list[int]:
+    return sorted({n for link in links for n in (link.source, link.target)})
 
 
 def _likely(size: Size) -> int:
@@ -171,50 +192,68 @@ def _bytes(buffer: Buffer) -> Size:
 
 
 def _block(extent: Size, row: int) -> int:
-    """How many rows of at most so many bytes are taken at a time."""
+    """How many rows of at most so many bytes are taken at a time; blocks as equal as may be."""
     most = min(MOST_ROWS, ROOM // max(1, row))
-    if isinstance(extent, int) and most:
+    if isinstance(extent, int) and most and extent:
         return -(-extent // -(-extent // most))
     return most
 
 
-def _loads(compute: Compute) -> Iterator[Load]:
-    return (e for whole in compute.expressions() for e in walk(whole) if isinstance(e, Load))
+# ---- what computes read
 
 
 def _places(compute: Compute, buffer: str) -> list[tuple[Size, ...]]:
-    return [load.index for load in _loads(compute) if load.buffer == buffer]
+    """The indices at which a buffer is read."""
+    loads = (e for whole in compute.expressions() for e in walk(whole) if isinstance(e, Load))
+    return [load.index for load in loads if load.buffer == buffer]
 
 
-def _shared(compute: Compute, row: Axis, batch: Sequence[Axis]) -> Iterator[tuple[Buffer, tuple[Axis, ...]]]:
-    """The buffers that are read alike for all rows, and the other axes that their indices speak of."""
+def _common(compute: Compute, rows: Sequence[Axis]) -> Iterator[Size]:
+    """The bytes of what is read alike for all indices of the last axis, as often as the others read it."""
+    *batch, row = rows
     for buffer in compute.params:
-        found = {n for index in _places(compute, buffer.name) for size in index for n in names(size)}
-        if buffer.role is Role.IN and row.var not in found and buffer.size != 1:
-            yield buffer, tuple(a for a in batch if a.var in found)
+        used = {n for index in _places(compute, buffer.name) for size in index for n in names(size)}
+        if buffer.role is Role.IN and row.var not in used and buffer.size != 1:
+            yield _bytes(buffer) * product(a.extent for a in batch if a.var not in used)
+
+
+def _meets_at_rows(compute: Compute, row: Axis) -> bool:
+    """Whether a product takes both factors at the row: there would be a product for each, and none for a block."""
+    reduction = compute.reduction
+    if reduction is None:
+        return False
+    expressions = [*(item.value for item in reduction.lets), reduction.value]
+    loads = dict.fromkeys(e for whole in expressions for e in walk(whole) if isinstance(e, Load))
+    return len(loads) > 1 and all(any(row.var in names(i) for i in load.index) for load in loads)
+
+
+# ---- forms
 
 
 def _canonical(compute: Compute) -> Compute:
-    """The compute without axes of size 1, in its own index space and in buffers; the axes are counted."""
+    """The compute without axes of size 1, neither its own nor those of buffers; the axes that are left are counted."""
     wide = [a for a in compute.axes if a.extent != 1]
     place: dict[str, Size] = {a.var: 0 for a in compute.axes}
     place |= {a.var: Dim(f"%i{n}") for n, a in enumerate(wide)}
     shapes = {b.name: b.shape for b in compute.params}
 
-    def index(buffer: str, old: Sequence[Size]) -> tuple[Size, ...]:
-        return tuple(substitute(i, place) for i, extent in zip(old, shapes[buffer], strict=True) if extent != 1)
+    def at(buffer: str, index: Sequence[Size]) -> tuple[Size, ...]:
+        return tuple(substitute(i, place) for i, extent in zip(index, shapes[buffer], strict=True) if extent != 1)
+
+    def sizes(old: Sequence[Size]) -> tuple[Size, ...]:
+        return tuple(substitute(size, place) for size in old)
 
     def visit(expr: Expr) -> Expr:
         match expr:
-            case Load(buffer, old, dtype, guard):
-                return Load(buffer, index(buffer, old), dtype, tuple(substitute(g, place) for g in guard))
+            case Load(buffer, index, dtype, guard):
+                return Load(buffer, at(buffer, index), dtype, sizes(guard))
             case Index():
                 return replace_in(expr, place)
             case _:
                 return rebuild(expr, visit)
 
     def store(s: Store) -> Store:
-        return Store(s.buffer, index(s.buffer, s.index), visit(s.value), tuple(substitute(g, place) for g in s.guard))
+        return Store(s.buffer, at(s.buffer, s.index), visit(s.value), sizes(s.guard))
 
     params = tuple(replace(b, shape=tuple(size for size in b.shape if size != 1)) for b in compute.params)
     axes = tuple(Axis(f"%i{n}", a.extent) for n, a in enumerate(wide))

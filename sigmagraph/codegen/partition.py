@@ -95,10 +95,10 @@ class Partition:
         return tuple(dict.fromkeys([*self.constants.values(), *(a for part in inner for a in part.arrays())]))
 
 
-def partition(graph: Graph) -> Partition:
-    """The tasks of a fused graph."""
+def partition(graph: Graph, chains: bool = True) -> Partition:
+    """The tasks of a fused graph; ``chains`` allows those of several groups."""
     limits = tuple(r.left - r.right for r in requirements(graph) if r.relation == ">=")
-    return _Partitioner(limits, {}).run(graph, "")
+    return _Partitioner(limits, chains, {}).run(graph, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,12 @@ class _Partitioner:
 
     Attributes:
         limits: what the call checks to be at least 0.
+        chains: whether launches may be joined.
         shared: the works so far, by what they are without a name.
     """
 
     limits: tuple[Size, ...]
+    chains: bool
     shared: dict[Work, Work]
 
     def run(self, graph: Graph, prefix: str) -> Partition:
@@ -120,16 +122,14 @@ class _Partitioner:
         for number, v in enumerate(_loose_values(graph, owners), len(groups)):
             name = f"{prefix}k{number}_{graph.node(v).op.name}"
             found.append(lower_group(graph, name, (v.node,), (v,), {}))
-        tasks = [self._shared(t, inputs) if isinstance(t, KernelSpec) else t for t in _joined(graph, found)]
+        tasks = [self._shared(t, inputs) if isinstance(t, KernelSpec) else t for t in self._joined(graph, found)]
         tasks = [tasks[n] for n in _order(graph, tasks)]
         read = [v for t in tasks for v in t.reads if Trait.CONSTANT in graph.node(v).op.traits]
         read += [o.value for o in graph.outputs if _is_array_constant(graph, o.value)]
         constants = {v: graph.node(v).attrs["value"] for v in read}
         return Partition(tuple(tasks), tuple(self.shared.values()), constants)
 
-    def _task(
-        self, graph: Graph, prefix: str, face: Interface, owners: dict[int, int]
-    ) -> KernelSpec | Control:
+    def _task(self, graph: Graph, prefix: str, face: Interface, owners: dict[int, int]) -> KernelSpec | Control:
         last = graph.node(face.group.nodes[-1])
         if last.op.kind is OpKind.CONTROL:
             bodies = {name: value.graph for name, value in last.attrs.items() if isinstance(value, Body)}
@@ -138,6 +138,15 @@ class _Partitioner:
         if last.op.kind is OpKind.OPAQUE:
             return lower_opaque(graph, name, last)
         return lower_group(graph, name, face.group.nodes, face.outputs, owners)
+
+    def _joined(self, graph: Graph, tasks: Sequence[KernelSpec | Control]) -> Sequence[KernelSpec | Control]:
+        """The tasks with those launches joined that are better carried out for blocks of rows."""
+        if not self.chains:
+            return tasks
+        specs = {n: t for n, t in enumerate(tasks) if isinstance(t, KernelSpec)}
+        wanted = {o.value for o in graph.outputs}.union(*(t.reads for t in tasks if isinstance(t, Control)))
+        left = chained(specs, wanted)
+        return [left.get(n, t) for n, t in enumerate(tasks) if n in left or n not in specs]
 
     def _shared(self, spec: KernelSpec, inputs: Sequence[Value]) -> Task:
         """The task, with what the call checks about its dims, and what it hands in; equal works become one."""
@@ -149,14 +158,6 @@ class _Partitioner:
             foreign = frozenset(b.name for b, v in zip(work.params, spec.values, strict=True) if v in inputs)
             work = replace(work, assume=known, foreign=foreign)
         return Task(self.shared.setdefault(replace(work, name="", provenance=()), work), spec.values)
-
-
-def _joined(graph: Graph, tasks: Sequence[KernelSpec | Control]) -> list[KernelSpec | Control]:
-    """The launches with those joined that are better run for blocks of rows."""
-    specs = {n: t for n, t in enumerate(tasks) if isinstance(t, KernelSpec)}
-    wanted = {o.value for o in graph.outputs}.union(*(t.reads for t in tasks if isinstance(t, Control)))
-    left = chained(specs, wanted)
-    return [left.get(n, t) for n, t in enumerate(tasks) if n in left or n not in specs]
 
 
 def _loose_values(graph: Graph, owners: Mapping[int, int]) -> list[Value]:

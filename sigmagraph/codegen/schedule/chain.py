@@ -1,4 +1,8 @@
-"""Schedules chains: a task has a block of rows, and runs every member for that block."""
+"""Schedules chains: a task has a block of rows, and runs every member for that block.
+
+What is handed on lies in scratch memory. What all tasks read alike, the panels of right operands, is written once
+before the first task.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,6 @@ from sigmagraph.ir.kernel.kernel import (
 from sigmagraph.ops.rules import unflatten
 
 
-
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A member for the rows of a task, and the panels that are written before the first task."""
@@ -40,104 +43,135 @@ class Stage:
     panels: Panels | None = None
 
 
+# Schedules a member for the rows of a task, given the same with all columns, for which panels of this name are made.
 Template = Callable[[Compute, Compute, str], Stage]
 
 
+def chain_kernel(chain: Chain, template: Template) -> Kernel:
+    """The scheduled kernel of a chain."""
+    rows, limit, places = _Rows(chain.rows, chain.block), column_limit(chain), _places(chain)
+    scratch = {b.name: rows.scratch(replace(b, name=places[b.name])) for b in chain.kept}
+    stages: list[Stage] = []
+    for number, member in enumerate(chain.members):
+        whole = rows.restrict(replace(member, assume=chain.assume, foreign=chain.foreign), scratch)
+        stages.append(template(_limited(whole, limit, number, rows), whole, f"%panels{number}"))
+    task: list[Stmt] = [Alloc(replace(b, shape=(b.size,))) for b in dict.fromkeys(scratch.values())]
+    for number, stage in enumerate(stages):
+        task += copy_block(_serial(stage.kernel.body), {}, f"{{}}.m{number}".format)
+    panels = [stage.panels for stage in stages if stage.panels]
+    return Kernel(
+        chain.name,
+        chain.dims,
+        (*(replace(b, shape=(b.size,)) for b in chain.params), *(p.buffer for p in panels)),
+        (*(p.fill for p in panels), rows.loop(tuple(task))),
+        KernelStage.SCHEDULED,
+        tuple({k.name: k for stage in stages for k in stage.kernel.callees}.values()),
+        chain.provenance,
+    )
+
+
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows of a task: blocks of so many indices of the last axis, one index of each of the others."""
+class _Rows:
+    """The rows of tasks: each has at most ``size`` indices of the last axis, and one of each of the others."""
 
     axes: tuple[Axis, ...]
     size: int
 
     @property
     def outer(self) -> tuple[Axis, ...]:
-        """The loops that a task is one turn of."""
+        """What tells tasks apart."""
         *batch, row = self.axes
-        return (*(Axis(f"%b{n}", a.extent) for n, a in enumerate(batch)), Axis("%block", ceildiv(row.extent, self.size)))
-
-    @property
-    def start(self) -> Size:
-        return self.size * Dim("%block")
+        return (
+            *(Axis(f"%batch{n}", axis.extent) for n, axis in enumerate(batch)),
+            Axis("%block", ceildiv(row.extent, self.size)),
+        )
 
     @property
     def inner(self) -> Axis:
-        """The rows of the block."""
+        """The rows of a task, counted from its first."""
         row = self.axes[-1]
         even = isinstance(row.extent, int) and row.extent % self.size == 0
         return Axis(row.var, self.size if even else minimum(self.size, row.extent - self.start))
 
-    def place(self) -> dict[str, Size]:
-        """The indices of the task."""
-        *batch, row = self.axes
-        out: dict[str, Size] = {a.var: Dim(o.var) for a, o in zip(batch, self.outer, strict=False)}
-        return {**out, row.var: self.start + Dim(row.var)}
+    @property
+    def start(self) -> Size:
+        """The first row of a task."""
+        return self.size * Dim("%block")
+
+    def loop(self, body: Block) -> For:
+        """The body, which speaks of the outer axes, for every task."""
+        extents = [axis.extent for axis in self.outer]
+        digits = unflatten(Dim("%task"), extents)
+        place = {axis.var: digit for axis, digit in zip(self.outer, digits, strict=True)}
+        return For("%task", product(extents), LoopKind.PARALLEL, copy_block(body, place, str))
+
+    def scratch(self, buffer: Buffer) -> Buffer:
+        """As much of a buffer as belongs to a task."""
+        shape = (self.size, *buffer.shape[len(self.axes) :])
+        return replace(buffer, shape=shape, role=Role.TEMP, space=Space.SCRATCH)
+
+    def restrict(self, member: Compute, scratch: Mapping[str, Buffer]) -> Compute:
+        """A member for the rows of a task, with what is handed on in scratch memory."""
+        depth, row = len(self.axes), Dim(self.axes[-1].var)
+        place: dict[str, Size] = {
+            axis.var: Dim(outer.var) for axis, outer in zip(self.axes[:-1], self.outer, strict=False)
+        }
+        place[self.axes[-1].var] = self.start + row
+
+        def sizes(old: tuple[Size, ...]) -> tuple[Size, ...]:
+            return tuple(substitute(size, place) for size in old)
+
+        def visit(expr: Expr) -> Expr:
+            match expr:
+                case Load(buffer, index, dtype, guard) if buffer in scratch:
+                    return Load(scratch[buffer].name, (row, *sizes(index[depth:])), dtype, sizes(guard))
+                case Load() | Index():
+                    return replace_in(expr, place)
+                case _:
+                    return rebuild(expr, visit)
+
+        def store(s: Store) -> Store:
+            if s.buffer in scratch:
+                return Store(scratch[s.buffer].name, (row, *sizes(s.index[depth:])), visit(s.value), sizes(s.guard))
+            return Store(s.buffer, sizes(s.index), visit(s.value), sizes(s.guard))
+
+        params = (replace(scratch[b.name], role=Role.INOUT) if b.name in scratch else b for b in member.params)
+        return replace(
+            member.map(visit, store),
+            params=tuple(dict.fromkeys(params)),
+            axes=(self.inner, *member.axes[depth:]),
+            outer=self.outer,
+        )
 
 
-def chain_kernel(chain: Chain, template: Template) -> Kernel:
-    """The scheduled kernel of a chain; ``template`` schedules a member, and is told a name for panels.
-
-    It gets the member as a task carries it out, and with all columns, from which panels are made for all tasks.
-    """
-    limit = column_limit(chain)
-    rows, depth = Rows(chain.rows, chain.block), len(chain.rows)
-    shapes = {b.name: (rows.size, *b.shape[depth:]) for b in chain.kept}
-    kept = {
-        b.name: Buffer(_place_of(b.name, chain), b.dtype, shapes[b.name], Role.TEMP, Space.SCRATCH) for b in chain.kept
-    }
-    task: list[Stmt] = [Alloc(replace(b, shape=(b.size,))) for b in dict.fromkeys(kept.values())]
-    before: list[Stmt] = []
-    panels: list[Buffer] = []
-    callees: dict[str, Kernel] = {}
-    for number, member in enumerate(chain.members):
-        member = replace(member, assume=chain.assume, foreign=chain.foreign)
-        whole = _restricted(member, rows, kept)
-        stage = template(_limited(whole, limit, number, rows), whole, f"%panels{number}")
-        callees |= {k.name: k for k in stage.kernel.callees}
-        if stage.panels:
-            before.append(stage.panels.fill)
-            panels.append(stage.panels.buffer)
-        task += copy_block(_serial(stage.kernel.body), {}, lambda name, number=number: f"{name}.m{number}")
-    extents = [a.extent for a in rows.outer]
-    digits = dict(zip((a.var for a in rows.outer), unflatten(Dim("%task"), extents), strict=True))
-    tasks = For("%task", product(extents), LoopKind.PARALLEL, copy_block(tuple(task), digits, str))
-    params = tuple(replace(b, shape=(b.size,)) for b in chain.params)
-    return Kernel(
-        chain.name,
-        chain.dims,
-        (*params, *panels),
-        (*before, tasks),
-        KernelStage.SCHEDULED,
-        tuple(callees.values()),
-        chain.provenance,
-    )
-
-
-def _limited(member: Compute, limit: Limit | None, number: int, rows: Rows) -> Compute:
-    """A member without the columns that change nothing in any row of the block."""
-    var = limit and limit.columns.get(number)
+def _limited(member: Compute, limit: Limit | None, number: int, rows: _Rows) -> Compute:
+    """A member without the columns that change nothing in any row of a task."""
+    var = None if limit is None else limit.columns.get(number)
     if limit is None or var is None:
         return member
     last = substitute(limit.end, {rows.axes[-1].var: rows.start + rows.size - 1})
-    facts = Facts({a.var: (0, a.extent - 1) for a in rows.outer})
-    end = facts.simplify(maximum(1, last))  # one at least, so that there is something to reduce
+    facts = Facts({axis.var: (0, axis.extent - 1) for axis in rows.outer})
+    end = facts.simplify(maximum(1, last))  # one column is left, so that rows without any are rows of that one's like
 
     def cut(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
         return tuple(Axis(a.var, minimum(a.extent, end)) if a.var == var else a for a in axes)
 
-    sweeps = tuple(replace(s, axes=cut(s.axes)) for s in member.sweeps)
+    sweeps = tuple(replace(sweep, axes=cut(sweep.axes)) for sweep in member.sweeps)
     return replace(member, axes=cut(member.axes), sweeps=sweeps)
 
 
-def _place_of(name: str, chain: Chain) -> str:
-    """Where what is kept lies: in the place of what comes of it, if that may be."""
-    reader = next(m for m in chain.members if any(b.name == name and b.role is Role.IN for b in m.params))
-    source = reader.param(name)
-    for target in reader.params:
-        if target.role is Role.OUT and any(b.name == target.name for b in chain.kept):
-            if may_overwrite(reader, source, target):
-                return _place_of(target.name, chain)
-    return name
+def _places(chain: Chain) -> dict[str, str]:
+    """Where what is handed on lies: in the place of what its reader hands on, if that may be."""
+    out = {b.name: b.name for b in chain.kept}
+    for member in reversed(chain.members):
+        own = [b for b in member.params if b.name in out]
+        targets = [b for b in own if b.role is Role.OUT]
+        for source in (b for b in own if b.role is Role.IN):
+            target = next((b for b in targets if may_overwrite(member, source, b)), None)
+            if target is not None:
+                targets.remove(target)
+                out[source.name] = out[target.name]
+    return out
 
 
 def _serial(block: Block) -> Block:
@@ -145,35 +179,7 @@ def _serial(block: Block) -> Block:
     out: list[Stmt] = []
     for stmt in block:
         inner = map_blocks(stmt, _serial)
-        parallel = isinstance(inner, For) and inner.kind is LoopKind.PARALLEL
-        out.append(replace(inner, kind=LoopKind.SERIAL) if isinstance(inner, For) and parallel else inner)
+        if isinstance(inner, For) and inner.kind is LoopKind.PARALLEL:
+            inner = replace(inner, kind=LoopKind.SERIAL)
+        out.append(inner)
     return tuple(out)
-
-
-def _restricted(member: Compute, rows: Rows, kept: Mapping[str, Buffer]) -> Compute:
-    """A member for the rows of a task."""
-    place, depth = rows.place(), len(rows.axes)
-    first = Dim(rows.inner.var)
-
-    def size(old: Size) -> Size:
-        return substitute(old, place)
-
-    def visit(expr: Expr) -> Expr:
-        match expr:
-            case Load(buffer, index, dtype, guard) if buffer in kept:
-                return Load(kept[buffer].name, (first, *map(size, index[depth:])), dtype, tuple(map(size, guard)))
-            case Load() | Index():
-                return replace_in(expr, place)
-            case _:
-                return rebuild(expr, visit)
-
-    def store(s: Store) -> Store:
-        index = tuple(map(size, s.index))
-        buffer = s.buffer
-        if buffer in kept:
-            buffer, index = kept[buffer].name, (first, *index[depth:])
-        return Store(buffer, index, visit(s.value), tuple(map(size, s.guard)))
-
-    params = tuple(dict.fromkeys(replace(kept[b.name], role=Role.INOUT) if b.name in kept else b for b in member.params))
-    moved = replace(member.map(visit, store), params=params)
-    return replace(moved, axes=(rows.inner, *moved.axes[depth:]), outer=rows.outer)

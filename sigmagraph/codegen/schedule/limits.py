@@ -1,4 +1,4 @@
-"""Finds out how much of each row of a chain is worth computing: columns that a comparison of indices leaves out are not.
+"""Finds the columns of a chain's rows that need not be computed, because a comparison of indices leaves them out.
 
 Where what is handed on is ``select(row >= column, value, constant)``, columns behind the last row of a block hold the
 constant in all rows of the block. If whoever reads them comes to constants too, and adds zeros or takes the maximum
@@ -8,17 +8,18 @@ what lies there is zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from sigmagraph.codegen.templates.pieces import initial, slope
 from sigmagraph.dims import Dim, Size, names, substitute
+from sigmagraph.dtypes import DType
 from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.compute import Axis, Chain, Compute, Sweep
 from sigmagraph.ir.kernel.expr import Apply, Cast, Const, Expr, Index, Load, Var, walk
-from sigmagraph.ir.kernel.kernel import Let, Role, Store
+from sigmagraph.ir.kernel.kernel import Let, Store
 from sigmagraph.ir.kernel.scalar import SCALARS, convert
 
 
@@ -98,7 +99,7 @@ class _Walk:
     def run(self, first: int, store: Store, column: Axis) -> Limit | None:
         """The limit, if all that is read from the first member's store on keeps to it."""
         member = self.chain.members[first]
-        if not self._stores(member, _Beyond(self, member, column), column, (store,)):
+        if not self._stores(_Beyond(self, member, column), (store,)):
             return None
         self.columns[first] = column.var
         for number, reader in enumerate(self.chain.members):
@@ -118,22 +119,22 @@ class _Walk:
         self.columns[number] = column.var
         beyond = _Beyond(self, member, column)
         if column in member.axes:
-            return self._stores(member, beyond, column, member.stores) and not any(s.stores for s in member.sweeps)
-        return all(self._sweep(member, beyond, column, sweep) for sweep in member.sweeps if column in sweep.axes)
+            return self._stores(beyond, member.stores) and not any(s.stores for s in member.sweeps)
+        return all(self._sweep(beyond, sweep) for sweep in member.sweeps if column in sweep.axes)
 
-    def _sweep(self, member: Compute, beyond: _Beyond, column: Axis, sweep: Sweep) -> bool:
+    def _sweep(self, beyond: _Beyond, sweep: Sweep) -> bool:
         for fold in sweep.folds:
             value = beyond.value(fold.value)
             if value is None or value.value != initial(fold.op, fold.dtype).value:
                 return False
-        return self._stores(member, beyond, column, sweep.stores)
+        return self._stores(beyond, sweep.stores)
 
-    def _stores(self, member: Compute, beyond: _Beyond, column: Axis, stores: tuple[Store, ...]) -> bool:
+    def _stores(self, beyond: _Beyond, stores: tuple[Store, ...]) -> bool:
         """Whether all stores hand on a constant along the column; it is noted."""
         kept = {b.name for b in self.chain.kept}
         for store in stores:
             value = beyond.value(store.value)
-            along = store.index[-1:] == (Dim(column.var),) and not store.guard
+            along = store.index[-1:] == (Dim(beyond.column.var),) and not store.guard
             if store.buffer not in kept or value is None or not along:
                 return False
             self.beyond[store.buffer] = value
@@ -146,7 +147,7 @@ class _Beyond:
     def __init__(self, walk: _Walk, member: Compute, column: Axis) -> None:
         self.walk, self.column = walk, column
         self.lets: dict[str, Expr] = {x.name: x.value for x in _all_lets(member)}
-        axes = [*member.axes, *(a for a in member.inner_axes())]
+        axes = (*member.axes, *member.inner_axes())
         self.facts = Facts({a.var: (0, a.extent - 1) for a in axes}, (Dim(column.var) - walk.end,))
 
     def value(self, expr: Expr) -> Const | None:
@@ -175,37 +176,34 @@ class _Beyond:
         return Const(False, expr.dtype) if self.facts.nonnegative(-1 - difference) else None
 
     def _apply(self, expr: Apply) -> Const | None:
-        if expr.op == "select":
-            condition, *branches = expr.args
-            known = self.value(condition)
-            values = [self.value(b) for b in branches]
-            if known is not None:
-                return values[0 if known.value else 1]
-            return values[0] if values[0] == values[1] else None
         values = [self.value(a) for a in expr.args]
-        known_values = [v for v in values if v is not None]
-        if len(known_values) == len(values):
-            with np.errstate(all="ignore"):
-                arrays = [v.dtype.numpy.type(v.value) for v in known_values]
-                return _constant(SCALARS[expr.op].evaluate(*arrays), expr.dtype)
-        return self._with_finite(expr, values)
+        if expr.op == "select":
+            condition, yes, no = values
+            if condition is not None:
+                return yes if condition.value else no
+            return yes if yes == no else None
+        known = [v for v in values if v is not None]
+        if len(known) < len(values):
+            return self._with_finite(expr, values)
+        with np.errstate(all="ignore"):
+            numbers = [v.dtype.numpy.type(v.value) for v in known]
+            return _constant(SCALARS[expr.op].evaluate(*numbers), expr.dtype)
 
-    def _with_finite(self, expr: Apply, values: list[Const | None]) -> Const | None:
+    @staticmethod
+    def _with_finite(expr: Apply, values: Sequence[Const | None]) -> Const | None:
         """What comes of one constant and a finite number: infinities stay, and zeros stay zeros in products."""
-        if not expr.dtype.is_float or len(values) != 2:
-            return None
-        left, right = values
-        one = left or right
-        assert one is not None or left is right
-        if one is None:
-            return None
-        if expr.op in ("add", "sub") and np.isinf(one.value):
-            sign = -1 if expr.op == "sub" and left is None else 1
-            return Const(sign * float(one.value), expr.dtype)
-        return Const(0.0, expr.dtype) if expr.op == "mul" and one.value == 0 else None
+        match expr.op, values:
+            case ("add", [Const() as one, None] | [None, Const() as one]) | ("sub", [Const() as one, None]):
+                return one if np.isinf(one.value) else None
+            case "sub", [None, Const() as one]:
+                return Const(-float(one.value), expr.dtype) if np.isinf(one.value) else None
+            case "mul", [Const() as one, None] | [None, Const() as one]:
+                return Const(0.0, expr.dtype) if expr.dtype.is_float and one.value == 0 else None
+            case _:
+                return None
 
 
-def _constant(value: object, dtype: object) -> Const:
+def _constant(value: object, dtype: DType) -> Const:
     return Const(np.asarray(value).item(), dtype)
 
 

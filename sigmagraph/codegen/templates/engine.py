@@ -191,7 +191,11 @@ class Engine:
         self.lanes = machine.lanes(self.dtype)
         *self.lines, self.row = self.left.axes
         *self.sheets, self.column = self.right.axes
-        self.tile = ahead.tile if ahead else choose_tile(machine, self.dtype, at_most(self.row.extent), at_most(self.column.extent))
+        self.tile = (
+            ahead.tile
+            if ahead
+            else choose_tile(machine, self.dtype, at_most(self.row.extent), at_most(self.column.extent))
+        )
         self.columns = self.tile.vectors * self.lanes
         self.micro = micro_kernel(machine, self.dtype, self.tile.rows, self.tile.vectors)
         self.panels = ceildiv(self.column.extent, self.columns)
@@ -321,7 +325,7 @@ class Engine:
         outer, sheets = ([axis.extent for axis in axes] for axes in (self.contraction.batch, self.sheets))
         counts = [*outer, *blocks, *sheets, groups]
         # The loops of a part are one inside the other; tasks are numbered, so that all loops are shared out.
-        numbers = [0 if count == 1 else Dim(f"%t{n}") for n, count in enumerate(counts)]
+        numbers = [0 if count == 1 else Dim(f"%t.{n}") for n, count in enumerate(counts)]
         digits: list[Size] = list(numbers if self.serial else unflatten(Dim("%t"), counts))
         self.place: dict[str, Size] = {a.var: digits.pop(0) for a in self.contraction.batch}
         self.cuts = [Cut(a, size, digits.pop(0)) for a, size in zip(self.lines, self.sizes, strict=True)]
@@ -330,7 +334,7 @@ class Engine:
         self.first_panel = self.group * digits.pop(0)
         body = self._task()
         for n, count in reversed(list(enumerate(counts))) if self.serial else ():
-            body = body if count == 1 else (For(f"%t{n}", count, LoopKind.SERIAL, body),)
+            body = body if count == 1 else (For(f"%t.{n}", count, LoopKind.SERIAL, body),)
         return Kernel(
             self.compute.name,
             self.compute.dims,
@@ -391,7 +395,7 @@ class Engine:
             return self.rows, None
         legs = [Leg(a, 0, a.extent, a.extent) for a in self.reduction.axes if isinstance(a.extent, int)]
         region = self._region(legs) if len(legs) == len(self.reduction.axes) else None
-        if region is None or region.size > REGION:
+        if region is None or nominal(region.size) > REGION:
             legs = list(self.legs)
             region = self._region(legs)
         self._region_legs = legs

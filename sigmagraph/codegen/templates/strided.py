@@ -183,7 +183,8 @@ class Region:
     def room(self) -> Size:
         """How many elements its memory has.
 
-        Blocks of a transposition may end behind the last coordinate; what is written there is overwritten, or never read.
+        Blocks of a transposition may end behind the last coordinate; what is written there is overwritten, or never
+        read.
         """
         across = self._across()
         return self.size + (0 if across == len(self.parts) - 1 else self.lanes * self.distances[across])
