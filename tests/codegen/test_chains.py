@@ -190,6 +190,16 @@ def test_loops_and_scheduled_kernels_agree_and_are_verified(name: str) -> None:
         assert_agree(run(graph, arrays)["y"], expected, sums=True)
 
 
+@pytest.mark.usefixtures("eager")
+def test_heads_that_share_keys_and_a_mask_for_all_of_them() -> None:
+    q, k, v = (sg.placeholder(name, (2, heads, 33, 8)) for name, heads in (("q", 4), ("k", 2), ("v", 2)))
+    mask = sg.placeholder("mask", (33, 33), "bool")
+    graph = graph_of(sg.attention(q, k, v, mask, causal=True), q, k, v, mask)
+    arrays = operands(graph)
+    assert any(isinstance(work, Chain) for work in works(graph))
+    assert_agree(compiled(graph)(**arrays)["y"], interpret(graph, arrays)["y"], sums=True)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("mask", [None, "bool"])
 def test_where_no_column_is_left_out_the_bits_are_those_of_single_launches(
