@@ -247,7 +247,7 @@ def _lowered(
 ) -> Planned:
     """The kernels and the plan of a fused graph."""
     # Graph [fused] -> Compute -> Kernel [loops] -> Kernel [scheduled] -> Kernel [legal]
-    parts = partition(graph, prefix)
+    parts = partition(graph, prefix, chains=options.fuse)
     scheduled: list[Kernel] = []
     legal: list[Kernel] = []
     guarded = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sigmagraph.ir.kernel.compute import Compute, Work, inner_expressions
+from sigmagraph.ir.kernel.compute import Chain, Compute, Work, inner_expressions
 from sigmagraph.ir.kernel.expr import Load, walk
 from sigmagraph.ir.kernel.kernel import Block, Buffer, Call, For, If, Kernel, Let, LoopKind, Stmt, Store, statements
 
@@ -18,6 +18,9 @@ def may_overwrite(work: Work, source: Buffer, target: Buffer) -> bool:
         return False
     if isinstance(work, Kernel):
         return _copies_first(work.body, source.name, target.name)
+    if isinstance(work, Chain):
+        found = [m for m in work.members if {source.name, target.name} & {b.name for b in m.params}]
+        return len(found) == 1 and _reads_before(found[0], source.name, target.name)
     return _reads_before(work, source.name, target.name)
 
 

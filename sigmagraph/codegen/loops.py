@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sigmagraph.codegen.templates.pieces import accumulator, assuming, initial, nest
-from sigmagraph.ir.kernel.compute import Sweep, Work
+from sigmagraph.ir.kernel.compute import Chain, Sweep, Work
 from sigmagraph.ir.kernel.expr import Load, apply
 from sigmagraph.ir.kernel.kernel import Alloc, Block, Kernel, Let, Store
 
@@ -12,11 +14,21 @@ def naive_kernel(compute: Work) -> Kernel:
     """One loop an axis, in order; an accumulator for each fold. Loops that an op wrote itself stay as they are."""
     if isinstance(compute, Kernel):
         return compute
+    if isinstance(compute, Chain):
+        return _one_after_the_other(compute)
     body: Block = (*compute.lets, *compute.stores)
     for number, sweep in reversed(list(enumerate(compute.sweeps))):
         body = (*_sweep(sweep, number), *body)
     body = assuming(nest(compute.axes, body), compute.assume)
     return Kernel(compute.name, compute.dims, compute.params, body, provenance=compute.provenance)
+
+
+def _one_after_the_other(chain: Chain) -> Kernel:
+    """Every member for all rows; what is handed on lies in memory of its own."""
+    body: Block = ()
+    for member in chain.members:
+        body += naive_kernel(replace(member, assume=chain.assume)).body
+    return Kernel(chain.name, chain.dims, (*chain.params, *chain.kept), body, provenance=chain.provenance)
 
 
 def _sweep(sweep: Sweep, number: int) -> Block:

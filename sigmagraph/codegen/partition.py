@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import networkx as nx
 
+from sigmagraph.codegen.chain import chained
 from sigmagraph.codegen.in_place import may_overwrite
 from sigmagraph.codegen.lower import KernelSpec, lower_group, lower_opaque
 from sigmagraph.codegen.templates.pieces import assuming
@@ -94,10 +95,13 @@ class Partition:
         return tuple(dict.fromkeys([*self.constants.values(), *(a for part in inner for a in part.arrays())]))
 
 
-def partition(graph: Graph, prefix: str = "") -> Partition:
-    """The tasks of a fused graph; ``prefix`` is what the names of its kernels begin with."""
+def partition(graph: Graph, prefix: str = "", *, chains: bool = True) -> Partition:
+    """The tasks of a fused graph.
+
+    ``prefix`` is what the names of its kernels begin with; ``chains`` allows those of several groups.
+    """
     limits = tuple(r.left - r.right for r in requirements(graph) if r.relation == ">=")
-    return _Partitioner(limits, {}, graph.inputs).run(graph, prefix)
+    return _Partitioner(limits, chains, {}, graph.inputs).run(graph, prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,30 +110,31 @@ class _Partitioner:
 
     Attributes:
         limits: what the call checks to be at least 0.
+        chains: whether launches may be joined.
         shared: the works so far, by what they are without a name.
         inputs: of the whole program.
     """
 
     limits: tuple[Size, ...]
+    chains: bool
     shared: dict[Work, Work]
     inputs: tuple[Value, ...]
 
     def run(self, graph: Graph, prefix: str, inner: bool = False) -> Partition:
         groups, inputs = interfaces(graph), () if inner else self.inputs
         owners = {node: number for number, i in enumerate(groups) for v in i.outputs for node in (v.node,)}
-        tasks = [self._task(graph, f"{prefix}k{number}", face, owners, inputs) for number, face in enumerate(groups)]
+        found = [self._task(graph, f"{prefix}k{number}", face, owners) for number, face in enumerate(groups)]
         for number, v in enumerate(_loose_values(graph, owners), len(groups)):
             name = f"{prefix}k{number}_{graph.node(v).op.name}"
-            tasks.append(self._shared(lower_group(graph, name, (v.node,), (v,), {}), inputs))
+            found.append(lower_group(graph, name, (v.node,), (v,), {}))
+        tasks = [self._shared(t, inputs) if isinstance(t, KernelSpec) else t for t in self._joined(graph, found)]
         tasks = [tasks[n] for n in _order(graph, tasks)]
         read = [v for t in tasks for v in t.reads if Trait.CONSTANT in graph.node(v).op.traits]
         read += [o.value for o in graph.outputs if _is_array_constant(graph, o.value)]
         constants = {v: graph.node(v).attrs["value"] for v in read}
         return Partition(tuple(tasks), tuple(self.shared.values()), constants)
 
-    def _task(
-        self, graph: Graph, prefix: str, face: Interface, owners: dict[int, int], inputs: Sequence[Value]
-    ) -> Task | Control:
+    def _task(self, graph: Graph, prefix: str, face: Interface, owners: dict[int, int]) -> KernelSpec | Control:
         last = graph.node(face.group.nodes[-1])
         if last.op.kind is OpKind.CONTROL:
             bodies = {name: value.graph for name, value in last.attrs.items() if isinstance(value, Body)}
@@ -138,8 +143,17 @@ class _Partitioner:
             )
         name = _name(graph, prefix, face)
         if last.op.kind is OpKind.OPAQUE:
-            return self._shared(lower_opaque(graph, name, last), inputs)
-        return self._shared(lower_group(graph, name, face.group.nodes, face.outputs, owners), inputs)
+            return lower_opaque(graph, name, last)
+        return lower_group(graph, name, face.group.nodes, face.outputs, owners)
+
+    def _joined(self, graph: Graph, tasks: Sequence[KernelSpec | Control]) -> Sequence[KernelSpec | Control]:
+        """The tasks with those launches joined that are better carried out for blocks of rows."""
+        if not self.chains:
+            return tasks
+        specs = {n: t for n, t in enumerate(tasks) if isinstance(t, KernelSpec)}
+        wanted = {o.value for o in graph.outputs}.union(*(t.reads for t in tasks if isinstance(t, Control)))
+        left = chained(specs, wanted)
+        return [left.get(n, t) for n, t in enumerate(tasks) if n in left or n not in specs]
 
     def _shared(self, spec: KernelSpec, inputs: Sequence[Value]) -> Task:
         """The task, with what the call checks about its dims, and what it hands in; equal works become one."""

@@ -207,7 +207,8 @@ def attention(
         k: keys [..., heads, s, d].
         v: values [..., heads, s, e].
         mask: is broadcast to [..., heads, t, s]; of bools, true where a query sees a key, or of floats, added.
-        causal: whether query i sees the keys 0 .. i only.
+        causal: whether query i sees the keys 0 .. i only. Values that are not finite behind them may or may not make
+            a result NaN: they count as multiplied by 0, or are not read.
         scale: ``1 / sqrt(d)`` if left out.
 
     Returns:

@@ -17,10 +17,10 @@ from math import gcd
 from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.codegen.templates.factors import Contraction
 from sigmagraph.codegen.templates.micro import DEPTHS, micro_kernel
-from sigmagraph.codegen.templates.pieces import instantiate, slope, together
+from sigmagraph.codegen.templates.pieces import at_most, instantiate, slope, together
 from sigmagraph.codegen.templates.strided import Part, Region, Strided, Window, direct, guarded, windows
-from sigmagraph.codegen.templates.tile import choose_tile, tiled_last
-from sigmagraph.dims import Dim, Size, ceildiv, minimum, nominal, product, total
+from sigmagraph.codegen.templates.tile import Tile, choose_tile, tiled_last
+from sigmagraph.dims import Dim, Size, ceildiv, floordiv, minimum, names, nominal, product, total
 from sigmagraph.dtypes import I64
 from sigmagraph.ir.kernel.compute import Axis
 from sigmagraph.ir.kernel.expr import Cast, Const, Index, Load, Var, apply
@@ -37,6 +37,7 @@ from sigmagraph.ir.kernel.kernel import (
     LoopKind,
     Role,
     Space,
+    Stmt,
     Store,
     View,
 )
@@ -79,7 +80,7 @@ class Steps:
         """Steps of at most so many products, as equal as may be, over as many axes as the micro-kernel walks."""
         depth = 1
         for number in reversed(range(len(axes))):
-            extent = axes[number].extent
+            extent = at_most(axes[number].extent)
             if len(axes) - number > DEPTHS:
                 return Steps(tuple(axes[: number + 1]), None, 1, tuple(axes[number + 1 :]))
             if not isinstance(extent, int) or depth * extent > most:
@@ -106,7 +107,8 @@ class Steps:
     def legs(self) -> tuple[Leg, ...]:
         """What one step walks."""
         single = tuple(Leg(axis, Dim(f"%x{number}"), 1, 1) for number, axis in enumerate(self.outer))
-        whole = tuple(Leg(axis, 0, axis.extent, axis.extent) for axis in self.inner if isinstance(axis.extent, int))
+        extents = ((axis, at_most(axis.extent)) for axis in self.inner)
+        whole = tuple(Leg(axis, 0, axis.extent, extent) for axis, extent in extents if isinstance(extent, int))
         if self.cut is None:
             return (*single, *whole)
         start, extent = self.part * Dim("%s"), self.cut.extent
@@ -145,6 +147,8 @@ class Cut:
         whole = self.axis.extent
         if isinstance(whole, int) and whole % self.size == 0:
             return self.size
+        if self.number == 0 and _is_at_most(whole, self.size):
+            return whole
         return minimum(self.size, whole - self.start)
 
     @property
@@ -153,25 +157,54 @@ class Cut:
         return Part(self.start, self.extent, self.size)
 
 
-class Engine:
-    """A contraction, and how it is carried out on a machine."""
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """All panels of a right operand in a buffer of their own, and the loop that writes them."""
 
-    def __init__(self, contraction: Contraction, machine: Machine) -> None:
-        self.contraction, self.machine = contraction, machine
+    buffer: Buffer
+    columns: Strided
+    tile: Tile
+    fill: Stmt
+
+
+def _is_at_most(extent: Size, number: int) -> bool:
+    limit = at_most(extent)
+    return isinstance(limit, int) and limit <= number
+
+
+class Engine:
+    """A contraction, and how it is carried out on a machine.
+
+    Args:
+        contraction: what is carried out.
+        machine: on what.
+        serial: whether it is a part of one task, and not cut into tasks itself.
+        ahead: the panels of the right operand, if they have been written before.
+    """
+
+    def __init__(
+        self, contraction: Contraction, machine: Machine, *, serial: bool = False, ahead: Panels | None = None
+    ) -> None:
+        self.contraction, self.machine, self.serial, self.ahead = contraction, machine, serial, ahead
         self.compute, self.reduction = contraction.compute, contraction.reduction
         self.left, self.right = contraction.left, contraction.right
         self.dtype = self.reduction.dtype
         self.lanes = machine.lanes(self.dtype)
         *self.sheets, self.column = self.right.axes
-        *self.lines, self.row = tiled_last(machine, self.dtype, self.left.axes, self.column.extent)
-        self.tile = choose_tile(machine, self.dtype, self.row.extent, self.column.extent)
+        *self.lines, self.row = tiled_last(machine, self.dtype, self.left.axes, at_most(self.column.extent))
+        self.tile = (
+            ahead.tile
+            if ahead
+            else choose_tile(machine, self.dtype, at_most(self.row.extent), at_most(self.column.extent))
+        )
         self.columns = self.tile.vectors * self.lanes
         self.micro = micro_kernel(machine, self.dtype, self.tile.rows, self.tile.vectors)
         self.panels = ceildiv(self.column.extent, self.columns)
         self._choose_rows()
         self._choose_blocks()
         self._choose_columns()
-        self._choose_tasks()
+        if not serial:
+            self._choose_tasks()
 
     # ---- what is to be done
 
@@ -193,7 +226,7 @@ class Engine:
 
     def _choose_blocks(self) -> None:
         """How many tiles along the rows, and how many lines of them, a task has."""
-        tiles = ceildiv(self.row.extent, self.tile.rows)
+        tiles = ceildiv(at_most(self.row.extent), self.tile.rows)
         most = TILES if self.rows is None or self._few_panels(ENOUGH_PANELS) else MANY_TILES
         self.run = min(most, tiles) if isinstance(tiles, int) else most
         left = max(1, most // self.run) if isinstance(tiles, int) else 1
@@ -213,8 +246,8 @@ class Engine:
         found = direct(self.right, axes, self.dtype)
         whole = isinstance(self.column.extent, int) and self.column.extent % self.columns == 0
         fits = found is not None and found.stride(self.column) == 1 and whole
-        self.cols = found if fits else None
-        self.lies = fits and self._is_panel(found)
+        self.cols = self.ahead.columns if self.ahead else found if fits else None
+        self.lies = self.ahead is not None or (fits and self._is_panel(found))
 
     def _choose_tasks(self) -> None:
         """Smaller blocks where there would be too few tasks to keep threads busy with so much work."""
@@ -239,7 +272,8 @@ class Engine:
     def _counts(self) -> list[Size]:
         """How many blocks there are along lines and rows, and how many groups of panels."""
         lines = [ceildiv(axis.extent, size) for axis, size in zip(self.lines, self.sizes, strict=True)]
-        blocks = ceildiv(ceildiv(self.row.extent, self.tile.rows), self.run)
+        single = _is_at_most(self.row.extent, self.run * self.tile.rows)
+        blocks = 1 if single else ceildiv(ceildiv(self.row.extent, self.tile.rows), self.run)
         return [*lines, blocks, ceildiv(self.panels, self.group)]
 
     def _is_panel(self, found: Strided | None) -> bool:
@@ -251,6 +285,39 @@ class Engine:
         near = isinstance(distance, int) and distance * self.dtype.itemsize <= NEAR
         return near and all(found.stride(a) == found.stride(b) * b.extent for a, b in pairwise(axes))
 
+    def panels_ahead(self, name: str) -> Panels | None:
+        """All panels, to be written before; None where they lie as they are, or depend on the innermost loop outside.
+
+        They are those for all indices of the loops further out.
+        """
+        *outer, last = self.compute.outer
+        used = {n for index in self.right.indices() for n in names(index)}
+        if self.lies or self.contraction.batch or last.var in used:
+            return None
+        along = [a for a in outer if a.var in used] + self.sheets
+        counts = [*(a.extent for a in along), self.panels]
+        parts = {a.var: Part(0, a.extent, a.extent) for a in self.reduction.axes}
+        coordinates = [Window(((axis, 1),)) for axis in (*self.reduction.axes, self.column)]
+
+        def region(number: Size, panel: Size) -> Region:
+            left = minimum(self.columns, self.column.extent - self.columns * panel)
+            own = {**parts, self.column.var: Part(self.columns * panel, left, self.columns)}
+            first = Region(name, self.right, coordinates, own, self.dtype, self.lanes, self.columns)
+            return first.at(first.room * number)
+
+        digits = unflatten(Dim("%p"), counts)
+        place = {a.var: digit for a, digit in zip(along, digits, strict=False)}
+        panel = floordiv(Dim(self.column.var), self.columns)
+        number: Size = 0
+        for axis in along:
+            number = number * axis.extent + Dim(axis.var)
+        read = region(number * self.panels + panel, panel)
+        steps = zip(self.reduction.axes, read.distances, strict=False)
+        columns = Strided(name, read.base + total(Dim(axis.var) * distance for axis, distance in steps))
+        fill = For("%p", product(counts), LoopKind.PARALLEL, region(Dim("%p"), digits[-1]).fill(place))
+        buffer = Buffer(name, self.dtype, (read.room * product(counts),))
+        return Panels(buffer, columns, self.tile, fill)
+
     # ---- tasks
 
     def kernel(self) -> Kernel:
@@ -258,17 +325,22 @@ class Engine:
         *blocks, groups = self._counts()
         outer, sheets = ([axis.extent for axis in axes] for axes in (self.contraction.batch, self.sheets))
         counts = [*outer, *blocks, *sheets, groups]
-        digits = list(unflatten(Dim("%t"), counts))
+        # The loops of a part are one inside the other; tasks are numbered, so that all loops are shared out.
+        numbers = [0 if count == 1 else Dim(f"%t.{n}") for n, count in enumerate(counts)]
+        digits: list[Size] = list(numbers if self.serial else unflatten(Dim("%t"), counts))
         self.place: dict[str, Size] = {a.var: digits.pop(0) for a in self.contraction.batch}
         self.cuts = [Cut(a, size, digits.pop(0)) for a, size in zip(self.lines, self.sizes, strict=True)]
         self.block = Cut(self.row, self.run * self.tile.rows, digits.pop(0))
         self.place |= {a.var: digits.pop(0) for a in self.sheets}
         self.first_panel = self.group * digits.pop(0)
+        body = self._task()
+        for n, count in reversed(list(enumerate(counts))) if self.serial else ():
+            body = body if count == 1 else (For(f"%t.{n}", count, LoopKind.SERIAL, body),)
         return Kernel(
             self.compute.name,
             self.compute.dims,
             self.compute.params,
-            (For("%t", product(counts), LoopKind.PARALLEL, self._task()),),
+            body if self.serial else (For("%t", product(counts), LoopKind.PARALLEL, body),),
             KernelStage.SCHEDULED,
             (self.micro,),
             self.compute.provenance,
@@ -324,7 +396,7 @@ class Engine:
             return self.rows, None
         legs = [Leg(a, 0, a.extent, a.extent) for a in self.reduction.axes if isinstance(a.extent, int)]
         region = self._region(legs) if len(legs) == len(self.reduction.axes) else None
-        if region is None or region.size > REGION:
+        if region is None or nominal(region.size) > REGION:
             legs = list(self.legs)
             region = self._region(legs)
         self._region_legs = legs

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sigmagraph.codegen.schedule.machine import Machine
-from sigmagraph.dims import Dim, Size, coefficient, divide_exact, names, product, substitute
+from sigmagraph.dims import Dim, Func, Size, coefficient, divide_exact, names, product, substitute
 from sigmagraph.dtypes import F32, DType, Kind
 from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.bounds import divisions
@@ -25,7 +25,7 @@ _LEAST_SPLIT = 8  # indices along an innermost axis, fewer of which are not wort
 
 def iteration_facts(compute: Compute) -> Facts:
     """What is known about the axes of a compute."""
-    axes = (*compute.axes, *compute.inner_axes())
+    axes = (*compute.outer, *compute.axes, *compute.inner_axes())
     return Facts({a.var: (0, a.extent - 1) for a in axes}, compute.assume)
 
 
@@ -75,6 +75,15 @@ def slope(size: Size, var: str) -> Size | None:
     """By how much an index grows with a variable; None when it is not linear in it."""
     split = coefficient(size, var)
     return None if split is None else split[0]
+
+
+def at_most(extent: Size) -> Size:
+    """A number that an extent is at most, if it is known to be at most one; else the extent."""
+    if isinstance(extent, Dim) and extent.is_atom:
+        atom = extent.terms[0][0][0]
+        if isinstance(atom, Func) and atom.kind == "min":
+            return min((a for a in atom.args if isinstance(a, int)), default=extent)
+    return extent
 
 
 def merge_axes(compute: Compute) -> Compute:

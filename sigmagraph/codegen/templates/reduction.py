@@ -20,7 +20,7 @@ from sigmagraph.codegen.templates.pieces import (
     slope,
     vector_loop,
 )
-from sigmagraph.codegen.templates.split import split
+from sigmagraph.codegen.templates.split import Split, split
 from sigmagraph.dims import Dim, Size
 from sigmagraph.ir.kernel.compute import Axis, Compute, Fold, Sweep, inner_expressions
 from sigmagraph.ir.kernel.expr import Apply, Load, apply, walk
@@ -31,9 +31,9 @@ ROW_ACCUMULATORS = 4
 DEAR_BODY = 12
 
 
-def sweep_kernel(compute: Compute, machine: Machine) -> Kernel:
-    """The scheduled kernel of a flat compute with sweeps."""
-    parts = split(compute)
+def sweep_kernel(compute: Compute, machine: Machine, *, serial: bool = False) -> Kernel:
+    """The scheduled kernel of a flat compute with sweeps; ``serial`` where it is a part of one task."""
+    parts = Split((compute,)) if serial else split(compute)
     body: Block = ()
     for part in parts.phases:
         body += _nest(part, machine.lanes(element_type(part)))

@@ -9,12 +9,12 @@ windows share are written once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
-from math import prod
 
 from sigmagraph.codegen.templates.factors import Factor
 from sigmagraph.codegen.templates.pieces import instantiate, slope
-from sigmagraph.dims import Dim, Size, ceildiv, names, substitute, total
+from sigmagraph.dims import Dim, Size, ceildiv, names, product, substitute, total
 from sigmagraph.dtypes import DType
 from sigmagraph.facts import Facts
 from sigmagraph.ir.kernel.compute import Axis
@@ -60,7 +60,7 @@ class Part:
 
     start: Size
     extent: Size
-    most: int
+    most: Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Window:
         return Part(
             total(step * p.start for p, step in own),
             total(step * (p.extent - 1) for p, step in own) + 1,
-            sum(step * (p.most - 1) for p, step in own) + 1,
+            total(step * (p.most - 1) for p, step in own) + 1,
         )
 
     def place(self, coordinate: Size) -> dict[str, Size]:
@@ -164,28 +164,41 @@ class Region:
         width: int = 0,
     ) -> None:
         self.name, self.factor, self.dtype, self.lanes, self.width = name, factor, dtype, lanes, width
+        self.base: Size = 0  # where the first element lies in the buffer
         self.windows = tuple(windows)
         self.parts = [window.part(parts) for window in windows]
-        shape = [part.most for part in self.parts]
+        shape: list[Size] = [part.most for part in self.parts]
         if width:
             shape[-1] = width
-        self.size = prod(shape)
-        self.distances = [prod(shape[n + 1 :]) for n in range(len(shape))]
+        self.size = product(shape)
+        self.distances = [product(shape[n + 1 :]) for n in range(len(shape))]
+
+    def at(self, base: Size) -> Region:
+        """The same region with its first element at another place of the buffer."""
+        out = copy(self)
+        out.base = base
+        return out
+
+    @property
+    def room(self) -> Size:
+        """How many elements its memory has.
+
+        Blocks of a transposition may end behind the last coordinate; what is written there is overwritten, or never
+        read.
+        """
+        across = self._across()
+        return self.size + (0 if across == len(self.parts) - 1 else self.lanes * self.distances[across])
 
     @property
     def alloc(self) -> Stmt:
         """Its memory."""
-        across = self._across()
-        # Blocks of a transposition may end behind the last coordinate; what is written there is overwritten, or never
-        # read.
-        slack = 0 if across == len(self.parts) - 1 else self.lanes * self.distances[across]
-        return Alloc(Buffer(self.name, self.dtype, (self.size + slack,), Role.TEMP, Space.SCRATCH))
+        return Alloc(Buffer(self.name, self.dtype, (self.room,), Role.TEMP, Space.SCRATCH))
 
     @property
     def strided(self) -> Strided:
         """Where the elements are, by the indices of the factor's axes."""
         places = zip(self.windows, self.parts, self.distances, strict=True)
-        return Strided(self.name, total((w.position - p.start) * d for w, p, d in places))
+        return Strided(self.name, self.base + total((w.position - p.start) * d for w, p, d in places))
 
     def fill(self, place: Mapping[str, Size]) -> Block:
         """Write it; ``place`` are the indices of axes that are no coordinates.
@@ -241,7 +254,7 @@ class Region:
             here |= window.place(part.start + coordinate)
         instance = instantiate(self.factor.lets, here, f".{self.name[1:]}")
         lets = tuple(Let(item.name, guarded(item.value, guard)) for item in instance.lets if isinstance(item, Let))
-        index = total(c * d for c, d in zip(coordinates, self.distances, strict=True))
+        index = self.base + total(c * d for c, d in zip(coordinates, self.distances, strict=True))
         value = guarded(instance.value(self.factor.value), guard)
         return (*lets, Store(self.name, (index,), value, () if self.width else stored))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sigmagraph.codegen.schedule.machine import Machine
+from sigmagraph.codegen.templates.pieces import at_most
 from sigmagraph.dims import Size, ceildiv
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.kernel.compute import Axis
@@ -51,10 +52,10 @@ def tiled_last(machine: Machine, dtype: DType, axes: Sequence[Axis], columns: Si
     """
 
     def cost(axis: Axis) -> float:
-        tile = choose_tile(machine, dtype, axis.extent, columns)
-        rows = max(1, axis.extent) if isinstance(axis.extent, int) else MANY
-        unknown = 1 if isinstance(axis.extent, int) else UNKNOWN
-        return unknown * _cost(machine, dtype, axis.extent, columns, tile)[0] / rows
+        extent = at_most(axis.extent)
+        tile = choose_tile(machine, dtype, extent, columns)
+        rows, unknown = (max(1, extent), 1) if isinstance(extent, int) else (MANY, UNKNOWN)
+        return unknown * _cost(machine, dtype, extent, columns, tile)[0] / rows
 
     best = min(reversed(axes), key=cost)
     if cost(best) > WORTH * cost(axes[-1]):

@@ -93,6 +93,7 @@ class Compute:
         lets, stores: evaluated once per index.
         assume: expressions of the dims that the caller has found to be at least 0.
         foreign: buffers that the caller hands in, whose first elements may lie anywhere in a vector.
+        outer: axes of loops around it, of which index expressions speak.
         provenance: where its nodes come from.
     """
 
@@ -105,6 +106,7 @@ class Compute:
     stores: tuple[Store, ...]
     assume: tuple[Size, ...] = ()
     foreign: frozenset[str] = frozenset()
+    outer: tuple[Axis, ...] = ()
     provenance: tuple[Location, ...] = ()
 
     def param(self, name: str) -> Buffer:
@@ -169,5 +171,34 @@ def inner_expressions(sweep: Sweep) -> Iterator[Expr]:
     yield from (store.value for store in sweep.stores)
 
 
-# What a launch computes: a Compute that is still to be scheduled, or the loops that an op wrote itself.
-Work: TypeAlias = Union[Compute, Kernel]
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Computes that run one after the other for a block of rows, before the next block is begun.
+
+    What one hands to the next lies in memory of the task, as much of it as belongs to the block.
+
+    Attributes:
+        name: of the kernel that it becomes.
+        dims: names of the sizes that it speaks of.
+        params: buffers that are handed in, inputs first.
+        kept: what members hand on; the first axes of each are ``rows``, at whose indices alone it is written and read.
+        rows: the first axes of every member; a block has some indices of the last one, and one of each of the others.
+        block: how many of them at most.
+        members: in the order in which they run.
+        assume, foreign, provenance: as those of a Compute.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    params: tuple[Buffer, ...]
+    kept: tuple[Buffer, ...]
+    rows: tuple[Axis, ...]
+    block: int
+    members: tuple[Compute, ...]
+    assume: tuple[Size, ...] = ()
+    foreign: frozenset[str] = frozenset()
+    provenance: tuple[Location, ...] = ()
+
+
+# What a launch computes: Computes that are still to be scheduled, or the loops that an op wrote itself.
+Work: TypeAlias = Union[Compute, Chain, Kernel]
