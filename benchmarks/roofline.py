@@ -28,7 +28,7 @@ from benchmarks.tables import markdown
 from benchmarks.workloads import WORKLOADS
 from sigmagraph.codegen.llvm.backend import CpuBackend
 from sigmagraph.codegen.loops import naive_kernel
-from sigmagraph.codegen.traffic import moved
+from sigmagraph.codegen.traffic import floor, moved
 from sigmagraph.dims import Size, evaluate, names
 from sigmagraph.driver import Planned, no_collections, planned
 from sigmagraph.ir.kernel.expr import Apply, Expr, walk
@@ -74,6 +74,34 @@ class Line:
     launches: int = 0
     seconds: float = 0.0
     work: Work = Work()
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """A workload.
+
+    Attributes:
+        lines: its kernels, the longest time first.
+        call: seconds of a call of the whole.
+        floor: bytes of its inputs, parameters, updates and outputs.
+    """
+
+    lines: Sequence[Line]
+    call: float
+    floor: int
+
+    @property
+    def work(self) -> Work:
+        """What all kernels do."""
+        return sum((line.work for line in self.lines), Work())
+
+    def summary(self, limits: Floors) -> str:
+        """What it comes to in a line."""
+        kernels = sum(line.seconds for line in self.lines)
+        least = sum(line.work.least(limits) for line in self.lines)
+        times = f"{1000 * kernels:.4f} ms in kernels, {1000 * self.call:.4f} in a call, {1000 * least:.4f} at best"
+        sizes = f"{self.work.bytes / 1e6:.1f} MB moved, {self.floor / 1e6:.1f} of them ports and updates"
+        return f"{times}; {sizes}"
 
 
 # ---- what steps do
@@ -183,8 +211,8 @@ def _entry(
     return call
 
 
-def roofline(workload: str, threads: int, rounds: int) -> tuple[list[Line], float]:
-    """The lines of a workload, the longest time first, and seconds of a call of the whole."""
+def roofline(workload: str, threads: int, rounds: int) -> Roofline:
+    """Measure a workload."""
     compiled = sigma.compiled(WORKLOADS[workload], threads)
     function, feed = compiled.function, compiled.feeds[0]
     options = CompileOptions(target=as_target(f"cpu:{threads}"), cache=False)
@@ -215,7 +243,8 @@ def roofline(workload: str, threads: int, rounds: int) -> tuple[list[Line], floa
             line.launches += turns_of(part, binding.dims)
             line.seconds += share * scale
             line.work += work_of(part, naive, binding.dims)
-    return sorted(lines.values(), key=lambda line: -line.seconds), whole
+    least = floor(made.plan, {kernel.name: kernel for kernel in made.legal})
+    return Roofline(sorted(lines.values(), key=lambda line: -line.seconds), whole, evaluate(least, binding.dims))
 
 
 def _medians(calls: Sequence[Callable[..., int]], tables: Sequence[int], rounds: int, idle: float) -> list[float]:
@@ -260,19 +289,12 @@ def _row(line: Line, total: float, limits: Floors) -> list[str]:
     ]
 
 
-def summary(lines: Sequence[Line], whole: float, limits: Floors) -> str:
-    """What it comes to in a line."""
-    total = sum(line.seconds for line in lines)
-    least = sum(line.work.least(limits) for line in lines)
-    return f"{1000 * total:.4f} ms in kernels, {1000 * whole:.4f} in a call, {1000 * least:.4f} at the machine's best"
-
-
-def table(lines: Sequence[Line], whole: float, limits: Floors) -> str:
-    """The lines as text."""
-    cells = [[*row[1:], row[0]] for row in rows(lines, limits)]
+def table(found: Roofline, limits: Floors) -> str:
+    """A workload as text."""
+    cells = [[*row[1:], row[0]] for row in rows(found.lines, limits)]
     widths = [max(map(len, column)) for column in list(zip(*cells, strict=True))[:-1]]
     out = ["  ".join([*(c.rjust(w) for c, w in zip(row[:-1], widths, strict=True)), row[-1]]) for row in cells]
-    return "\n".join([*out, summary(lines, whole, limits)])
+    return "\n".join([*out, found.summary(limits)])
 
 
 # ---- the page
@@ -286,11 +308,12 @@ What each kernel of a training step takes, longest first. GFLOP are the operatio
 each counted once; *of its limit* is the longer of the times that these take at the machine's best, over its time.
 Arrays that lie in a cache can be faster than memory, so that more than 100 % is possible, and of what kernels write to
 scratch memory nothing is counted. Kernels in a loop are timed in loops of their own, and share the time of the whole
-loop in that proportion; their runs, operations and bytes are those of all turns.
+loop in that proportion; their runs, operations and bytes are those of all turns. *At best* every kernel would reach its
+limit; ports and updates are the inputs, parameters, new values of parameters and outputs, each once.
 """
 
 
-def document(found: Mapping[str, tuple[Sequence[Line], float]], limits: Floors, date: str) -> str:
+def document(found: Mapping[str, Roofline], limits: Floors, date: str) -> str:
     """The tables of workloads as a page in Markdown."""
     machine = describe()
     parts = [
@@ -303,8 +326,8 @@ def document(found: Mapping[str, tuple[Sequence[Line], float]], limits: Floors, 
             copy=limits.copy,
         )
     ]
-    for name, (lines, whole) in found.items():
-        parts.append(f"\n## {name}\n\n{summary(lines, whole, limits)}.\n\n{markdown(rows(lines, limits))}")
+    for name, each in found.items():
+        parts.append(f"\n## {name}\n\n{each.summary(limits)}.\n\n{markdown(rows(each.lines, limits))}")
     return "".join(parts)
 
 
@@ -322,7 +345,7 @@ def main() -> None:
         else:
             limits = floors(arguments.threads)
             print(f"{limits.gflops:.0f} GFLOP/s in multiply-adds, {limits.copy:.1f} GB/s in copies")
-            print(table(*roofline(arguments.workload, arguments.threads, arguments.rounds), limits))
+            print(table(roofline(arguments.workload, arguments.threads, arguments.rounds), limits))
             return
     PAGE.write_text(document(found, limits, dt.datetime.now(dt.UTC).date().isoformat()), encoding="utf-8")
     print(f"wrote {PAGE.relative_to(PAGE.parents[1])}")

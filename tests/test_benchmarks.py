@@ -212,23 +212,22 @@ def test_a_part_of_the_benchmarks_runs() -> None:
 
 
 def test_kernels_are_timed_one_by_one() -> None:
-    lines, whole = roofline.roofline("infer MLP b64", 1, rounds=2)
-    total = sum((line.work for line in lines), roofline.Work())
-    assert total.flops >= WORKLOADS["infer MLP b64"].flops
-    assert total.bytes > 4 * 64 * 784
-    assert all(line.seconds >= 0 for line in lines)
-    assert whole > 0
-    assert "in kernels" in roofline.table(lines, whole, Floors(1, 100.0, 10.0))
+    found = roofline.roofline("infer MLP b64", 1, rounds=2)
+    assert found.work.flops >= WORKLOADS["infer MLP b64"].flops
+    assert found.work.bytes > found.floor > 4 * 64 * 784
+    assert all(line.seconds >= 0 for line in found.lines)
+    assert found.call > 0
+    assert "in kernels" in roofline.table(found, Floors(1, 100.0, 10.0))
 
 
 def test_loops_count_all_their_turns() -> None:
-    lines, whole = roofline.roofline("infer LSTM b1", 1, rounds=1)
-    loops = [line for line in lines if line.name.startswith("in a loop: ")]
+    found = roofline.roofline("infer LSTM b1", 1, rounds=1)
+    loops = [line for line in found.lines if line.name.startswith("in a loop: ")]
     assert len(loops) > 1
     assert all(line.launches % 64 == 0 for line in loops)
     assert max(line.work.flops for line in loops) > 64 * 2 * 128 * 512
-    page = roofline.document({"infer LSTM b1": (lines, whole)}, Floors(1, 100.0, 10.0), "2020-01-01")
-    assert all(f"| {line.name} |" in page for line in lines)
+    page = roofline.document({"infer LSTM b1": found}, Floors(1, 100.0, 10.0), "2020-01-01")
+    assert all(f"| {line.name} |" in page for line in found.lines)
     assert "2020-01-01" in page
 
 
