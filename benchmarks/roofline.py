@@ -152,7 +152,8 @@ def _extent(extent: Size, dims: Dims) -> int:
 
 
 def _operations(value: Expr) -> int:
-    floats = (e for e in walk(value) if isinstance(e, Apply) and e.dtype.is_float)
+    """Operations on floats; a choice, such as that between an element and the padding around it, is none."""
+    floats = (e for e in walk(value) if isinstance(e, Apply) and e.dtype.is_float and e.op != "select")
     return sum(2 if e.op == "fma" else 1 for e in floats)
 
 

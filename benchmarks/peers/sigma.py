@@ -54,9 +54,10 @@ class Compiled:
 
     @property
     def memory(self) -> int:
-        """Bytes of state, arena, inputs and outputs."""
+        """Bytes of state, what is computed from it ahead, arena, inputs and outputs."""
         report = self.report
-        return sum(evaluate(size, {}) for size in (report.state, report.arena, report.inputs, report.outputs))
+        sizes = (report.state, report.prepared, report.arena, report.inputs, report.outputs)
+        return sum(evaluate(size, {}) for size in sizes)
 
 
 def version() -> str:
