@@ -5,13 +5,13 @@ They are what algorithms with fewer multiplications do before and after their pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product as every
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from sigmagraph.dims import Dim, Size, ceildiv
+from sigmagraph.dims import Dim, Size, ceildiv, product
 from sigmagraph.dtypes import F32, I32, DType
 from sigmagraph.errors import AttributeValueError, DTypeError, ShapeError
 from sigmagraph.ir.graph.attrs import Array, Attrs, AttrSpec
@@ -28,13 +28,14 @@ from sigmagraph.ir.graph.opdef import (
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.kernel.expr import Const, Expr, Var, apply
 from sigmagraph.ir.kernel.expr import cast as cast_expr
-from sigmagraph.ir.kernel.kernel import Block, For, Let, LoopKind, Stmt
-from sigmagraph.ops.loops import each, load, serial, store
+from sigmagraph.ir.kernel.kernel import Block, Buffer, For, Let, LoopKind, Store
+from sigmagraph.ops.loops import each, load, nest, scratch, store
 from sigmagraph.ops.reduction import accumulator, exact
+from sigmagraph.ops.rules import flatten
 from sigmagraph.ops.samples import N, normal
 
-Place: TypeAlias = "tuple[int, ...]"
 _LANES = 16
+_KEPT = 1 << 15  # numbers that a task keeps between two axes
 
 
 def _matrix(context: Inference) -> tuple[int, int]:
@@ -57,23 +58,15 @@ def _floats(context: Inference, axes: int) -> TensorType:
 # ---- loops
 
 
-def _along_axes(
-    rows: Mapping[Place, Expr], matrix: NDArray, dtype: DType, name: Callable[[str], str]
-) -> tuple[list[Stmt], dict[Place, Expr]]:
-    """Lets that multiply by the matrix along each axis of the places, and what they lead to."""
-    lets: list[Stmt] = []
-    values = dict(rows)
-    for axis in reversed(range(len(next(iter(values))))):
-        new: dict[Place, Expr] = {}
-        for place in sorted({(*p[:axis], *p[axis + 1 :]) for p in values}):
-            line = [values[*place[:axis], k, *place[axis:]] for k in range(matrix.shape[1])]
-            for row, factors in enumerate(matrix):
-                at = (*place[:axis], row, *place[axis:])
-                let = Let(name(f"{axis}_" + "_".join(map(str, at))), _combination(factors, line, dtype))
-                lets.append(let)
-                new[at] = Var(let.name, dtype)
-        values = new
-    return lets, values
+def _line(
+    matrix: NDArray, dtype: DType, read: Callable[[int], Expr], write: Callable[[int, Expr], Store], lanes: int
+) -> Block:
+    """The matrix times what is read, in vectors of channels ``%j``."""
+    rows, columns = matrix.shape
+    loads = [Let(f"%x{k}", read(k)) for k in range(columns)]
+    values = [Var(let.name, dtype) for let in loads]
+    stores = [write(k, _combination(matrix[k], values, dtype)) for k in range(rows)]
+    return (For("%j", lanes, LoopKind.VECTORIZED, (*loads, *stores)),)
 
 
 def _combination(factors: NDArray, values: Sequence[Expr], dtype: DType) -> Expr:
@@ -91,83 +84,137 @@ def _combination(factors: NDArray, values: Sequence[Expr], dtype: DType) -> Expr
     return Const(0.0, dtype) if total is None else total
 
 
-def _vectors(channels: Size, body: Callable[[Size, tuple[Size, ...]], Block]) -> Block:
-    """``body`` for every channel and its guard, in vectors."""
-    lanes = min(channels, _LANES) if isinstance(channels, int) else _LANES
-    if lanes < 1:
-        return ()
+@dataclass(frozen=True, slots=True)
+class _Channels:
+    """How channels are cut into parts, which are tasks, and these into vectors.
 
-    def vector(number: Size) -> Block:
-        channel = number * lanes + Dim("%j")
-        whole = isinstance(channels, int) and channels % lanes == 0
-        return (For("%j", lanes, LoopKind.VECTORIZED, body(channel, () if whole else (channels - 1 - channel,))),)
+    The longer the vectors lie side by side, the longer the runs in which memory is read and written.
+    """
 
-    return (serial("%q", ceildiv(channels, lanes), vector),)
+    channels: Size
+    parts: Size
+    vectors: int
+    lanes: int
+
+    @staticmethod
+    def of(channels: Size, kept: Size) -> _Channels:
+        """Of so many channels, where a task keeps ``kept`` numbers of each."""
+        if not isinstance(channels, int) or not isinstance(kept, int):
+            return _Channels(channels, ceildiv(channels, _LANES), 1, _LANES)
+        lanes = max(1, min(channels, _LANES))
+        vectors = -(-channels // lanes)
+        parts = -(-vectors // max(1, _KEPT // max(1, kept * lanes)))
+        return _Channels(channels, parts, -(-vectors // max(1, parts)), lanes)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of a part: vectors, lanes."""
+        return self.vectors, self.lanes
+
+    def place(self, part: Size, vector: Size) -> tuple[Size, tuple[Size, ...]]:
+        """The channel of lane ``%j``, and its guard."""
+        channel = (part * self.vectors + vector) * self.lanes + Dim("%j")
+        whole = self.parts * self.vectors * self.lanes == self.channels
+        return channel, () if whole else (self.channels - 1 - channel,)
 
 
 def _transform_loops(frame: Frame) -> Block:
+    """One axis after the other: a task has a row of windows of some channels, and what is between stays in cache."""
     (x,), (out,) = frame.reads, frame.writes
-    matrix = frame.attrs["matrix"].numpy
-    stride, low = frame.attrs["stride"], frame.attrs["low"]
-    wide, places = accumulator(x.dtype), len(low)
+    matrix, stride, low = frame.attrs["matrix"].numpy, frame.attrs["stride"], frame.attrs["low"]
+    (rows, columns), axes = matrix.shape, len(low)
+    counts, wide = out.shape[2:-1], accumulator(x.dtype)
+    reach = [(count - 1) * stride + columns for count in counts]
+    channels = _Channels.of(x.shape[-1], rows * product(reach[1:]))
 
     def body(task: tuple[Size, ...]) -> Block:
-        n, *numbers = task
+        n, first, part = task
 
-        def windows(channel: Size, guard: tuple[Size, ...]) -> Block:
-            loads: list[Stmt] = []
-            rows: dict[Place, Expr] = {}
-            for place in every(range(matrix.shape[1]), repeat=places):
-                at = [t * stride + k - before for t, k, before in zip(numbers, place, low, strict=True)]
-                inside = [side for i, size in zip(at, x.shape[1:-1], strict=True) for side in (i, size - 1 - i)]
-                let = Let(
-                    "%x_" + "_".join(map(str, place)), cast_expr(load(x, (n, *at, channel), (*inside, *guard)), wide)
-                )
-                loads.append(let)
-                rows[place] = Var(let.name, wide)
-            lets, values = _along_axes(rows, matrix, wide, lambda place: f"%v{place}")
-            stores = [
-                store(out, (k, n, *numbers, channel), cast_expr(value, out.dtype), guard)
-                for k, value in enumerate(values[place] for place in sorted(values))
-            ]
-            return (*loads, *lets, *stores)
+        def given(place: Sequence[Size], vector: Size) -> Expr:
+            channel, guard = channels.place(part, vector)
+            at = [i - before for i, before in zip(place, low, strict=True)]
+            inside = [side for i, size in zip(at, x.shape[1:-1], strict=True) for side in (i, size - 1 - i)]
+            return cast_expr(load(x, (n, *at, channel), (*inside, *guard)), wide)
 
-        return _vectors(x.shape[-1], windows)
+        def stage(axis: int, source: Buffer | None) -> Block:
+            last = axis == axes - 1
+            shape = (*(rows,) * (axis + 1), *counts[1 : axis + 1], *reach[axis + 1 :], *channels.shape)
+            alloc, target = scratch(f"%s{axis}", wide, shape)
 
-    return each(out.shape[1:-1], body)
+            def step(index: tuple[Size, ...]) -> Block:
+                done, tiles, rest, vector = index[:axis], index[axis : 2 * axis], index[2 * axis : -1], index[-1]
+                start = (tiles[-1] if axis else first) * stride
+
+                def read(k: int) -> Expr:
+                    if source is None:
+                        return given((start + k, *rest), vector)
+                    return load(source, (*done, *tiles[:-1], start + k, *rest, vector, Dim("%j")))
+
+                def write(k: int, value: Expr) -> Store:
+                    if not last:
+                        return store(target, (*done, k, *tiles, *rest, vector, Dim("%j")), value)
+                    place = flatten((*done, k), (rows,) * axes)
+                    channel, guard = channels.place(part, vector)
+                    return store(out, (place, n, first, *tiles, channel), cast_expr(value, out.dtype), guard)
+
+                return _line(matrix, wide, read, write, channels.lanes)
+
+            space = (*(rows,) * axis, *counts[1 : axis + 1], *reach[axis + 1 :], channels.vectors)
+            block = nest(f"%r{axis}_", space, step)
+            return block if last else (alloc, *block, *stage(axis + 1, target))
+
+        return stage(0, None)
+
+    return each((out.shape[1], counts[0], channels.parts), body)
 
 
 def _assemble_loops(frame: Frame) -> Block:
+    """One axis after the other: a task has a row of tiles of some channels, and what is between stays in cache."""
     (x,), (out,) = frame.reads, frame.writes
     matrix = frame.attrs["matrix"].numpy
-    wide, places = accumulator(x.dtype), len(frame.attrs["lengths"])
-    step = matrix.shape[0]
+    (rows, columns), axes = matrix.shape, len(frame.attrs["lengths"])
+    counts, wide = x.shape[2:-1], accumulator(x.dtype)
+    channels = _Channels.of(x.shape[-1], rows * columns ** (axes - 1) * product(counts[1:]))
 
     def body(task: tuple[Size, ...]) -> Block:
-        n, *numbers = task
+        n, first, part = task
 
-        def tiles(channel: Size, guard: tuple[Size, ...]) -> Block:
-            loads: list[Stmt] = []
-            rows: dict[Place, Expr] = {}
-            for k, place in enumerate(every(range(matrix.shape[1]), repeat=places)):
-                let = Let("%x_" + "_".join(map(str, place)), cast_expr(load(x, (k, n, *numbers, channel), guard), wide))
-                loads.append(let)
-                rows[place] = Var(let.name, wide)
-            lets, values = _along_axes(rows, matrix, wide, lambda place: f"%v{place}")
-            stores = []
-            for place, value in values.items():
-                at = [t * step + k for t, k in zip(numbers, place, strict=True)]
-                inside = [
-                    size - 1 - i
-                    for i, size, count in zip(at, out.shape[1:-1], x.shape[2:-1], strict=True)
-                    if size != count * step
-                ]
-                stores.append(store(out, (n, *at, channel), cast_expr(value, out.dtype), (*inside, *guard)))
-            return (*loads, *lets, *stores)
+        def put(tiles: Sequence[Size], places: Sequence[Size], vector: Size, value: Expr) -> Store:
+            channel, guard = channels.place(part, vector)
+            at = [t * rows + k for t, k in zip(tiles, places, strict=True)]
+            ends = zip(at, out.shape[1:-1], counts, strict=True)
+            inside = [size - 1 - i for i, size, count in ends if size != count * rows]
+            return store(out, (n, *at, channel), cast_expr(value, out.dtype), (*inside, *guard))
 
-        return _vectors(x.shape[-1], tiles)
+        def stage(axis: int, source: Buffer | None) -> Block:
+            last = axis == axes - 1
+            shape = (*(rows,) * (axis + 1), *(columns,) * (axes - 1 - axis), *counts[1:], *channels.shape)
+            alloc, target = scratch(f"%s{axis}", wide, shape)
 
-    return each(x.shape[1:-1], body)
+            def step(index: tuple[Size, ...]) -> Block:
+                done, rest, tiles, vector = index[:axis], index[axis : axes - 1], index[axes - 1 : -1], index[-1]
+
+                def read(k: int) -> Expr:
+                    if source is not None:
+                        return load(source, (*done, k, *rest, *tiles, vector, Dim("%j")))
+                    place = flatten((k, *rest), (columns,) * axes)
+                    channel, guard = channels.place(part, vector)
+                    return cast_expr(load(x, (place, n, first, *tiles, channel), guard), wide)
+
+                def write(k: int, value: Expr) -> Store:
+                    if last:
+                        return put((first, *tiles), (*done, k), vector, value)
+                    return store(target, (*done, k, *rest, *tiles, vector, Dim("%j")), value)
+
+                return _line(matrix, wide, read, write, channels.lanes)
+
+            space = (*(rows,) * axis, *(columns,) * (axes - 1 - axis), *counts[1:], channels.vectors)
+            block = nest(f"%r{axis}_", space, step)
+            return block if last else (alloc, *block, *stage(axis + 1, target))
+
+        return stage(0, None)
+
+    return each((x.shape[1], counts[0], channels.parts), body)
 
 
 # ---- transform_windows
