@@ -40,6 +40,7 @@ from sigmagraph.passes.remat import Remat
 from sigmagraph.passes.report import PassReport
 from sigmagraph.passes.specialise import specialise as specialise_graph
 from sigmagraph.passes.specialise import unify
+from sigmagraph.passes.winograd import Winograd
 from sigmagraph.program import CompiledFunction, Origin
 from sigmagraph.runtime.state import Variable
 from sigmagraph.tensor.capture import capture
@@ -204,7 +205,9 @@ def planned(
     # Graph [captured] -> Graph [primitive] -> Graph [fused]
     required = requirements(graph)
     first, last = (parse_pipeline(options.passes), ()) if options.passes else (CLEAN, FUSED if options.fuse else SINGLE)
-    graph, steps = _run_passes((Guard(), *first) if options.checks else first, graph, (), options, record)
+    first = (Winograd(), *first) if options.fast else first
+    first = (Guard(), *first) if options.checks else first
+    graph, steps = _run_passes(first, graph, (), options, record)
     split = prepare(graph, OPS) if options.prepare and not options.passes else None
     ahead = None
     if split is not None:

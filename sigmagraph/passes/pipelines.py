@@ -21,12 +21,14 @@ from sigmagraph.passes.remat import Remat
 from sigmagraph.passes.simplify import Simplify
 from sigmagraph.passes.sink import Sink
 from sigmagraph.passes.windows import Windows
+from sigmagraph.passes.winograd import Winograd
 
 PASSES: Mapping[str, type[Pass]] = MappingProxyType(
     {
         p.name: p
         for p in (
             Guard,
+            Winograd,
             Decompose,
             Canonicalize,
             Simplify,

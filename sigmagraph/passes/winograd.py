@@ -1,0 +1,149 @@
+"""Winograd: convolutions by kernels of three elements an axis with fewer multiplications, for programs in fast mode.
+
+S. Winograd's minimal filtering, as in A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks"
+(CVPR 2016): m results of a filter of r elements are the product of polynomials at m + r - 1 points, which needs as many
+multiplications in place of m * r. Windows of the operand and the kernel are evaluated at these points, the products are
+summed over the channels, and the results are interpolated.
+
+The sums are others than those of the exact program, and so is their rounding: results differ from it by up to 1e-5 of
+the greatest of them in f32. Where an operand is infinite or NaN, so may all results of a tile be, not just those that
+see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+
+from sigmagraph.dims import Size, nominal
+from sigmagraph.dtypes import F32, F64
+from sigmagraph.ir.graph.attrs import Array
+from sigmagraph.ir.graph.builder import Builder
+from sigmagraph.ir.graph.graph import Graph, iter_updates
+from sigmagraph.ir.graph.node import Node, Stage
+from sigmagraph.ir.graph.opdef import Trait
+from sigmagraph.ir.graph.value import Value
+from sigmagraph.ops.geometry import Geometry
+from sigmagraph.passes.base import PassContext, keep, rebuild
+
+_KERNEL = 3
+_AXES = 2  # spatial ones at most: the error grows by each
+# Finite points for tiles of each size, with infinity as one more. All factors that operands and sums are multiplied by
+# are exact. Of such points for four, these leave a quarter of the error of 0, 1, -1, 2, -2.
+_POINTS: dict[int, tuple[Fraction, ...]] = {
+    2: tuple(map(Fraction, ("0", "1", "-1"))),
+    4: tuple(map(Fraction, ("0", "3/4", "-3/4", "3/2", "-3/2"))),
+}
+# What it costs to write and read an element between the steps, and one of a kernel, in multiplications and additions.
+_MOVED, _WEIGHT, _EVALUATED = 112, 56, 168
+
+
+@dataclass(frozen=True, slots=True)
+class Winograd:
+    """Writes convolutions of stride 1 by points where that is estimated to take less time."""
+
+    name: ClassVar[str] = "winograd"
+    requires: ClassVar[Stage] = Stage.CAPTURED
+    ensures: ClassVar[Stage | None] = None
+
+    def run(self, graph: Graph, context: PassContext) -> Graph:
+        """The graph with transforms and products of points in place of such convolutions."""
+        fixed = _fixed(graph)
+        found = {n.id: m for n in graph.nodes() if n.op.name == "convolution" and (m := _tile(graph, n, fixed))}
+        if not found:
+            return graph
+
+        def visit(out: Graph, node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
+            if node.id not in found:
+                return keep(out, node, inputs)
+            context.hit(f"tiles of {found[node.id]}")
+            return (_by_points(Builder(out, context.registry, node.location), node, inputs, found[node.id]),)
+
+        return rebuild(graph, visit)
+
+
+def _fixed(graph: Graph) -> frozenset[int]:
+    """The nodes that are made of nothing but constants and parameters which the program does not change."""
+    changed = {output.updates for output in iter_updates(graph)}
+    fixed: set[int] = set()
+    for node in graph.nodes():
+        varies = Trait.INPUT in node.op.traits or (Trait.PARAMETER in node.op.traits and node.name in changed)
+        if not varies and all(v.node in fixed for v in node.inputs):
+            fixed.add(node.id)
+    return frozenset(fixed)
+
+
+def _tile(graph: Graph, node: Node, fixed: frozenset[int]) -> int:
+    """The size of the tiles that cost least; 0 if the convolution had better stay, or cannot be written by points."""
+    x, w = map(graph.type, node.inputs)
+    geometry, axes = Geometry.of(node.attrs), x.rank - 2
+    plain = Geometry((1,) * axes, geometry.low, geometry.high, (1,) * axes, (1,) * axes, 1)
+    if axes > _AXES or x.dtype not in (F32, F64) or geometry != plain or w.shape[:-2] != (_KERNEL,) * axes:
+        return 0
+    sizes = (*x.shape[1:], *w.shape[-2:], *geometry.low, *geometry.high)
+    if not all(isinstance(size, int) and size >= 0 for size in sizes):
+        return 0
+    lengths, inner, outer = node.types[0].shape[1:-1], nominal(w.shape[-2]), nominal(w.shape[-1])
+    images, weights = nominal(x.shape[0]), inner * outer
+    kernel = _WEIGHT if node.inputs[1].node in fixed else _WEIGHT + _EVALUATED
+
+    def cost(tile: int) -> int:
+        places = int((tile + _KERNEL - 1) ** axes)
+        tiles = images * prod(-(-nominal(n) // tile) for n in lengths)
+        return places * (tiles * (2 * weights + _MOVED * (inner + outer)) + kernel * weights)
+
+    direct = _KERNEL**axes * weights * (2 * images * prod(map(nominal, lengths)) + _WEIGHT)
+    best = min(_POINTS, key=cost)
+    return best if cost(best) < direct else 0
+
+
+def _by_points(b: Builder, node: Node, inputs: Sequence[Value], tile: int) -> Value:
+    """The convolution as evaluation, products of all points at once, and interpolation."""
+    x, w = inputs
+    lengths: tuple[Size, ...] = node.types[0].shape[1:-1]
+    axes, (inner, outer) = len(lengths), b.graph.type(w).shape[-2:]
+    windows, kernel, results = _matrices(tile)
+    counts = tuple(-(-nominal(n) // tile) for n in lengths)
+    x = b.emit("transform_windows", x, matrix=windows, stride=tile, low=node.attrs["low"], counts=counts)
+    w = b.emit("reshape", w, shape=(1, *(_KERNEL,) * axes, inner * outer))
+    w = b.emit("transform_windows", w, matrix=kernel, stride=1, low=(0,) * axes, counts=(1,) * axes)
+    w = b.emit("reshape", w, shape=((tile + _KERNEL - 1) ** axes, inner, outer))
+    n, channel, filter = axes + 1, axes + 2, axes + 3
+    images = (0, n, *range(1, axes + 1))
+    products = b.emit("contract", x, w, left=(*images, channel), right=(0, channel, filter), result=(*images, filter))
+    return b.emit("assemble_tiles", products, matrix=results, lengths=lengths)
+
+
+@cache
+def _matrices(tile: int) -> tuple[Array, Array, Array]:
+    """What evaluates windows, what evaluates the kernel, and what interpolates results: Toom-Cook, transposed.
+
+    The last point is infinity, where a polynomial is its highest coefficient.
+    """
+    points = _POINTS[tile]
+    powers = [[p**k for k in range(max(tile, _KERNEL))] for p in points]
+    others = [[q for q in points if q != p] for p in points]
+    windows = [[*_polynomial(roots), Fraction(0)] for roots in others]
+    shares = [prod(p - q for q in roots) for p, roots in zip(points, others, strict=True)]
+    kernel = [[power / share for power in line[:_KERNEL]] for line, share in zip(powers, shares, strict=True)]
+    results = [[line[k] for line in powers] + [Fraction(k == tile - 1)] for k in range(tile)]
+    last = [Fraction(k == _KERNEL - 1) for k in range(_KERNEL)]
+    return _array([*windows, _polynomial(points)]), _array([*kernel, last]), _array(results)
+
+
+def _polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
+    """The coefficients of the product of all (x - root), the constant first."""
+    out = [Fraction(1)]
+    for root in roots:
+        out = [high - root * low for high, low in zip([Fraction(0), *out], [*out, Fraction(0)], strict=True)]
+    return out
+
+
+def _array(rows: Sequence[Sequence[Fraction]]) -> Array:
+    return Array.of(np.array([[float(value) for value in row] for row in rows]))
