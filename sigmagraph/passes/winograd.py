@@ -12,11 +12,12 @@ see it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from math import prod
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -53,17 +54,20 @@ class Winograd:
     ensures: ClassVar[Stage | None] = None
 
     def run(self, graph: Graph, context: PassContext) -> Graph:
-        """The graph with transforms and products of points in place of such convolutions."""
+        """The graph with transforms and products of points in place of such convolutions and their derivatives."""
         fixed = _fixed(graph)
-        found = {n.id: m for n in graph.nodes() if n.op.name == "convolution" and (m := _tile(graph, n, fixed))}
-        if not found:
+        tiles = {n.id: _tile(graph, n, fixed) for n in graph.nodes() if n.op.name in _WRITTEN}
+        if not any(tiles.values()):
             return graph
 
         def visit(out: Graph, node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
-            if node.id not in found:
+            tile = tiles.get(node.id)
+            if not tile:
                 return keep(out, node, inputs)
-            context.hit(f"tiles of {found[node.id]}")
-            return (_by_points(Builder(out, context.registry, node.location), node, inputs, found[node.id]),)
+            context.hit(node.op.name)
+            return (
+                _WRITTEN[node.op.name](_Points(Builder(out, context.registry, node.location), tile), node, *inputs),
+            )
 
         return rebuild(graph, visit)
 
@@ -80,49 +84,90 @@ def _fixed(graph: Graph) -> frozenset[int]:
 
 
 def _tile(graph: Graph, node: Node, fixed: frozenset[int]) -> int:
-    """The size of the tiles that cost least; 0 if the convolution had better stay, or cannot be written by points."""
-    x, w = map(graph.type, node.inputs)
+    """The size of the tiles that cost least; 0 if the node had better stay, or cannot be written by points."""
+    x, other = map(graph.type, node.inputs)
+    weights, counts = (other.shape, node.types[0].shape[1:-1])
+    if node.op.name == "convolution_weights":
+        weights, counts = node.types[0].shape, other.shape[1:-1]
     geometry, axes = Geometry.of(node.attrs), x.rank - 2
     plain = Geometry((1,) * axes, geometry.low, geometry.high, (1,) * axes, (1,) * axes, 1)
-    if axes > _AXES or x.dtype not in (F32, F64) or geometry != plain or w.shape[:-2] != (_KERNEL,) * axes:
+    if axes > _AXES or x.dtype not in (F32, F64) or geometry != plain or weights[:-2] != (_KERNEL,) * axes:
         return 0
-    sizes = (*x.shape[1:], *w.shape[-2:], *geometry.low, *geometry.high)
+    sizes = (*x.shape[1:], *weights, *geometry.low, *geometry.high)
     if not all(isinstance(size, int) and size >= 0 for size in sizes):
         return 0
-    lengths, inner, outer = node.types[0].shape[1:-1], nominal(w.shape[-2]), nominal(w.shape[-1])
-    images, weights = nominal(x.shape[0]), inner * outer
+    lengths, channels, products = list(map(nominal, counts)), nominal(sum(weights[-2:])), nominal(prod(weights[-2:]))
+    images = nominal(x.shape[0])
     kernel = _WEIGHT if node.inputs[1].node in fixed else _WEIGHT + _EVALUATED
 
     def cost(tile: int) -> int:
         places = int((tile + _KERNEL - 1) ** axes)
-        tiles = images * prod(-(-nominal(n) // tile) for n in lengths)
-        return places * (tiles * (2 * weights + _MOVED * (inner + outer)) + kernel * weights)
+        tiles = images * prod(-(-length // tile) for length in lengths)
+        return places * (tiles * (2 * products + _MOVED * channels) + kernel * products)
 
-    direct = _KERNEL**axes * weights * (2 * images * prod(map(nominal, lengths)) + _WEIGHT)
+    direct = _KERNEL**axes * products * (2 * images * prod(lengths) + _WEIGHT)
     best = min(_POINTS, key=cost)
     return best if cost(best) < direct else 0
 
 
-def _by_points(b: Builder, node: Node, inputs: Sequence[Value], tile: int) -> Value:
-    """The convolution as evaluation, products of all points at once, and interpolation."""
-    x, w = inputs
-    lengths: tuple[Size, ...] = node.types[0].shape[1:-1]
-    axes, (inner, outer) = len(lengths), b.graph.type(w).shape[-2:]
-    windows, kernel, results = _matrices(tile)
-    counts = tuple(-(-nominal(n) // tile) for n in lengths)
-    x = b.emit("transform_windows", x, matrix=windows, stride=tile, low=node.attrs["low"], counts=counts)
-    w = b.emit("reshape", w, shape=(1, *(_KERNEL,) * axes, inner * outer))
-    w = b.emit("transform_windows", w, matrix=kernel, stride=1, low=(0,) * axes, counts=(1,) * axes)
-    w = b.emit("reshape", w, shape=((tile + _KERNEL - 1) ** axes, inner, outer))
-    n, channel, filter = axes + 1, axes + 2, axes + 3
-    images = (0, n, *range(1, axes + 1))
-    products = b.emit("contract", x, w, left=(*images, channel), right=(0, channel, filter), result=(*images, filter))
-    return b.emit("assemble_tiles", products, matrix=results, lengths=lengths)
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """What convolutions by points are made of, for tiles of a size."""
+
+    builder: Builder
+    tile: int
+
+    def windows(self, x: Value, matrix: Array, low: Sequence[Size], lengths: Sequence[Size]) -> Value:
+        """Windows of which each belongs to a tile, by places: [places, n, *counts, c]."""
+        counts = tuple(-(-nominal(length) // self.tile) for length in lengths)
+        return self.builder.emit("transform_windows", x, matrix=matrix, stride=self.tile, low=low, counts=counts)
+
+    def convolution(self, node: Node, x: Value, w: Value) -> Value:
+        """Evaluation, the products of all points at once, and interpolation."""
+        b, m = self.builder, _matrices(self.tile)
+        lengths, (inner, outer) = node.types[0].shape[1:-1], b.type(w).shape[-2:]
+        axes = len(lengths)
+        x = self.windows(x, m.windows, node.attrs["low"], lengths)
+        w = b.emit("reshape", w, shape=(1, *(_KERNEL,) * axes, inner * outer))
+        w = b.emit("transform_windows", w, matrix=m.kernel, stride=1, low=(0,) * axes, counts=(1,) * axes)
+        w = b.emit("reshape", w, shape=(b.type(w).shape[0], inner, outer))
+        place, *tiles, channel, filter = range(axes + 4)
+        left, right, result = (place, *tiles, channel), (place, channel, filter), (place, *tiles, filter)
+        y = b.emit("contract", x, w, left=left, right=right, result=result)
+        return b.emit("assemble_tiles", y, matrix=m.results, lengths=lengths)
+
+    def convolution_weights(self, node: Node, x: Value, g: Value) -> Value:
+        """The adjoint of :meth:`convolution` by its kernel."""
+        b, m = self.builder, _matrices(self.tile)
+        lengths, (inner, outer) = b.type(g).shape[1:-1], node.types[0].shape[-2:]
+        axes = len(lengths)
+        x = self.windows(x, m.windows, node.attrs["low"], lengths)
+        g = self.windows(g, _transposed(m.results), (0,) * axes, lengths)
+        place, *tiles, channel, filter = range(axes + 4)
+        left, right, result = (place, *tiles, channel), (place, *tiles, filter), (place, channel, filter)
+        w = b.emit("contract", x, g, left=left, right=right, result=result)
+        w = b.emit("reshape", w, shape=(b.type(w).shape[0], 1, *(1,) * axes, inner * outer))
+        w = b.emit("assemble_tiles", w, matrix=_transposed(m.kernel), lengths=(_KERNEL,) * axes)
+        return b.emit("reshape", w, shape=node.types[0].shape)
+
+
+_WRITTEN: Mapping[str, Callable[[_Points, Node, Value, Value], Value]] = MappingProxyType(
+    {"convolution": _Points.convolution, "convolution_weights": _Points.convolution_weights}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Matrices:
+    """What evaluates windows, what evaluates the kernel, and what interpolates results."""
+
+    windows: Array
+    kernel: Array
+    results: Array
 
 
 @cache
-def _matrices(tile: int) -> tuple[Array, Array, Array]:
-    """What evaluates windows, what evaluates the kernel, and what interpolates results: Toom-Cook, transposed.
+def _matrices(tile: int) -> _Matrices:
+    """Those of Toom and Cook, transposed.
 
     The last point is infinity, where a polynomial is its highest coefficient.
     """
@@ -134,7 +179,7 @@ def _matrices(tile: int) -> tuple[Array, Array, Array]:
     kernel = [[power / share for power in line[:_KERNEL]] for line, share in zip(powers, shares, strict=True)]
     results = [[line[k] for line in powers] + [Fraction(k == tile - 1)] for k in range(tile)]
     last = [Fraction(k == _KERNEL - 1) for k in range(_KERNEL)]
-    return _array([*windows, _polynomial(points)]), _array([*kernel, last]), _array(results)
+    return _Matrices(_array([*windows, _polynomial(points)]), _array([*kernel, last]), _array(results))
 
 
 def _polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
@@ -147,3 +192,7 @@ def _polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
 
 def _array(rows: Sequence[Sequence[Fraction]]) -> Array:
     return Array.of(np.array([[float(value) for value in row] for row in rows]))
+
+
+def _transposed(matrix: Array) -> Array:
+    return Array.of(matrix.numpy.T)
