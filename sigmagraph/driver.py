@@ -34,13 +34,12 @@ from sigmagraph.passes.base import Pipeline
 from sigmagraph.passes.fuse import Fuse
 from sigmagraph.passes.guard import Guard
 from sigmagraph.passes.manager import PassManager, Step, parse_pipeline
-from sigmagraph.passes.pipelines import CLEAN, FUSED, SINGLE
+from sigmagraph.passes.pipelines import CLEAN, FAST, FUSED, SINGLE
 from sigmagraph.passes.prepare import prepare
 from sigmagraph.passes.remat import Remat
 from sigmagraph.passes.report import PassReport
 from sigmagraph.passes.specialise import specialise as specialise_graph
 from sigmagraph.passes.specialise import unify
-from sigmagraph.passes.winograd import Winograd
 from sigmagraph.program import CompiledFunction, Origin
 from sigmagraph.runtime.state import Variable
 from sigmagraph.tensor.capture import capture
@@ -205,7 +204,7 @@ def planned(
     # Graph [captured] -> Graph [primitive] -> Graph [fused]
     required = requirements(graph)
     first, last = (parse_pipeline(options.passes), ()) if options.passes else (CLEAN, FUSED if options.fuse else SINGLE)
-    first = (Winograd(), *first) if options.fast else first
+    first = (*FAST, *first) if options.fast else first
     first = (Guard(), *first) if options.checks else first
     graph, steps = _run_passes(first, graph, (), options, record)
     split = prepare(graph, OPS) if options.prepare and not options.passes else None

@@ -56,5 +56,6 @@ FUSED: Pipeline = (Sink(), Windows(), Fuse())
 SINGLE: Pipeline = (Fuse(merge=False),)
 STANDARD: Pipeline = (*CLEAN, *FUSED)
 UNFUSED: Pipeline = (*CLEAN, *SINGLE)
+FAST: tuple[Pass, ...] = (Winograd(),)  # what fast mode does before everything else
 
 PIPELINES: Mapping[str, Pipeline] = MappingProxyType({"clean": CLEAN, "standard": STANDARD, "unfused": UNFUSED})
