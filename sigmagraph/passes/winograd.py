@@ -22,7 +22,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sigmagraph.dims import Size, nominal
+from sigmagraph.dims import Size, evaluate, names, nominal
 from sigmagraph.dtypes import F32, F64
 from sigmagraph.ir.graph.attrs import Array
 from sigmagraph.ir.graph.builder import Builder
@@ -43,6 +43,7 @@ _POINTS: dict[int, tuple[Fraction, ...]] = {
 }
 # What it costs to write and read an element between the steps, and one of a kernel, in multiplications and additions.
 _MOVED, _WEIGHT, _EVALUATED = 112, 56, 168
+_IMAGES = 16  # where their number is symbolic; the more there are, the better it pays
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _tile(graph: Graph, node: Node, fixed: frozenset[int]) -> int:
     if not all(isinstance(size, int) and size >= 0 for size in sizes):
         return 0
     lengths, channels, products = list(map(nominal, counts)), nominal(sum(weights[-2:])), nominal(prod(weights[-2:]))
-    images = nominal(x.shape[0])
+    images = evaluate(x.shape[0], dict.fromkeys(names(x.shape[0]), _IMAGES))
     kernel = _WEIGHT if node.inputs[1].node in fixed else _WEIGHT + _EVALUATED
 
     def cost(tile: int) -> int:
