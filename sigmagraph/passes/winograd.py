@@ -24,6 +24,7 @@ import numpy as np
 
 from sigmagraph.dims import Size, evaluate, names, nominal
 from sigmagraph.dtypes import F32, F64
+from sigmagraph.errors import PassError
 from sigmagraph.ir.graph.attrs import Array
 from sigmagraph.ir.graph.builder import Builder
 from sigmagraph.ir.graph.graph import Graph, iter_updates
@@ -49,16 +50,28 @@ _IMAGES = 16  # where their number is symbolic; the more there are, the better i
 
 @dataclass(frozen=True, slots=True)
 class Winograd:
-    """Writes convolutions of stride 1 by points where that is estimated to take less time."""
+    """Writes convolutions of stride 1 by points where that is estimated to take less time.
+
+    ``tile`` is the size of all tiles, 2 or 4, whatever it takes; 0 chooses.
+    """
 
     name: ClassVar[str] = "winograd"
     requires: ClassVar[Stage] = Stage.CAPTURED
     ensures: ClassVar[Stage | None] = None
 
+    tile: int = 0
+
     def run(self, graph: Graph, context: PassContext) -> Graph:
-        """The graph with transforms and products of points in place of such convolutions and their derivatives."""
+        """The graph with transforms and products of points in place of such convolutions and their derivatives.
+
+        Raises:
+            PassError: there are no tiles of this size.
+        """
+        if self.tile not in (0, *_POINTS):
+            raise PassError("there are no points for such tiles", expected="2 or 4, or 0 to choose", got=self.tile)
         fixed = _fixed(graph)
-        tiles = {n.id: _tile(graph, n, fixed) for n in graph.nodes() if n.op.name in _WRITTEN}
+        found = [n for n in graph.nodes() if n.op.name in _WRITTEN and _can_be_written(graph, n)]
+        tiles = {n.id: self.tile or _tile(graph, n, fixed) for n in found}
         if not any(tiles.values()):
             return graph
 
@@ -85,19 +98,27 @@ def _fixed(graph: Graph) -> frozenset[int]:
     return frozenset(fixed)
 
 
-def _tile(graph: Graph, node: Node, fixed: frozenset[int]) -> int:
-    """The size of the tiles that cost least; 0 if the node had better stay, or cannot be written by points."""
-    x, other = map(graph.type, node.inputs)
-    weights, counts = (other.shape, node.types[0].shape[1:-1])
-    if node.op.name == "convolution_weights":
-        weights, counts = node.types[0].shape, other.shape[1:-1]
+def _sizes(graph: Graph, node: Node) -> tuple[tuple[Size, ...], tuple[Size, ...]]:
+    """The shape of the kernel, and the numbers of windows."""
+    result, other = node.types[0].shape, graph.type(node.inputs[1]).shape
+    return (other, result[1:-1]) if node.op.name == "convolution" else (result, other[1:-1])
+
+
+def _can_be_written(graph: Graph, node: Node) -> bool:
+    """Whether a convolution is of the kind, and the sizes of it that have to be numbers are."""
+    x, (weights, _) = graph.type(node.inputs[0]), _sizes(graph, node)
     geometry, axes = Geometry.of(node.attrs), x.rank - 2
     plain = Geometry((1,) * axes, geometry.low, geometry.high, (1,) * axes, (1,) * axes, 1)
     if axes > _AXES or x.dtype not in (F32, F64) or geometry != plain or weights[:-2] != (_KERNEL,) * axes:
-        return 0
+        return False
     sizes = (*x.shape[1:], *weights, *geometry.low, *geometry.high)
-    if not all(isinstance(size, int) and size >= 0 for size in sizes):
-        return 0
+    return all(isinstance(size, int) and size >= 0 for size in sizes)
+
+
+def _tile(graph: Graph, node: Node, fixed: frozenset[int]) -> int:
+    """The size of the tiles that cost least; 0 if the node had better stay."""
+    x, (weights, counts) = graph.type(node.inputs[0]), _sizes(graph, node)
+    axes = x.rank - 2
     lengths, channels, products = list(map(nominal, counts)), nominal(sum(weights[-2:])), nominal(prod(weights[-2:]))
     images = evaluate(x.shape[0], dict.fromkeys(names(x.shape[0]), _IMAGES))
     kernel = _WEIGHT if node.inputs[1].node in fixed else _WEIGHT + _EVALUATED
