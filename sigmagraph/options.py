@@ -61,7 +61,7 @@ class CompileOptions:
         prepare: whether what parameters alone decide is computed when they change and kept beside them, matrices in
             blocks as products read them, and not at every call.
         fast: whether results may differ from the exact ones where that saves time: the order and the rounding of sums
-            are others, within an error that is stated. They are the same for any number of threads still.
+            are others, within an error that ``docs/training.md`` states. They are the same for any number of threads.
         checks: whether programs check that indices among their data lie in their range, and refuse the call if not.
         verify: whether graph and kernels are verified after every step.
         cache: whether compiled programs are read from and written to the persistent cache.
