@@ -45,7 +45,9 @@ _POINTS: dict[int, tuple[Fraction, ...]] = {
 # What it costs to write and read an element between the steps, and one of a kernel, in multiplications and additions.
 _MOVED, _WEIGHT, _EVALUATED = 112, 56, 168
 _GAIN = 0.9  # what it has to take at most of the exact program's time, by the estimate
-_IMAGES = 16  # where their number is symbolic; the more there are, the better it pays
+# So many images stand for a symbolic number where the kernel changes, which is training, and where it does not. The
+# more there are, the better it pays.
+_LEARNT, _PREDICTED = 16, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,9 @@ def _tile(graph: Graph, node: Node, fixed: frozenset[int]) -> int:
     x, (weights, counts) = graph.type(node.inputs[0]), _sizes(graph, node)
     axes = x.rank - 2
     lengths, channels, products = list(map(nominal, counts)), nominal(sum(weights[-2:])), nominal(prod(weights[-2:]))
-    images = evaluate(x.shape[0], dict.fromkeys(names(x.shape[0]), _IMAGES))
-    kernel = _WEIGHT if node.inputs[1].node in fixed else _WEIGHT + _EVALUATED
+    kept = node.inputs[1].node in fixed
+    images = evaluate(x.shape[0], dict.fromkeys(names(x.shape[0]), _PREDICTED if kept else _LEARNT))
+    kernel = _WEIGHT if kept else _WEIGHT + _EVALUATED
 
     def cost(tile: int) -> int:
         places = int((tile + _KERNEL - 1) ** axes)
