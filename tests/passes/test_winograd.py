@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from graph_checks import graph_of, run_pass
@@ -13,12 +15,17 @@ from sigmagraph.driver import planned
 from sigmagraph.errors import PassError
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.graph.opdef import NDArray
+from sigmagraph.ir.graph.parser import parse_graph
 from sigmagraph.loader import cache_key
+from sigmagraph.ops.registry import OPS
 from sigmagraph.options import CompileOptions
+from sigmagraph.passes.base import PassContext
+from sigmagraph.passes.pipelines import FAST as FAST_PASSES
 from sigmagraph.passes.winograd import Winograd
 from sigmagraph.program import CompiledFunction
 
 EXACT, FAST = CompileOptions(cache=False), CompileOptions(cache=False, fast=True)
+CORPUS = sorted((Path(__file__).parents[1] / "corpus").glob("*.sg"))
 ERROR = 1e-5  # of the greatest result, in float32
 SAME = "strides = [1, 1], low = [1, 1], high = [1, 1], dilation = [1, 1], spread = [1, 1]"
 
@@ -190,6 +197,12 @@ def test_exact_mode_is_the_default() -> None:
     function = sg.compile([x, w], {"y": sg.convolution(x, w, padding=1)}, options=CompileOptions(cache=False))
     assert not CompileOptions().fast
     assert not any(step.name == "winograd" for step in function.passes().steps)
+
+
+@pytest.mark.parametrize("file", CORPUS, ids=lambda f: f.stem)
+def test_programs_without_such_convolutions_are_those_of_exact_mode(file: Path) -> None:
+    graph = parse_graph(file.read_text("utf-8"), OPS, file.name)
+    assert all(item.run(graph, PassContext(OPS)) is graph for item in FAST_PASSES)
 
 
 def test_fast_mode_has_cache_entries_of_its_own() -> None:
