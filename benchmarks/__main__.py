@@ -12,7 +12,7 @@ from benchmarks import report
 from benchmarks.costs import costs
 from benchmarks.floors import Floors, floors
 from benchmarks.machine import describe, pinned
-from benchmarks.peers.registry import available
+from benchmarks.peers.registry import FAST, OURS, available
 from benchmarks.race import Race, race
 from benchmarks.workloads import WORKLOADS
 
@@ -27,6 +27,7 @@ def main() -> None:
     print("\n".join(missing), end="\n" * bool(missing))
     names = [n for n in WORKLOADS if fnmatch.fnmatch(n, arguments.only)]
     races: list[Race] = []
+    pairs: list[Race] = []
     limits = []
     for threads in arguments.threads:
         with pinned(threads):
@@ -39,13 +40,18 @@ def main() -> None:
             print(report.race_line(result), flush=True)
         print(report.means_line(new))
         races += new
+        print("  fast mode: how many times as long exact mode takes")
+        for result in race([OURS, FAST], names, threads, arguments.rounds, arguments.seconds):
+            if len(result.results) > 1:
+                pairs.append(result)
+                print(report.pair_line(result), flush=True)
     if arguments.only == "*" and arguments.peers == ["*"]:
-        _write(limits, races)
+        _write(limits, races, pairs)
 
 
-def _write(limits: list[Floors], races: list[Race]) -> None:
+def _write(limits: list[Floors], races: list[Race], pairs: list[Race]) -> None:
     machine = describe()
-    record = report.record(machine, limits, races, costs(), dt.datetime.now(dt.UTC).date().isoformat())
+    record = report.record(machine, limits, races, pairs, costs(), dt.datetime.now(dt.UTC).date().isoformat())
     path = ROOT / "results" / f"{machine.slug}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -36,6 +36,14 @@ def race_line(race: Race) -> str:
     return "\n".join(lines)
 
 
+def pair_line(race: Race) -> str:
+    """A race of exact and fast mode in a line."""
+    exact, fast = race.results
+    other = "" if fast.agrees else " (other results)"
+    times = f"exact {_short(1000 * exact.median)}  fast {_short(1000 * fast.median)}"
+    return f"  {race.workload:28} {fast.lead(exact):5.2f}  {times}{other}"
+
+
 def means_line(races: Sequence[Race]) -> str:
     """The geometric means of all groups in a line."""
     record = [_race(race) for race in races]
@@ -47,7 +55,12 @@ def means_line(races: Sequence[Race]) -> str:
 
 
 def record(
-    machine: Machine, limits: Sequence[Floors], races: Sequence[Race], costs: Costs, date: str
+    machine: Machine,
+    limits: Sequence[Floors],
+    races: Sequence[Race],
+    pairs: Sequence[Race],
+    costs: Costs,
+    date: str,
 ) -> dict[str, Any]:
     """Everything that is kept of a run."""
     return {
@@ -56,7 +69,21 @@ def record(
         "peers": {r.name: r.version for race in races for r in race.results},
         "floors": [dataclasses.asdict(f) for f in limits],
         "races": [_race(race) for race in races],
+        "fast": [_pair(race) for race in pairs],
         "costs": dataclasses.asdict(costs),
+    }
+
+
+def _pair(race: Race) -> dict[str, Any]:
+    exact, fast = race.results
+    return {
+        "workload": race.workload,
+        "threads": race.threads,
+        "agrees": fast.agrees,
+        "exact_ms": _milliseconds(exact.median),
+        "fast_ms": _milliseconds(fast.median),
+        "ratios": [round(lead, 3) for lead in fast.leads(exact)],
+        "memory": [exact.memory, fast.memory],
     }
 
 
@@ -141,6 +168,7 @@ def document(record: Json) -> str:
         )
         races = [race for race in record["races"] if race["threads"] == threads]
         parts += [f"\n{_table(group, races, limits)}" for group in GROUPS]
+    parts.append(_fast(record["fast"]))
     parts.append("\n## Besides speed\n\n" + _costs(record["costs"]))
     return "".join(parts)
 
@@ -195,6 +223,34 @@ def _mean_of(races: Sequence[Json], peer: str) -> str:
     right = [race["results"][peer] for race in races if race["fastest"] and peer in race["results"]]
     ratios = [result["ratio"] for result in right if result["agrees"]]
     return f"{statistics.geometric_mean(ratios):.2f}" if ratios else ""
+
+
+_FAST = """
+## Fast mode
+
+`CompileOptions(fast=True)` beside exact mode, where it makes another program; no table above has it. Both take turns.
+The ratio is exact mode's time over fast mode's, with the least and the greatest turn behind it. A time marked with *
+belongs to a program that gives other results.
+
+"""
+
+
+def _fast(pairs: Sequence[Json]) -> str:
+    if not pairs:
+        return ""
+    head = [["workload", "threads", "exact, ms", "fast, ms", "ratio", "exact, MB", "fast, MB"], ["---", *["---:"] * 6]]
+    rows = [
+        [
+            pair["workload"],
+            str(pair["threads"]),
+            _short(pair["exact_ms"]),
+            _short(pair["fast_ms"]) + "*" * (not pair["agrees"]),
+            f"**{statistics.median(pair['ratios']):.2f}** ({min(pair['ratios']):.2f} - {max(pair['ratios']):.2f})",
+            *(f"{memory / 1e6:.3g}" for memory in pair["memory"]),
+        ]
+        for pair in pairs
+    ]
+    return _FAST + "".join(_lines([*head, *rows]))
 
 
 def _bold(number: float | None) -> str:

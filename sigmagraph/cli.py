@@ -145,6 +145,7 @@ def run(
         Path | None, typer.Option(metavar="FOLDER", help="Write results as NAME.npy.", show_default="print them")
     ] = None,
     target: TargetName = "cpu",
+    fast: Annotated[bool, typer.Option("--fast", help="Let sums be others, within an error, to save time.")] = False,
 ) -> None:
     """Compile a graph and run it once on arrays."""
     graph = _read_graph(file)
@@ -154,7 +155,7 @@ def run(
     if missing:
         raise InputError(f"'{missing[0]}' is missing", expected=f"--input {missing[0]}=FILE.npy", got=", ".join(given))
     variables = {name: _variable(name, type, given.pop(name)) for name, type in parameters.items()}
-    function = compile_graph(graph, variables, CompileOptions(as_target(target)))
+    function = compile_graph(graph, variables, CompileOptions(as_target(target), fast=fast))
     results = function(**given)
     results |= {output.name: variables[str(output.updates)].value for output in iter_updates(graph)}
     for name, array in results.items():

@@ -34,7 +34,7 @@ from sigmagraph.passes.base import Pipeline
 from sigmagraph.passes.fuse import Fuse
 from sigmagraph.passes.guard import Guard
 from sigmagraph.passes.manager import PassManager, Step, parse_pipeline
-from sigmagraph.passes.pipelines import CLEAN, FUSED, SINGLE
+from sigmagraph.passes.pipelines import CLEAN, FAST, FUSED, SINGLE
 from sigmagraph.passes.prepare import prepare
 from sigmagraph.passes.remat import Remat
 from sigmagraph.passes.report import PassReport
@@ -204,7 +204,9 @@ def planned(
     # Graph [captured] -> Graph [primitive] -> Graph [fused]
     required = requirements(graph)
     first, last = (parse_pipeline(options.passes), ()) if options.passes else (CLEAN, FUSED if options.fuse else SINGLE)
-    graph, steps = _run_passes((Guard(), *first) if options.checks else first, graph, (), options, record)
+    first = (*FAST, *first) if options.fast else first
+    first = (Guard(), *first) if options.checks else first
+    graph, steps = _run_passes(first, graph, (), options, record)
     split = prepare(graph, OPS) if options.prepare and not options.passes else None
     ahead = None
     if split is not None:

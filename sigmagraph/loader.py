@@ -136,6 +136,7 @@ def cache_key(graph: Graph, options: CompileOptions, backend: Backend) -> str:
         options.fuse,
         options.remat,
         options.prepare,
+        options.fast,
         options.checks,
         options.specialise,
         options.target.kind,

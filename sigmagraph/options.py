@@ -69,6 +69,8 @@ class CompileOptions:
             memory; results stay the same to the last bit.
         prepare: whether what parameters alone decide is computed when they change and kept beside them, matrices in
             blocks as products read them, and not at every call.
+        fast: whether results may differ from the exact ones where that saves time: the order and the rounding of sums
+            are others, within an error that ``docs/training.md`` states. They are the same for any number of threads.
         checks: whether programs check that indices among their data lie in their range, and refuse the call if not.
         verify: whether graph and kernels are verified after every step.
         cache: whether compiled programs are read from and written to the persistent cache.
@@ -80,6 +82,7 @@ class CompileOptions:
     fuse: bool = True
     remat: bool = False
     prepare: bool = True
+    fast: bool = False
     checks: bool = True
     verify: bool = True
     cache: bool = True

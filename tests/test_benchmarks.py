@@ -177,8 +177,9 @@ def raced(*results: tuple[str, bool, float]) -> Race:
 
 def test_the_page_has_ratios_marks_and_means() -> None:
     races = [raced(("sigmagraph", True, 2.0), ("PyTorch", True, 1.0), ("JAX", False, 0.5))]
+    pairs = [raced(("sigmagraph", True, 3.0), ("fast mode", True, 2.0))]
     costs = Costs(100.0, 0.2, 0.3, 1.0, 0.1, 5.0, 1.0, [{"workload": "w", "ours": 10**6, "theirs": 2 * 10**6}])
-    record = report.record(describe(), [Floors(1, 100.0, 10.0)], races, costs, "2020-01-01")
+    record = report.record(describe(), [Floors(1, 100.0, 10.0)], races, pairs, costs, "2020-01-01")
     page = report.document(record)
     row = next(line for line in page.splitlines() if line.startswith("| matmul"))
     assert [cell.strip() for cell in row.split("|")][2:9] == [
@@ -186,6 +187,7 @@ def test_the_page_has_ratios_marks_and_means() -> None:
     ]
     assert "| geometric mean |  |  |  |  | **0.50** | 0.50 |" in page
     assert "above 1 sigmagraph is ahead" in page
+    assert "| matmul 64 x 64 x 64 | 1 | 3 | 2 | **1.50** (1.50 - 1.50) | 0 | 0 |" in page
 
 
 def test_dependencies_are_those_of_the_core() -> None:

@@ -130,6 +130,11 @@ def test_run_computes_outputs_and_new_parameters(command, graph: Path, arrays: d
     assert sorted(path.name for path in out.iterdir()) == ["w.npy", "y.npy"]
 
 
+def test_run_takes_fast_mode(command, graph: Path, arrays: dict[str, Path]) -> None:
+    given = ("-i", f"x={arrays['x']}", "-i", f"w={arrays['w']}", "-i", "rate=2")
+    assert command("run", graph, *given, "--fast").out == command("run", graph, *given).out
+
+
 def test_run_prints_without_a_folder(command, graph: Path, arrays: dict[str, Path]) -> None:
     done = command("run", graph, "-i", f"x={arrays['x']}", "-i", f"w={arrays['w']}", "-i", "rate=2")
     assert "y: float32[2, 3]" in done.out

@@ -37,6 +37,7 @@ class Peer:
 
 
 OURS = Peer("sigma", "sigmagraph")
+FAST = Peer("sigma_fast", "fast mode")  # no peer: it is compared with exact mode alone
 PEERS = (
     Peer("torch_eager", "PyTorch", ("torch",)),
     Peer("torch_compiled", "torch.compile", ("torch",), ("g++",)),
@@ -57,4 +58,4 @@ def available(patterns: Sequence[str]) -> tuple[list[Peer], list[str]]:
 
 def named(key: str) -> Peer:
     """The peer of a key."""
-    return next(peer for peer in (OURS, *PEERS) if peer.key == key)
+    return next(peer for peer in (OURS, FAST, *PEERS) if peer.key == key)

@@ -70,9 +70,9 @@ def has(_: Workload) -> bool:
     return True
 
 
-def program(workload: Workload, threads: int) -> Program:
+def program(workload: Workload, threads: int, options: CompileOptions = _UNCACHED) -> Program:
     """The workload on a number of threads."""
-    made = compiled(workload, threads)
+    made = compiled(workload, threads, options)
     feeds, certain = (itertools.cycle([{**feed, **more} for feed in made.feeds]) for more in ({}, made.certain))
     function = made.function
     return Program(
@@ -83,16 +83,17 @@ def program(workload: Workload, threads: int) -> Program:
     )
 
 
-def compiled(workload: Workload, threads: int) -> Compiled:
+def compiled(workload: Workload, threads: int, options: CompileOptions = _UNCACHED) -> Compiled:
     """The workload as a function."""
     target = f"cpu:{threads}"
     match workload:
         case Training():
-            return _training(workload, target)
+            return _training(workload, target, options)
         case Inference():
-            return _inference(workload, target)
+            return _inference(workload, target, options)
         case Operation():
-            return _update(workload, target) if workload.kind == "adam" else _operation(workload, target)
+            make = _update if workload.kind == "adam" else _operation
+            return make(workload, target, options)
 
 
 def step_of(training: Training) -> TrainGraph:
@@ -101,40 +102,40 @@ def step_of(training: Training) -> TrainGraph:
     return network.train_graph(_OPTIMISERS[training.optimiser](training.learning_rate))
 
 
-def _training(training: Training, target: str) -> Compiled:
+def _training(training: Training, target: str, options: CompileOptions) -> Compiled:
     graph = step_of(training)
-    function = sg.compile(graph.inputs, graph.outputs, graph.updates, target=target, options=_UNCACHED)
+    function = sg.compile(graph.inputs, graph.outputs, graph.updates, target=target, options=options)
     scalars = {name: np.float32(value) for name, value in graph.hyperparameters.items()}
     feeds = [{graph.records[0]: x, graph.targets[0]: y, **scalars} for x, y in training.batches()]
     certain = {name: np.float32(0) for name in scalars if name.endswith(".rate")}
     return Compiled(function, feeds, certain, lambda found: [found["cost"]])
 
 
-def _inference(inference: Inference, target: str) -> Compiled:
+def _inference(inference: Inference, target: str, options: CompileOptions) -> Compiled:
     graph = _network(inference.network).forward(training=False)
-    function = sg.compile(graph.inputs, graph.predictions, target=target, options=_UNCACHED)
+    function = sg.compile(graph.inputs, graph.predictions, target=target, options=options)
     return Compiled(function, [{graph.inputs[0].name: inference.inputs()}])
 
 
-def _operation(operation: Operation, target: str) -> Compiled:
+def _operation(operation: Operation, target: str, options: CompileOptions) -> Compiled:
     operands = operation.operands()
     count = INPUTS.get(operation.kind, len(operands))
     inputs = [sg.placeholder(f"x{n}", array.shape) for n, array in enumerate(operands[:count])]
     fixed = [sg.parameter(f"w{n}", array) for n, array in enumerate(operands[count:])]
     results = _OPERATIONS[operation.kind](*inputs, *fixed)
     outputs = {f"y{n}": y for n, y in enumerate([results] if isinstance(results, sg.Tensor) else results)}
-    function = sg.compile(inputs, outputs, target=target, options=_UNCACHED)
+    function = sg.compile(inputs, outputs, target=target, options=options)
     return Compiled(function, [{f"x{n}": array for n, array in enumerate(operands[:count])}])
 
 
-def _update(operation: Operation, target: str) -> Compiled:
+def _update(operation: Operation, target: str, options: CompileOptions) -> Compiled:
     """A step of Adam alone: parameters are state, gradients an input."""
     values, slopes = operation.operands()
     parameter, gradient = sg.parameter("w", values), sg.placeholder("g", slopes.shape)
     step = sg.optimisers.Adam(0.001).updates({"w": parameter}, {"w": gradient})
     scalars = {name: np.float32(h.first) for name, (h, _) in step.hyperparameters.items()}
     inputs = [gradient, *(tensor for _, tensor in step.hyperparameters.values())]
-    function = sg.compile(inputs, {}, step.updates, target=target, options=_UNCACHED)
+    function = sg.compile(inputs, {}, step.updates, target=target, options=options)
     return Compiled(function, [{"g": slopes, **scalars}], results=lambda _: [parameter.value.copy()])
 
 

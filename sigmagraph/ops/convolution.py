@@ -199,6 +199,7 @@ def _samples(rng: np.random.Generator) -> Iterator[Sample]:
     yield sample((0, 6, 3), (2, 3, 4), _PLAIN)
     yield sample((6, 8, 3), (2, 3, 4), (2, 1, 1, 1, 1), shapes=((N, 8, 3), (2, 3, 4)))
     yield sample((3, 8, 6, 4), (3, 2, 4, 7), _SAME, _PLAIN, shapes=((N, M, 6, 4), (3, 2, 4, 7)))
+    yield sample((2, 9, 4), (3, 4, 5), _SAME)
 
 
 # ---- its derivative by the weights
@@ -268,6 +269,7 @@ def _weights_samples(rng: np.random.Generator) -> Iterator[Sample]:
     yield sample((2, 5, 13, 6), (2, 5, 12, 7), (3, 2), _SAME, _PLAIN)
     yield sample((0, 6, 3), (0, 5, 4), (2,), _PLAIN, kinks=True)
     yield sample((5, 8, 3), (5, 7, 4), (2,), _PLAIN, shapes=((N, 8, 3), (N, 7, 4)))
+    yield sample((2, 9, 4), (2, 9, 5), (3,), _SAME)
 
 
 _X, _W = TensorType(F32, (2, 7, 3)), TensorType(F32, (4, 3, 5))

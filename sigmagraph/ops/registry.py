@@ -38,6 +38,7 @@ from sigmagraph.ops import (
     sorting,
     source,
     statistic,
+    tiles,
     transcendental,
     window,
 )
@@ -57,6 +58,7 @@ OPS = OpRegistry(
         *contraction.OPS,
         *window.OPS,
         *convolution.OPS,
+        *tiles.OPS,
         *pooling.OPS,
         *indexing.OPS,
         *scatter.OPS,

@@ -21,12 +21,14 @@ from sigmagraph.passes.remat import Remat
 from sigmagraph.passes.simplify import Simplify
 from sigmagraph.passes.sink import Sink
 from sigmagraph.passes.windows import Windows
+from sigmagraph.passes.winograd import Winograd
 
 PASSES: Mapping[str, type[Pass]] = MappingProxyType(
     {
         p.name: p
         for p in (
             Guard,
+            Winograd,
             Decompose,
             Canonicalize,
             Simplify,
@@ -54,5 +56,6 @@ FUSED: Pipeline = (Sink(), Windows(), Fuse())
 SINGLE: Pipeline = (Fuse(merge=False),)
 STANDARD: Pipeline = (*CLEAN, *FUSED)
 UNFUSED: Pipeline = (*CLEAN, *SINGLE)
+FAST: tuple[Pass, ...] = (Winograd(),)  # what fast mode does before everything else
 
 PIPELINES: Mapping[str, Pipeline] = MappingProxyType({"clean": CLEAN, "standard": STANDARD, "unfused": UNFUSED})

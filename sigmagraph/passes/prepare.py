@@ -120,7 +120,9 @@ class _Splitter:
         return self.read[value]
 
     def _is_worth(self, value: Value) -> bool:
-        """Whether it is no larger than what it is made of."""
+        """Whether it is no larger than what it is made of, or takes loops of its own."""
+        if self.graph.node(value).op.kind is OpKind.OPAQUE:
+            return True
         made_of = sum(nominal(self.graph.type(s).bytes) for s in self.sources[value.node])
         return nominal(self.graph.type(value).bytes) <= made_of
 

@@ -9,6 +9,7 @@ import numpy as np
 from sigmagraph.data.dataset import Dataset
 from sigmagraph.driver import compile
 from sigmagraph.errors import AttributeValueError, GraphError
+from sigmagraph.options import CompileOptions
 from sigmagraph.program import CompiledFunction
 from sigmagraph.tensor.hyperparameter import Hyperparameters
 from sigmagraph.training.feed import feed
@@ -38,12 +39,13 @@ class Evaluator:
     Args:
         network: what is judged, with a cost layer.
         target: what code is made for.
+        options: what else changes the code.
 
     Raises:
         GraphError: the network has no cost layer.
     """
 
-    def __init__(self, network: Network, target: str = "cpu") -> None:
+    def __init__(self, network: Network, target: str = "cpu", options: CompileOptions | None = None) -> None:
         forward = network.forward(training=False)
         if forward.cost is None:
             raise GraphError(f"the network '{network.name}' cannot be judged", expected="a network with a cost layer")
@@ -57,6 +59,7 @@ class Evaluator:
             {"cost": forward.cost} | {name: cost.prediction for name, cost in self._judges.items()},
             target=target,
             name=f"{network.name}.evaluate",
+            options=options,
         )
 
     def __call__(self, dataset: Dataset) -> Evaluation:

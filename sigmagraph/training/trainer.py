@@ -12,6 +12,7 @@ from sigmagraph.data.dataset import Batches, Dataset
 from sigmagraph.driver import compile
 from sigmagraph.errors import AttributeValueError
 from sigmagraph.optimisers.base import Optimiser
+from sigmagraph.options import CompileOptions
 from sigmagraph.program import CompiledFunction
 from sigmagraph.tensor.tensor import Parameter
 from sigmagraph.training.evaluation import Evaluation, Evaluator
@@ -83,6 +84,7 @@ class Trainer:
         validation: records that are held out, to judge the network by after every epoch.
         seed: if given, the network's parameters are drawn anew with it.
         target: what code is made for, such as ``cpu`` or ``cpu:1``.
+        options: what else changes the code, such as ``CompileOptions(fast=True)``.
 
     Attributes:
         hyperparameters: run-time scalars by name, such as ``optimiser.learning_rate``; they are read at every step and
@@ -105,6 +107,7 @@ class Trainer:
         validation: Dataset | None = None,
         seed: int | None = None,
         target: str = "cpu",
+        options: CompileOptions | None = None,
     ) -> None:
         if not isinstance(data, Batches):
             raise AttributeValueError(
@@ -123,6 +126,7 @@ class Trainer:
         self.history = History()
         self.steps = 0
         self._target = target
+        self._options = options
         self.hyperparameters = self._compile({}).hyperparameters
 
     @property
@@ -144,7 +148,7 @@ class Trainer:
         """Make the step for the parameters that are not frozen now; the optimiser goes on from its memory."""
         frozen, graph = self.network.frozen, self.network.train_graph(self.optimiser, memory)
         name = f"{self.network.name}.train"
-        self._step = compile(graph.inputs, graph.outputs, graph.updates, self._target, name=name)
+        self._step = compile(graph.inputs, graph.outputs, graph.updates, self._target, name=name, options=self._options)
         self._records, self._targets = graph.records, graph.targets
         self._frozen, self.memory = frozen, graph.memory
         return graph
@@ -188,7 +192,7 @@ class Trainer:
 
     @cached_property
     def _evaluator(self) -> Evaluator:
-        return Evaluator(self.network, self._target)
+        return Evaluator(self.network, self._target, self._options)
 
     def _epoch(self, number: int, progress: Progress) -> Epoch:
         costs, seconds = [], []

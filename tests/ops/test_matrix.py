@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from evaluators import EVALUATORS, assert_agree
+from evaluators import EVALUATORS, assert_agree, native
 from graph_checks import retyped
 
 from sigmagraph.autodiff.numeric import directional_derivative
@@ -28,6 +28,7 @@ from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.location import Location
 from sigmagraph.ops.registry import OPS
+from sigmagraph.options import CompileOptions
 
 HERE = Location("model.py", 12, "fc1")
 # What float64 and int32 arrays of samples are cast to.
@@ -173,6 +174,19 @@ def test_every_evaluation_agrees_with_the_reference(case: Case, types: tuple[DTy
     assert actual.keys() == expected.keys()
     for name, array in expected.items():
         assert_agree(actual[name], array, exact=case.sample.exact, sums=case.op.kind in SUMS)
+
+
+# What fast mode writes otherwise, at every size.
+FAST = native(CompileOptions(cache=False, checks=False, fast=True, passes="winograd{tile=4},standard"))
+
+
+@pytest.mark.parametrize("types", TYPES[1:3], ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES if c.op.name in ("convolution", "convolution_weights")], ids=str)
+def test_fast_mode_agrees_with_the_reference(case: Case, types: tuple[DType, DType]) -> None:
+    graph, inputs = case.single(*types)
+    expected = interpret(graph, inputs)
+    for name, actual in FAST(graph, inputs).items():
+        assert_agree(actual, expected[name], sums=True)
 
 
 # ---- derivatives
