@@ -6,33 +6,50 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
 from benchmarks.peers import sigma
 from benchmarks.workloads import WORKLOADS, Training
 from sigmagraph.dims import evaluate
+from sigmagraph.options import CompileOptions
+from sigmagraph.program import MemoryReport
 
+OPTIONS = CompileOptions(cache=False)
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class Row(TypedDict):
-    """Bytes of both for a workload."""
+    """Bytes of both for a workload: ours, the state among them, ours with values computed again, theirs."""
 
     workload: str
     ours: int
+    state: int
+    remat: int
     theirs: int
 
 
 def training_rows() -> list[Row]:
     """All training workloads on one thread."""
     names = [name for name, workload in WORKLOADS.items() if isinstance(workload, Training)]
-    return [{"workload": name, "ours": planned(name), "theirs": in_process(name)} for name in names]
+    return [row(name) for name in names]
 
 
-def planned(workload: str) -> int:
+def row(workload: str) -> Row:
+    """The bytes of a workload."""
+    plain, remat = (sigma.compiled(WORKLOADS[workload], 1, replace(OPTIONS, remat=r)).report for r in (False, True))
+    return {
+        "workload": workload,
+        "ours": planned(plain),
+        "state": plain.state,
+        "remat": planned(remat),
+        "theirs": in_process(workload),
+    }
+
+
+def planned(report: MemoryReport) -> int:
     """Bytes of parameters, optimiser memory, states, arena and outputs."""
-    report = sigma.compiled(WORKLOADS[workload], 1).report
     return report.state + evaluate(report.arena, {}) + evaluate(report.outputs, {})
 
 

@@ -275,13 +275,25 @@ def _costs(costs: Json) -> str:
 def _memory(rows: Sequence[Json]) -> str:
     if not rows:
         return ""
-    head = [["memory of a training step", "sigmagraph, MB", "PyTorch, MB", "ratio"], ["---", *["---:"] * 3]]
+    names = [
+        "memory of a training step",
+        "state, MB",
+        "sigmagraph, MB",
+        "PyTorch, MB",
+        "ratio",
+        "with remat, MB",
+        "ratio",
+    ]
+    head = [names, ["---", *["---:"] * 6]]
     table = [
         [
             row["workload"],
+            f"{row['state'] / 1e6:.1f}",
             f"{row['ours'] / 1e6:.1f}",
             f"{row['theirs'] / 1e6:.1f}",
             f"{row['theirs'] / row['ours']:.2f}",
+            f"{row['remat'] / 1e6:.1f}",
+            f"{row['theirs'] / row['remat']:.2f}",
         ]
         for row in rows
     ]
@@ -289,8 +301,9 @@ def _memory(rows: Sequence[Json]) -> str:
 
 
 _MEMORY = """
-Sigmagraph's memory is what its plan says: parameters, optimiser, arena, outputs. PyTorch's is the bytes of parameters
-and optimiser, and what its allocator reports to its profiler at most during a step of eager training, gradients
-included. The inputs are left out. The ratio is PyTorch's over sigmagraph's.
+Sigmagraph's memory is what its plan says: the state (parameters, optimiser), arena, outputs; with remat some values are
+computed again instead of kept (`CompileOptions(remat=True)`). PyTorch's is the bytes of parameters and optimiser, and
+what its allocator reports to its profiler at most during a step of eager training, gradients included. The inputs are
+left out. The ratio is PyTorch's over sigmagraph's.
 
 """
