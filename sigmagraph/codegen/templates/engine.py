@@ -42,12 +42,14 @@ from sigmagraph.ir.kernel.kernel import (
 from sigmagraph.ops.rules import unflatten
 
 TILES = 32  # in a task, for one panel of columns
-MANY_TILES = 128  # the same where there are enough panels to keep threads busy
+MANY_TILES = 512  # the same where there are enough panels to keep threads busy
 ENOUGH_PANELS = 8
 DEPTH = 1024  # most products in a step: a column panel of this depth fits the second cache
 SHALLOW = 384  # the same where rows have to be written down
 REGION = 96 * 1024  # most elements of rows that are written down at a time
-TASKS = 8  # at least, where there is as much to be done
+TASKS = 8  # at least, where there is as much to be done,
+FEW_TASKS = 4  # or so many where more of them
+DEAR = 1.25  # would write so much more
 GRAIN = 1 << 20  # multiply-adds that are worth a task
 FEW_PANELS = 8  # in a task where rows are written down for it
 NEAR = 256  # bytes from one row of a column panel to the next, in which it is read as well as from scratch memory
@@ -194,7 +196,7 @@ class Engine:
         """How many tiles along the rows, and how many lines of them, a task has."""
         tiles = ceildiv(self.row.extent, self.tile.rows)
         most = TILES if self.rows is None or self._few_panels(ENOUGH_PANELS) else MANY_TILES
-        self.run = min(most, tiles) if isinstance(tiles, int) else most
+        self.run = -(-tiles // -(-tiles // most)) if isinstance(tiles, int) else most
         left = max(1, most // self.run) if isinstance(tiles, int) else 1
         sizes: list[int] = []
         for axis in reversed(self.lines):
@@ -220,15 +222,30 @@ class Engine:
         axes = (*self.compute.axes, *self.reduction.axes)
         most = min(TASKS, nominal(product(axis.extent for axis in axes)) // GRAIN)
         while self._tasks() < most:
+            before, enough = (self.group, self.sizes, self.run, self._written()), self._tasks() >= FEW_TASKS
             if self.group > 1:
                 self.group = -(-self.group // 2)
             elif max(self.sizes, default=1) > 1:
                 widest = self.sizes.index(max(self.sizes))
-                self.sizes[widest] = -(-self.sizes[widest] // 2)
+                self.sizes = [-(-size // 2) if n == widest else size for n, size in enumerate(self.sizes)]
             elif self.run > FEW_TILES:
                 self.run = -(-self.run // 2)
             else:
                 return
+            if enough and self._written() > DEAR * before[-1]:
+                self.group, self.sizes, self.run, _ = before
+                return
+
+    def _written(self) -> float:
+        """How many elements all tasks write to scratch memory, about."""
+        *blocks, groups = self._counts()
+        out = 0
+        if self.rows is None:
+            out += nominal(product([groups, *(window.extent for window in self.windows)]))
+        if not self.lies:
+            summed = product(axis.extent for axis in self.reduction.axes)
+            out += nominal(product([*blocks, self.right.extent, summed]))
+        return out
 
     def _tasks(self) -> float:
         """How many tasks there are; many where sizes are not known."""
