@@ -49,10 +49,14 @@ SHALLOW = 384  # the same where rows have to be written down
 REGION = 96 * 1024  # most elements of rows that are written down at a time
 TASKS = 8  # at least, where there is as much to be done,
 FEW_TASKS = 4  # or so many where more of them
-DEAR = 1.25  # would write so much more
+DEAR = 1.1  # would write so much more
 GRAIN = 1 << 20  # multiply-adds that are worth a task
 FEW_PANELS = 8  # in a task where rows are written down for it
 NEAR = 256  # bytes from one row of a column panel to the next, in which it is read as well as from scratch memory
+WIDE = 512  # columns of a task that reads rows of them where they are, a piece of a row after the other
+SHORT = 32  # products in a step then,
+NEAREST = 4096  # or elements of columns, which are found in the first cache again, where they lie as panels
+FEW_ROWS = 18  # read columns where they are
 FEW_TILES = 3  # so few that writing a column panel down costs more than it saves
 
 
@@ -165,7 +169,9 @@ class Engine:
         self.lanes = machine.lanes(self.dtype)
         *self.lines, self.row = self.left.axes
         *self.sheets, self.column = self.right.axes
-        self.tile = choose_tile(machine, self.dtype, self.row.extent, self.column.extent)
+        rows = self.left.extent
+        self.few = isinstance(rows, int) and rows <= FEW_ROWS
+        self.tile = choose_tile(machine, self.dtype, self.row.extent, self.column.extent, self.few)
         self.columns = self.tile.vectors * self.lanes
         self.micro = micro_kernel(machine, self.dtype, self.tile.rows, self.tile.vectors)
         self.panels = ceildiv(self.column.extent, self.columns)
@@ -216,6 +222,21 @@ class Engine:
         fits = found is not None and found.stride(self.column) == 1 and whole
         self.cols = found if fits else None
         self.lies = fits and self._is_panel(found)
+        self.least = 1
+        if self.few and fits and self.rows is not None:
+            self._choose_short_steps()
+
+    def _choose_short_steps(self) -> None:
+        """Steps in which a few tiles read columns where they are: in long pieces, and from memory only once."""
+        if not self.lies and isinstance(self.panels, int):
+            self.group = self.least = max(1, min(WIDE // self.columns, self.panels))
+            depth = SHORT
+        elif self.lies and product([*self.sizes, self.run]) > 1 and self.tile.is_faster_near(self.machine.vector_bytes):
+            depth = NEAREST // self.columns
+        else:
+            return
+        self.steps = Steps.of(self.reduction.axes, depth)
+        self.legs = self.steps.legs()
 
     def _choose_tasks(self) -> None:
         """Smaller blocks where there would be too few tasks to keep threads busy with so much work."""
@@ -223,7 +244,7 @@ class Engine:
         most = min(TASKS, nominal(product(axis.extent for axis in axes)) // GRAIN)
         while self._tasks() < most:
             before, enough = (self.group, self.sizes, self.run, self._written()), self._tasks() >= FEW_TASKS
-            if self.group > 1:
+            if self.group > self.least:
                 self.group = -(-self.group // 2)
             elif max(self.sizes, default=1) > 1:
                 widest = self.sizes.index(max(self.sizes))
@@ -303,7 +324,9 @@ class Engine:
         inner, allocs = written, [r.alloc for r in (ahead, panel) if r is not None]
         if self.cols is not None:
             read = self._tiles(self._call(rows, self.cols))
-            inner = read if self.lies or (isinstance(few, int) and few >= 0) else (If((few,), read, written),)
+            inner = (
+                read if self.lies or self.few or (isinstance(few, int) and few >= 0) else (If((few,), read, written),)
+            )
             if inner is read:
                 allocs.remove(panel.alloc)
         inner = self._panels(inner)

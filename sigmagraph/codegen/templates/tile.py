@@ -22,27 +22,34 @@ class Tile:
     rows: int
     vectors: int
 
-    def cost(self, vector_bytes: int) -> float:
-        """Cycles of one turn of the inner loop: two multiply-adds a cycle, or what can be issued, or be read."""
+    def cost(self, vector_bytes: int, near: bool = False) -> float:
+        """Cycles of one turn of the inner loop: two multiply-adds a cycle, or what can be issued, or be read.
+
+        The right operand is near where it comes from the first cache.
+        """
         sums = self.rows * self.vectors
         issued = ISSUE * (sums + self.rows + self.vectors + LOOP)
-        return max(sums / 2, issued, self.vectors * vector_bytes / STREAM)
+        return max(sums / 2, issued, 0 if near else self.vectors * vector_bytes / STREAM)
+
+    def is_faster_near(self, vector_bytes: int) -> bool:
+        """Whether it waits for the second cache."""
+        return self.cost(vector_bytes, near=True) < self.cost(vector_bytes)
 
 
-def choose_tile(machine: Machine, dtype: DType, rows: Size, columns: Size) -> Tile:
+def choose_tile(machine: Machine, dtype: DType, rows: Size, columns: Size, few: bool = False) -> Tile:
     """The tile that takes least for so many rows and columns; where these are not known, for many.
+
+    Columns are read where they are for few rows, which takes whole panels; only once not from the first cache.
 
     Accumulators, a row of the right operand, a broadcast and one register to spare fit the register file: with one too
     many, LLVM moves all of them round in every turn.
     """
     lanes = machine.lanes(dtype)
     vectors = ceildiv(columns, lanes)
-    # For few rows columns are read where they are, which takes whole panels.
-    few = isinstance(rows, int) and rows <= MOST_ROWS and isinstance(columns, int) and columns % lanes == 0
-    whole = columns // lanes if few and isinstance(columns, int) else None
+    whole = columns // lanes if few and isinstance(columns, int) and columns % lanes == 0 else None
 
     def cost(tile: Tile) -> tuple[float, int]:
-        return tile.cost(machine.vector_bytes) * _pieces(rows, tile.rows) * _pieces(
+        return tile.cost(machine.vector_bytes, whole is not None) * _pieces(rows, tile.rows) * _pieces(
             vectors, tile.vectors
         ), -tile.rows * tile.vectors
 
