@@ -228,8 +228,9 @@ class Engine:
 
     def _choose_short_steps(self) -> None:
         """Steps in which a few tiles read columns where they are: in long pieces, and from memory only once."""
-        if not self.lies and isinstance(self.panels, int):
-            self.group = self.least = max(1, min(WIDE // self.columns, self.panels))
+        panels = self.panels
+        if not self.lies and isinstance(panels, int):
+            self.group = self.least = max(1, min(WIDE // self.columns, panels))
             depth = SHORT
         elif self.lies and product([*self.sizes, self.run]) > 1 and self.tile.is_faster_near(self.machine.vector_bytes):
             depth = NEAREST // self.columns
