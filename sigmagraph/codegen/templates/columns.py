@@ -19,6 +19,7 @@ from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, For, Let, LoopKind
 
 COLUMN_VECTORS = 4  # whose accumulators stay in registers while a strip is gone down
 WIDE_STRIP = 1 << 14  # bytes of accumulators of a strip that is taken a row at a time: they stay in the first cache
+AT_ONCE = 4  # elements of a column that meet an accumulator in memory each time
 KEEP_COLUMN = 256  # elements of a column beyond which nothing of a strip is kept
 
 _At = Callable[[Size], Block]
@@ -130,34 +131,62 @@ class _Strip:
         def start(at: Size) -> Block:
             return tuple(Store(accumulators[f.result][0], (at,), initial(f.op, f.dtype)) for f in sweep.folds)
 
-        def step(at: Size) -> Block:
-            read, instance = self._instance(sweep.lets, at, f"k{number}", inner_expressions(sweep))
-            folds = []
-            for fold in sweep.folds:
-                name, dtype = accumulators[fold.result]
-                folds.append(Store(name, (at,), apply(fold.op, Load(name, (at,), dtype), instance.value(fold.value))))
-            body = (*read, *instance.lets, *folds, *(instance.store(s) for s in sweep.stores))
+        def step(at: Size, kind: str, indices: Sequence[Mapping[str, Size]] = ({},)) -> Block:
+            """One element of each column, or several that are folded before the accumulators are written again."""
+            body: list[Stmt] = []
+            values: dict[str, Expr] = {name: Load(name, (at,), dtype) for name, dtype in accumulators.values()}
+            for turn, place in enumerate(indices):
+                read, instance = self._instance(sweep.lets, at, f"{kind}.{turn}", inner_expressions(sweep), place)
+                body += [*read, *instance.lets]
+                for fold in sweep.folds:
+                    name, _ = accumulators[fold.result]
+                    values[name] = apply(fold.op, values[name], instance.value(fold.value))
+            folds = (Store(name, (at,), value) for name, value in values.items())
+            body += [*folds, *(instance.store(s) for s in sweep.stores)]
             return tuple(self._spread(stmt, at) for stmt in body)
 
         allocs = [Alloc(accumulator(name, dtype, self.width)) for name, dtype in accumulators.values()]
         first = self._over(f"i{number}", start) if sweep.folds else ()
-        out = (*allocs, *first, *nest(sweep.axes, self._over(f"k{number}", step)))
+        kind = f"k{number}"
+        loops: Block
+        if sweep.stores or not self._in_memory():
+            loops = nest(sweep.axes, self._over(kind, lambda at: step(at, kind)))
+        else:
+            *outer, last = sweep.axes
+            whole, turn = last.extent // AT_ONCE, Dim(last.var)
+            several = [{last.var: AT_ONCE * turn + n} for n in range(AT_ONCE)]
+            rest = [{last.var: AT_ONCE * whole + turn}]
+            together = For(last.var, whole, LoopKind.SERIAL, self._over(kind, lambda at: step(at, kind, several)))
+            left = last.extent - AT_ONCE * whole
+            single = self._over(f"r{number}", lambda at: step(at, f"r{number}", rest))
+            loops = (together, *((For(last.var, left, LoopKind.SERIAL, single),) if left != 0 else ()))
+            loops = nest(outer, loops)
+        out = (*allocs, *first, *loops)
         self.held |= accumulators
         return out
+
+    def _in_memory(self) -> bool:
+        """Whether there are more accumulators than registers."""
+        return self.width // self.lanes > COLUMN_VECTORS
 
     def _finish(self, at: Size) -> Block:
         read, instance = self._instance(self.compute.lets, at, "f", (s.value for s in self.compute.stores))
         return (*read, *instance.lets, *(instance.store(s) for s in self.compute.stores))
 
     def _instance(
-        self, lets: Sequence[Let], at: Size, kind: str, readers: Iterable[Expr] = ()
+        self,
+        lets: Sequence[Let],
+        at: Size,
+        kind: str,
+        readers: Iterable[Expr] = (),
+        place: Mapping[str, Size] | None = None,
     ) -> tuple[Block, Instance]:
-        """Lets that bring what is held for a column, and the lets of a region for that column."""
+        """Lets that bring what is held for a column, and the lets of a region for that column, perhaps at a place."""
         tag = f".{kind}{self.tag}"
         used = dict.fromkeys(used_names([*(item.value for item in lets), *readers]))
         read = [Let(n + tag, Load(self.held[n][0], (at,), self.held[n][1])) for n in used if n in self.held]
         variables: Mapping[str, Expr] = {n: Var(n + tag, self.held[n][1]) for n in used if n in self.held}
-        return tuple(read), instantiate(lets, {self.axis.var: self.start + at}, tag, variables)
+        return tuple(read), instantiate(lets, {self.axis.var: self.start + at, **(place or {})}, tag, variables)
 
     def _spread(self, stmt: Stmt, at: Size) -> Stmt:
         """A statement with the elements of what is kept in the place that belongs to a row."""
@@ -183,4 +212,4 @@ class _Strip:
         u, v = f"%u{kind}.{self.tag}", f"%v{kind}.{self.tag}"
         inner = For(v, self.lanes, LoopKind.VECTORIZED, body(self.lanes * Dim(u) + Dim(v)))
         count = self.width // self.lanes
-        return (For(u, count, LoopKind.UNROLLED if count <= COLUMN_VECTORS else LoopKind.SERIAL, (inner,)),)
+        return (For(u, count, LoopKind.SERIAL if self._in_memory() else LoopKind.UNROLLED, (inner,)),)
