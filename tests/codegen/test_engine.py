@@ -227,6 +227,37 @@ def test_columns_that_the_program_wrote_as_panels_are_read_where_they_lie() -> N
     assert set(scratch(made)) == set()
 
 
+def test_few_rows_read_columns_in_long_pieces() -> None:
+    """A step takes a piece of some rows of the matrix, panel by panel; nothing is written but sums."""
+    x, w = sg.placeholder("x", (8, 1024)), sg.placeholder("w", (1024, 1024))
+    (kernel,) = scheduled(graph_of({"y": x @ w}, x, w))
+    (task,) = kernel.body
+    assert isinstance(task, For)
+    assert scratch(kernel) == {"%sums": 8 * 1024 // evaluate(task.extent, {})}
+    assert evaluate(task.extent, {}) == 2
+
+
+def test_what_is_written_for_a_product_is_written_seldom() -> None:
+    """All rows of a product meet a panel while it is there; and a task more must not write rows or columns again."""
+    a, b = sg.placeholder("a", (1024, 512)), sg.placeholder("b", (512, 1024))
+    u, v = sg.placeholder("u", (2048, 256)), sg.placeholder("v", (2048, 1024))
+    (plain,) = scheduled(graph_of({"y": a @ b}, a, b))
+    (turned,) = scheduled(graph_of({"y": u.T @ v}, u, v))
+    tasks = [task.extent for kernel in (plain, turned) for task in kernel.body if isinstance(task, For)]
+    assert tasks == [1024 // 64, 4]
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_few_rows_natively(target: Target) -> None:
+    """As many rows as are few, and one more; columns that fill panels, and that do not."""
+    for rows in (1, 2, 7, 8, 13, 18, 19):
+        a, b = sg.placeholder("a", (rows, 70)), sg.placeholder("b", (70, 576))
+        c = sg.placeholder("c", (70, 100))
+        graph = graph_of({"wide": sg.relu(a @ b), "panels": a @ sg.exp(0 * b), "uneven": a @ c}, a, b, c)
+        function = compile_graph(graph, {}, CompileOptions(target, cache=False))
+        check(graph, lambda _, inputs, f=function: f(**inputs), 1)  # type: ignore[misc]
+
+
 @pytest.mark.parametrize(("strides", "padding", "dilation"), [(1, 1, 1), (1, 2, 2), (2, 1, 1)])
 def test_a_block_of_the_image_is_written_once(strides: int, padding: int, dilation: int) -> None:
     """Nine products read an element of the image; it is written once for a block of rows, and again where blocks meet."""

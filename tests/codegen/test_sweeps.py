@@ -12,13 +12,14 @@ from sigmagraph.codegen.loops import naive_kernel
 from sigmagraph.codegen.partition import Task, partition
 from sigmagraph.codegen.schedule.cpu import schedule
 from sigmagraph.codegen.schedule.machine import AVX2, BASELINE
+from sigmagraph.codegen.templates.columns import AT_ONCE
 from sigmagraph.dtypes import F32
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.kernel.compute import Compute
-from sigmagraph.ir.kernel.expr import Apply, walk
+from sigmagraph.ir.kernel.expr import Apply, Load, walk
 from sigmagraph.ir.kernel.interpreter import interpret_kernel
-from sigmagraph.ir.kernel.kernel import Alloc, For, Kernel, Let, LoopKind, Space, statements
+from sigmagraph.ir.kernel.kernel import Alloc, For, Kernel, Let, LoopKind, Space, Stmt, Store, statements
 from sigmagraph.ir.kernel.verify import verify_kernel
 from sigmagraph.ir.plan import Check, Launch
 from sigmagraph.losses import softmax_cross_entropy
@@ -232,6 +233,10 @@ def test_many_long_columns_are_read_row_by_row() -> None:
     (vectors,) = rows.body
     assert isinstance(vectors, For)
     assert (vectors.kind, vectors.extent) == (LoopKind.SERIAL, 300 // AVX2.lanes(F32))
+    # Several rows are read for each time that an accumulator is.
+    reads = [e.buffer for s in statements(vectors.body) for e in _loads(s)]
+    assert reads.count(work.params[0].name) == AT_ONCE
+    assert sorted(b for b in reads if b.startswith("%acc")) == ["%acc0.0.s", "%acc0.1.s"]
     arrays = {"x": normal(1000, 300), "y": normal(1000, 300)}
     results = [f(**arrays) for f in functions]
     assert all(r[name].tobytes() == results[0][name].tobytes() for r in results[1:] for name in outputs)
@@ -250,3 +255,21 @@ def test_columns_are_added_up_from_top_to_bottom(rows: int, columns: int) -> Non
         for row in terms:
             expected += row
         np.testing.assert_array_equal(found[name], expected)
+
+
+def test_a_row_times_a_matrix_is_cut_into_tasks() -> None:
+    """By rows of the matrix, whatever the number of threads; a rest that no four rows fill is there, too."""
+    x, w = sg.placeholder("x", (1, 1023)), sg.placeholder("w", (1023, 512))
+    functions = [compiled([x, w], {"y": x @ w}, f"cpu:{threads}") for threads in (1, 2)]
+    (work,) = works(functions[0].graph)
+    tasks, _ = (s for s in schedule(work, AVX2).body if isinstance(s, For))
+    assert tasks.extent == 8
+    arrays = {"x": normal(1, 1023), "w": normal(1023, 512)}
+    first, second = (f(**arrays)["y"] for f in functions)
+    assert first.tobytes() == second.tobytes()
+    check(functions[0], arrays, rtol=1e-4)
+
+
+def _loads(stmt: Stmt) -> list[Load]:
+    values = [stmt.value] if isinstance(stmt, (Let, Store)) else []
+    return [e for value in values for e in walk(value) if isinstance(e, Load)]

@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 
 from sigmagraph.codegen.schedule.machine import AVX2, AVX512, BASELINE, NEON, Machine
+from sigmagraph.codegen.templates.engine import FEW_ROWS
 from sigmagraph.codegen.templates.tile import MOST_ROWS, Tile, choose_tile, tiled_last
 from sigmagraph.dims import Dim, Size
 from sigmagraph.dtypes import F32, F64, I64
@@ -36,7 +37,6 @@ def test_no_tile_needs_more_registers_than_there_are(machine: Machine) -> None:
         (AVX512, N, 48, Tile(9, 3)),
         (AVX2, N, 512, Tile(6, 2)),
         (AVX2, 512, 512, Tile(6, 2)),
-        (AVX2, 1, 512, Tile(1, 4)),
         (NEON, N, 512, Tile(6, 4)),
         (BASELINE, N, 512, Tile(6, 2)),
     ],
@@ -49,9 +49,11 @@ def test_tiles_that_are_known_to_be_good(machine: Machine, rows: Size, columns: 
 def test_few_rows_have_tiles_whose_panels_divide_the_columns(machine: Machine) -> None:
     """Their columns are read where they lie, which takes whole panels."""
     lanes = machine.lanes(F32)
-    for rows, count in product(range(1, MOST_ROWS + 1), range(1, 12)):
-        tile = choose_tile(machine, F32, rows, count * lanes)
+    for rows, count in product(range(1, FEW_ROWS + 1), range(1, 12)):
+        tile = choose_tile(machine, F32, rows, count * lanes, few=True)
         assert count % tile.vectors == 0
+    assert choose_tile(AVX2, F32, 1, 512, few=True) == Tile(1, 4)
+    assert choose_tile(AVX512, F32, 8, 64, few=True) == Tile(4, 4)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 from sigmagraph.codegen.templates.keep import keep, used_names
 from sigmagraph.codegen.templates.pieces import Instance, accumulator, indices_in, initial, instantiate, nest, slope
@@ -20,7 +19,7 @@ from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, For, Let, LoopKind
 
 COLUMN_VECTORS = 4  # whose accumulators stay in registers while a strip is gone down
 WIDE_STRIP = 1 << 14  # bytes of accumulators of a strip that is taken a row at a time: they stay in the first cache
-ROWS = 4  # that are added up before what is accumulated goes back to the first cache
+AT_ONCE = 4  # elements of a column that meet an accumulator in memory each time
 KEEP_COLUMN = 256  # elements of a column beyond which nothing of a strip is kept
 
 _At = Callable[[Size], Block]
@@ -132,48 +131,43 @@ class _Strip:
         def start(at: Size) -> Block:
             return tuple(Store(accumulators[f.result][0], (at,), initial(f.op, f.dtype)) for f in sweep.folds)
 
-        def steps(at: Size, kind: str, rows: Sequence[Mapping[str, Size]]) -> Block:
-            """What is done for some rows, one after the other, with what is accumulated in a register between them."""
+        def step(at: Size, kind: str, indices: Sequence[Mapping[str, Size]] = ({},)) -> Block:
+            """One element of each column, or several that are folded before the accumulators are written again."""
             body: list[Stmt] = []
-            sums: dict[str, Expr] = {result: Load(name, (at,), dtype) for result, (name, dtype) in accumulators.items()}
-            for n, row in enumerate(rows):
-                read, instance = self._instance(sweep.lets, at, f"{kind}{n or ''}", inner_expressions(sweep), row)
+            values: dict[str, Expr] = {name: Load(name, (at,), dtype) for name, dtype in accumulators.values()}
+            for turn, place in enumerate(indices):
+                read, instance = self._instance(sweep.lets, at, f"{kind}.{turn}", inner_expressions(sweep), place)
                 body += [*read, *instance.lets]
                 for fold in sweep.folds:
-                    body.append(
-                        Let(f"{fold.result}.{kind}{n}", apply(fold.op, sums[fold.result], instance.value(fold.value)))
-                    )
-                    sums[fold.result] = Var(f"{fold.result}.{kind}{n}", fold.dtype)
-                body += [instance.store(s) for s in sweep.stores]
-            body += [Store(name, (at,), sums[result]) for result, (name, _) in accumulators.items()]
+                    name, _ = accumulators[fold.result]
+                    values[name] = apply(fold.op, values[name], instance.value(fold.value))
+            folds = (Store(name, (at,), value) for name, value in values.items())
+            body += [*folds, *(instance.store(s) for s in sweep.stores)]
             return tuple(self._spread(stmt, at) for stmt in body)
 
         allocs = [Alloc(accumulator(name, dtype, self.width)) for name, dtype in accumulators.values()]
         first = self._over(f"i{number}", start) if sweep.folds else ()
-        *outer, last = sweep.axes
-        together = ROWS if sweep.folds and self.width > COLUMN_VECTORS * self.lanes else 1
-        whole, row = last.extent // together, Dim(last.var)
-        loops: list[Stmt] = []
-        if whole != 0:
-            rows = [{last.var: together * row + n} for n in range(together)]
-            loops.append(
-                For(
-                    last.var, whole, LoopKind.SERIAL, self._over(f"k{number}", lambda at: steps(at, f"k{number}", rows))
-                )
-            )
-        if last.extent - together * whole != 0:
-            rest = [{last.var: together * whole + row}]
-            loops.append(
-                For(
-                    last.var,
-                    last.extent - together * whole,
-                    LoopKind.SERIAL,
-                    self._over(f"r{number}", lambda at: steps(at, f"r{number}", rest)),
-                )
-            )
-        out = (*allocs, *first, *nest(outer, tuple(loops)))
+        kind = f"k{number}"
+        loops: Block
+        if sweep.stores or not self._in_memory():
+            loops = nest(sweep.axes, self._over(kind, lambda at: step(at, kind)))
+        else:
+            *outer, last = sweep.axes
+            whole, turn = last.extent // AT_ONCE, Dim(last.var)
+            several = [{last.var: AT_ONCE * turn + n} for n in range(AT_ONCE)]
+            rest = [{last.var: AT_ONCE * whole + turn}]
+            together = For(last.var, whole, LoopKind.SERIAL, self._over(kind, lambda at: step(at, kind, several)))
+            left = last.extent - AT_ONCE * whole
+            single = self._over(f"r{number}", lambda at: step(at, f"r{number}", rest))
+            loops = (together, *((For(last.var, left, LoopKind.SERIAL, single),) if left != 0 else ()))
+            loops = nest(outer, loops)
+        out = (*allocs, *first, *loops)
         self.held |= accumulators
         return out
+
+    def _in_memory(self) -> bool:
+        """Whether there are more accumulators than registers."""
+        return self.width // self.lanes > COLUMN_VECTORS
 
     def _finish(self, at: Size) -> Block:
         read, instance = self._instance(self.compute.lets, at, "f", (s.value for s in self.compute.stores))
@@ -185,14 +179,14 @@ class _Strip:
         at: Size,
         kind: str,
         readers: Iterable[Expr] = (),
-        row: Mapping[str, Size] = MappingProxyType({}),
+        place: Mapping[str, Size] | None = None,
     ) -> tuple[Block, Instance]:
-        """Lets that bring what is held for a column, and the lets of a region for that column, at a row."""
+        """Lets that bring what is held for a column, and the lets of a region for that column, perhaps at a place."""
         tag = f".{kind}{self.tag}"
         used = dict.fromkeys(used_names([*(item.value for item in lets), *readers]))
         read = [Let(n + tag, Load(self.held[n][0], (at,), self.held[n][1])) for n in used if n in self.held]
         variables: Mapping[str, Expr] = {n: Var(n + tag, self.held[n][1]) for n in used if n in self.held}
-        return tuple(read), instantiate(lets, {**row, self.axis.var: self.start + at}, tag, variables)
+        return tuple(read), instantiate(lets, {self.axis.var: self.start + at, **(place or {})}, tag, variables)
 
     def _spread(self, stmt: Stmt, at: Size) -> Stmt:
         """A statement with the elements of what is kept in the place that belongs to a row."""
@@ -218,4 +212,4 @@ class _Strip:
         u, v = f"%u{kind}.{self.tag}", f"%v{kind}.{self.tag}"
         inner = For(v, self.lanes, LoopKind.VECTORIZED, body(self.lanes * Dim(u) + Dim(v)))
         count = self.width // self.lanes
-        return (For(u, count, LoopKind.UNROLLED if count <= COLUMN_VECTORS else LoopKind.SERIAL, (inner,)),)
+        return (For(u, count, LoopKind.SERIAL if self._in_memory() else LoopKind.UNROLLED, (inner,)),)

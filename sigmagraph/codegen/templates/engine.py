@@ -44,15 +44,21 @@ from sigmagraph.ir.kernel.kernel import (
 from sigmagraph.ops.rules import unflatten
 
 TILES = 32  # in a task, for one panel of columns
-MANY_TILES = 128  # the same where there are enough panels to keep threads busy
+MANY_TILES = 512  # the same where there are enough panels to keep threads busy
 ENOUGH_PANELS = 8
 DEPTH = 1024  # most products in a step: a column panel of this depth fits the second cache
 SHALLOW = 384  # the same where rows have to be written down
 REGION = 96 * 1024  # most elements of rows that are written down at a time
-TASKS = 8  # at least, where there is as much to be done
+TASKS = 8  # at least, where there is as much to be done,
+FEW_TASKS = 4  # or so many where more of them
+DEAR = 1.1  # would write so much more
 GRAIN = 1 << 20  # multiply-adds that are worth a task
 FEW_PANELS = 8  # in a task where rows are written down for it
 NEAR = 256  # bytes from one row of a column panel to the next, in which it is read as well as from scratch memory
+WIDE = 512  # columns of a task that reads rows of them where they are, a piece of a row after the other
+SHORT = 32  # products in a step then,
+NEAREST = 4096  # or elements of columns, which are found in the first cache again, where they lie as panels
+FEW_ROWS = 18  # read columns where they are
 FEW_TILES = 3  # so few that writing a column panel down costs more than it saves
 
 
@@ -191,11 +197,13 @@ class Engine:
         self.dtype = self.reduction.dtype
         self.lanes = machine.lanes(self.dtype)
         *self.sheets, self.column = self.right.axes
-        *self.lines, self.row = tiled_last(machine, self.dtype, self.left.axes, at_most(self.column.extent))
+        rows = self.left.extent
+        self.few = isinstance(rows, int) and rows <= FEW_ROWS
+        *self.lines, self.row = tiled_last(machine, self.dtype, self.left.axes, at_most(self.column.extent), self.few)
         self.tile = (
             ahead.tile
             if ahead
-            else choose_tile(machine, self.dtype, at_most(self.row.extent), at_most(self.column.extent))
+            else choose_tile(machine, self.dtype, at_most(self.row.extent), at_most(self.column.extent), self.few)
         )
         self.columns = self.tile.vectors * self.lanes
         self.micro = micro_kernel(machine, self.dtype, self.tile.rows, self.tile.vectors)
@@ -228,7 +236,7 @@ class Engine:
         """How many tiles along the rows, and how many lines of them, a task has."""
         tiles = ceildiv(at_most(self.row.extent), self.tile.rows)
         most = TILES if self.rows is None or self._few_panels(ENOUGH_PANELS) else MANY_TILES
-        self.run = min(most, tiles) if isinstance(tiles, int) else most
+        self.run = -(-tiles // -(-tiles // most)) if isinstance(tiles, int) else most
         left = max(1, most // self.run) if isinstance(tiles, int) else 1
         sizes: list[int] = []
         for axis in reversed(self.lines):
@@ -248,21 +256,54 @@ class Engine:
         fits = found is not None and found.stride(self.column) == 1 and whole
         self.cols = self.ahead.columns if self.ahead else found if fits else None
         self.lies = self.ahead is not None or (fits and self._is_panel(found))
+        self.least = 1
+        if self.few and fits and self.rows is not None and self.ahead is None:
+            self._choose_short_steps()
+
+    def _choose_short_steps(self) -> None:
+        """Steps in which a few tiles read columns where they are: in long pieces, and from memory only once."""
+        panels = self.panels
+        if not self.lies and isinstance(panels, int):
+            self.group = self.least = max(1, min(WIDE // self.columns, panels))
+            depth = SHORT
+        elif (
+            self.lies and math.prod([*self.sizes, self.run]) > 1 and self.tile.is_faster_near(self.machine.vector_bytes)
+        ):
+            depth = NEAREST // self.columns
+        else:
+            return
+        self.steps = Steps.of(self.reduction.axes, depth)
+        self.legs = self.steps.legs()
 
     def _choose_tasks(self) -> None:
         """Smaller blocks where there would be too few tasks to keep threads busy with so much work."""
         axes = (*self.compute.axes, *self.reduction.axes)
         most = min(TASKS, nominal(product(axis.extent for axis in axes)) // GRAIN)
         while self._tasks() < most:
-            if self.group > 1:
+            before, enough = (self.group, self.sizes, self.run, self._written()), self._tasks() >= FEW_TASKS
+            if self.group > self.least:
                 self.group = -(-self.group // 2)
             elif max(self.sizes, default=1) > 1:
                 widest = self.sizes.index(max(self.sizes))
-                self.sizes[widest] = -(-self.sizes[widest] // 2)
+                self.sizes = [-(-size // 2) if n == widest else size for n, size in enumerate(self.sizes)]
             elif self.run > FEW_TILES:
                 self.run = -(-self.run // 2)
             else:
                 return
+            if enough and self._written() > DEAR * before[-1]:
+                self.group, self.sizes, self.run, _ = before
+                return
+
+    def _written(self) -> float:
+        """How many elements all tasks write to scratch memory, about."""
+        *blocks, groups = self._counts()
+        out = 0
+        if self.rows is None:
+            out += nominal(product([groups, *(window.extent for window in self.windows)]))
+        if not self.lies:
+            summed = product(axis.extent for axis in self.reduction.axes)
+            out += nominal(product([*blocks, self.right.extent, summed]))
+        return out
 
     def _tasks(self) -> float:
         """How many tasks there are; many where sizes are not known."""
@@ -359,7 +400,9 @@ class Engine:
         inner, allocs = written, [r.alloc for r in (ahead, panel) if r is not None]
         if self.cols is not None:
             read = self._tiles(self._call(rows, self.cols))
-            inner = read if self.lies or (isinstance(few, int) and few >= 0) else (If((few,), read, written),)
+            inner = (
+                read if self.lies or self.few or (isinstance(few, int) and few >= 0) else (If((few,), read, written),)
+            )
             if inner is read:
                 allocs.remove(panel.alloc)
         inner = self._panels(inner)

@@ -59,8 +59,9 @@ def split(compute: Compute) -> Split:
 
 def _down_columns(compute: Compute, sweep: Sweep) -> bool:
     """Whether neighbouring rows, and not neighbours along them, lie side by side: columns are read row by row."""
-    loads = [e.index[0] for whole in inner_expressions(sweep) for e in walk(whole) if isinstance(e, Load)]
     last = compute.axes[-1].var
+    loads = [e.index[0] for whole in inner_expressions(sweep) for e in walk(whole) if isinstance(e, Load)]
+    loads = [index for index in loads if slope(index, last) != 0]
     return any(slope(i, last) == 1 for i in loads) and not any(slope(i, sweep.axes[-1].var) == 1 for i in loads)
 
 

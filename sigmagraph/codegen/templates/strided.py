@@ -74,6 +74,11 @@ class Window:
         """The coordinate, of the axes' variables."""
         return total(step * Dim(axis.var) for axis, step in self.steps)
 
+    @property
+    def extent(self) -> Size:
+        """How many coordinates the axes reach."""
+        return total(step * (axis.extent - 1) for axis, step in self.steps) + 1
+
     def part(self, parts: Mapping[str, Part]) -> Part:
         """The coordinates that parts of the axes reach."""
         own = [(parts[axis.var], step) for axis, step in self.steps]

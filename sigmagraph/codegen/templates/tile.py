@@ -28,23 +28,34 @@ class Tile:
     rows: int
     vectors: int
 
-    def cost(self, vector_bytes: int) -> float:
-        """Cycles of one turn of the inner loop: two multiply-adds a cycle, or what can be issued, or be read."""
+    def cost(self, vector_bytes: int, near: bool = False) -> float:
+        """Cycles of one turn of the inner loop: two multiply-adds a cycle, or what can be issued, or be read.
+
+        The right operand is near where it comes from the first cache.
+        """
         sums = self.rows * self.vectors
         issued = ISSUE * (sums + self.rows + self.vectors + LOOP)
-        return max(sums / 2, issued, self.vectors * vector_bytes / STREAM)
+        return max(sums / 2, issued, 0 if near else self.vectors * vector_bytes / STREAM)
+
+    def is_faster_near(self, vector_bytes: int) -> bool:
+        """Whether it waits for the second cache."""
+        return self.cost(vector_bytes, near=True) < self.cost(vector_bytes)
 
 
-def choose_tile(machine: Machine, dtype: DType, rows: Size, columns: Size) -> Tile:
+def choose_tile(machine: Machine, dtype: DType, rows: Size, columns: Size, few: bool = False) -> Tile:
     """The tile that takes least for so many rows and columns; where these are not known, for many.
+
+    Columns are read where they are for few rows, which takes whole panels; only once not from the first cache.
 
     Accumulators, a row of the right operand, a broadcast and one register to spare fit the register file: with one too
     many, LLVM moves all of them round in every turn.
     """
-    return min(_tiles(machine, dtype, rows, columns), key=lambda tile: _cost(machine, dtype, rows, columns, tile))
+    near = _whole(machine, dtype, columns, few) is not None
+    tiles = _tiles(machine, dtype, columns, few)
+    return min(tiles, key=lambda tile: _cost(machine, dtype, rows, columns, tile, near))
 
 
-def tiled_last(machine: Machine, dtype: DType, axes: Sequence[Axis], columns: Size) -> list[Axis]:
+def tiled_last(machine: Machine, dtype: DType, axes: Sequence[Axis], columns: Size, few: bool = False) -> list[Axis]:
     """The axes of rows, the one along which tiles are to lie last.
 
     That is the last one, whose rows mostly lie next to each other, unless tiles take much less for a row of another
@@ -53,9 +64,10 @@ def tiled_last(machine: Machine, dtype: DType, axes: Sequence[Axis], columns: Si
 
     def cost(axis: Axis) -> float:
         extent = at_most(axis.extent)
-        tile = choose_tile(machine, dtype, extent, columns)
+        tile = choose_tile(machine, dtype, extent, columns, few)
         rows, unknown = (max(1, extent), 1) if isinstance(extent, int) else (MANY, UNKNOWN)
-        return unknown * _cost(machine, dtype, extent, columns, tile)[0] / rows
+        near = _whole(machine, dtype, columns, few) is not None
+        return unknown * _cost(machine, dtype, extent, columns, tile, near)[0] / rows
 
     best = min(reversed(axes), key=cost)
     if cost(best) > WORTH * cost(axes[-1]):
@@ -63,22 +75,24 @@ def tiled_last(machine: Machine, dtype: DType, axes: Sequence[Axis], columns: Si
     return [*(axis for axis in axes if axis is not best), best]
 
 
-def _tiles(machine: Machine, dtype: DType, rows: Size, columns: Size) -> list[Tile]:
-    """Those that fit the registers, and the columns where that matters."""
+def _whole(machine: Machine, dtype: DType, columns: Size, few: bool) -> int | None:
+    """The vectors of columns that are read where they are for few rows; they are in the first cache all but once."""
     lanes = machine.lanes(dtype)
-    # For few rows columns are read where they are, which takes whole panels.
-    few = isinstance(rows, int) and rows <= MOST_ROWS and isinstance(columns, int) and columns % lanes == 0
-    whole = columns // lanes if few and isinstance(columns, int) else None
+    return columns // lanes if few and isinstance(columns, int) and columns % lanes == 0 else None
 
+
+def _tiles(machine: Machine, dtype: DType, columns: Size, few: bool) -> list[Tile]:
+    """Those that fit the registers, and the columns where that matters."""
+    whole = _whole(machine, dtype, columns, few)
     tiles = [Tile(r, v) for r in range(1, MOST_ROWS + 1) for v in range(1, MOST_VECTORS + 1)]
     fitting = [t for t in tiles if t.rows * t.vectors + t.vectors + 2 <= machine.registers]
     return [t for t in fitting if whole is None or whole % t.vectors == 0] or fitting
 
 
-def _cost(machine: Machine, dtype: DType, rows: Size, columns: Size, tile: Tile) -> tuple[float, int]:
+def _cost(machine: Machine, dtype: DType, rows: Size, columns: Size, tile: Tile, near: bool) -> tuple[float, int]:
     """Cycles for each summed index, and what decides between tiles that take equally many: the larger one."""
     pieces = _pieces(rows, tile.rows) * _pieces(ceildiv(columns, machine.lanes(dtype)), tile.vectors)
-    return tile.cost(machine.vector_bytes) * pieces, -tile.rows * tile.vectors
+    return tile.cost(machine.vector_bytes, near) * pieces, -tile.rows * tile.vectors
 
 
 def _pieces(extent: Size, size: int) -> float:
