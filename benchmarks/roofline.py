@@ -113,8 +113,8 @@ def _operations(value: Expr) -> int:
 
 
 def _bytes(kernel: Kernel, dims: Dims) -> int:
-    sizes = ((2 if b.role is Role.INOUT else 1) * evaluate(b.size, dims) * b.dtype.itemsize for b in kernel.params)
-    return sum(sizes)
+    buffers = (b for b in kernel.params if b.role is not Role.TEMP)  # what a chain keeps to itself stays in the cache
+    return sum((2 if b.role is Role.INOUT else 1) * evaluate(b.size, dims) * b.dtype.itemsize for b in buffers)
 
 
 def name_of(step: Step) -> str:
