@@ -107,9 +107,9 @@ class Roofline:
 # ---- what steps do
 
 
-def work_of(step: Step, kernels: Mapping[str, Kernel], dims: Dims) -> Work:
-    """Operations and bytes of a step."""
-    return Work(_flops_of((step,), kernels, dims), evaluate(moved((step,), kernels), dims))
+def work_of(step: Step, naive: Mapping[str, Kernel], legal: Mapping[str, Kernel], dims: Dims) -> Work:
+    """Operations and bytes of a step, from what its kernels compute and from what they hand to each other."""
+    return Work(_flops_of((step,), naive, dims), evaluate(moved((step,), legal), dims))
 
 
 def _flops_of(steps: Sequence[Step], kernels: Mapping[str, Kernel], dims: Dims) -> int:
@@ -234,6 +234,7 @@ def roofline(workload: str, threads: int, rounds: int) -> Roofline:
     inside = iter(_medians(inner_calls, tables, rounds, idle))
     assert kept is not None
     whole = statistics.median(_seconds(lambda: function(**feed)) for _ in range(rounds))  # last: results move
+    legal = {kernel.name: kernel for kernel in made.legal}
     naive = {work.name: naive_kernel(work) for work in made.parts.works}
     lines: dict[str, Line] = {}
     for step, taken in zip(steps, seconds, strict=True):
@@ -243,8 +244,8 @@ def roofline(workload: str, threads: int, rounds: int) -> Roofline:
             line = lines.setdefault(name_of(part), Line(name_of(part)))
             line.launches += turns_of(part, binding.dims)
             line.seconds += share * scale
-            line.work += work_of(part, naive, binding.dims)
-    least = floor(made.plan, {kernel.name: kernel for kernel in made.legal})
+            line.work += work_of(part, naive, legal, binding.dims)
+    least = floor(made.plan, legal)
     return Roofline(sorted(lines.values(), key=lambda line: -line.seconds), whole, evaluate(least, binding.dims))
 
 

@@ -17,7 +17,7 @@ from sigmagraph.ir.kernel.expr import Expr, Index, Load, rebuild, walk
 from sigmagraph.ir.kernel.expr import replace as replace_in
 from sigmagraph.ir.kernel.kernel import Buffer, Role, Store
 
-LARGE = 1 << 21  # bytes handed on from which on they leave the cache of a core before they are read
+LARGE = 1 << 20  # bytes handed on from which on they leave the cache of a core before they are read
 ROOM = 1 << 19  # bytes of them that a task may keep there
 MOST_ROWS = 64  # in a block: with more of them less can be left out, and little is saved
 LEAST_ROWS = 16  # with fewer, what is read alike for all rows would be read too often
@@ -46,9 +46,14 @@ class _Link:
     depth: int
 
     @property
+    def size(self) -> int:
+        """Its bytes."""
+        return _likely(_bytes(self.buffer))
+
+    @property
     def is_large(self) -> bool:
         """Whether it had better not lie in memory."""
-        return _likely(_bytes(self.buffer)) >= LARGE
+        return self.size >= LARGE
 
 
 class _Joiner:
@@ -65,19 +70,25 @@ class _Joiner:
                 else:
                     self.readers.setdefault(value, []).append(number)
         found = (self._link(value) for value in self.writers)
-        self.links = [link for link in found if link is not None]
+        # Those come first whose rows are the shortest, and of these the largest.
+        self.links = sorted((x for x in found if x is not None), key=lambda x: (-x.depth, -x.size))
+        self.joined: set[int] = set()
 
     def run(self) -> dict[int, KernelSpec]:
         out = dict(self.specs)
         for first in self.links:
-            if not first.is_large or out.keys().isdisjoint({first.source}):
-                continue
-            links = self._grown(first)
-            chain = self._chain(links)
-            if chain is not None:
-                members = _members(links)
-                out = {n: spec for n, spec in out.items() if n not in members} | {members[-1]: chain}
+            if first.is_large and self._is_free(first):
+                links = self._grown(first)
+                found = (self._chain(links[:count]) for count in range(len(links), 0, -1))
+                chain = next((c for c in found if c is not None), None)
+                if chain is not None:
+                    numbers, spec = chain
+                    self.joined.update(numbers)
+                    out = {n: s for n, s in out.items() if n not in numbers} | {numbers[-1]: spec}
         return dict(sorted(out.items()))
+
+    def _is_free(self, link: _Link) -> bool:
+        return self.joined.isdisjoint((link.source, link.target))
 
     # ---- what may be joined
 
@@ -101,31 +112,34 @@ class _Joiner:
         return _Link(source, readers[0], value, buffer, depth) if depth else None
 
     def _grown(self, first: _Link) -> list[_Link]:
-        """The link with all that join it: those of large values, and those by which no more than rows are prepared."""
+        """The link and those that join it one by one: large ones, and those by which rows are prepared."""
         out = [first]
         while True:
-            members, depth = _members(out), min(link.depth for link in out)
-            found = (link for link in self.links if link not in out and self._joins(link, members, depth))
-            link = next(found, None)
+            members = _members(out)
+            left = (link for link in self.links if link not in out and self._is_free(link))
+            link = next((link for link in left if self._joins(link, members, first.depth)), None)
             if link is None:
-                return sorted(out, key=lambda link: link.source)
+                return out
             out.append(link)
 
     def _joins(self, link: _Link, members: Collection[int], depth: int) -> bool:
+        if link.depth < depth:
+            return False
         if link.is_large:
             return link.source in members or link.target in members
         compute = self.computes[link.source]
-        return link.target in members and link.depth >= depth and not list(_common(compute, compute.axes[:depth]))
+        return link.target in members and not list(_common(compute, compute.axes[:depth]))
 
     # ---- chains
 
-    def _chain(self, links: Sequence[_Link]) -> KernelSpec | None:
-        """The chain over these links with as many axes for rows as may be; None where it would not pay."""
+    def _chain(self, links: Sequence[_Link]) -> tuple[Sequence[int], KernelSpec] | None:
+        """The members and the chain over these links, with as many axes for rows as may be, if it pays."""
         members = _members(links)
         for depth in range(min(link.depth for link in links), 0, -1):
             rows = self.computes[members[-1]].axes[:depth]
             if not any(_meets_at_rows(self.computes[n], rows[-1]) for n in members):
-                return self._along(links, rows)
+                spec = self._along(sorted(links, key=lambda link: link.source), rows)
+                return None if spec is None else (members, spec)
         return None
 
     def _along(self, links: Sequence[_Link], rows: tuple[Axis, ...]) -> KernelSpec | None:
