@@ -232,7 +232,9 @@ class Engine:
         if not self.lies and isinstance(panels, int):
             self.group = self.least = max(1, min(WIDE // self.columns, panels))
             depth = SHORT
-        elif self.lies and math.prod([*self.sizes, self.run]) > 1 and self.tile.is_faster_near(self.machine.vector_bytes):
+        elif (
+            self.lies and math.prod([*self.sizes, self.run]) > 1 and self.tile.is_faster_near(self.machine.vector_bytes)
+        ):
             depth = NEAREST // self.columns
         else:
             return
