@@ -178,7 +178,8 @@ def raced(*results: tuple[str, bool, float]) -> Race:
 def test_the_page_has_ratios_marks_and_means() -> None:
     races = [raced(("sigmagraph", True, 2.0), ("PyTorch", True, 1.0), ("JAX", False, 0.5))]
     pairs = [raced(("sigmagraph", True, 3.0), ("fast mode", True, 2.0))]
-    costs = Costs(100.0, 0.2, 0.3, 1.0, 0.1, 5.0, 1.0, [{"workload": "w", "ours": 10**6, "theirs": 2 * 10**6}])
+    memory = {"workload": "w", "state": 10**5, "ours": 10**6, "remat": 8 * 10**5, "theirs": 2 * 10**6}
+    costs = Costs(100.0, 0.2, 0.3, 1.0, 0.1, 5.0, 1.0, [memory])
     record = report.record(describe(), [Floors(1, 100.0, 10.0)], races, pairs, costs, "2020-01-01")
     page = report.document(record)
     row = next(line for line in page.splitlines() if line.startswith("| matmul"))
