@@ -16,10 +16,14 @@ import pytest
 CONFINED = {
     "llvmlite": ("sigmagraph.codegen.llvm",),
     "networkx": ("sigmagraph.ir.graph", "sigmagraph.passes", "sigmagraph.codegen.partition"),
-    "platformdirs": ("sigmagraph.loader",),
+    "PIL": ("sigmagraph.data", "sigmagraph.training"),
+    "matplotlib": ("sigmagraph.training",),
+    "platformdirs": ("sigmagraph.loader", "sigmagraph.data", "sigmagraph.training"),
+    "pyarrow": ("sigmagraph.data",),
     "pycuda": ("sigmagraph.codegen.cuda.compile", "sigmagraph.runtime.cuda"),
     "rich": ("sigmagraph.cli", "sigmagraph.training"),
     "safetensors": ("sigmagraph.training", "sigmagraph.artifact"),
+    "tensorboardX": ("sigmagraph.training",),
     "typer": ("sigmagraph.cli",),
 }
 FREE = ("numpy", "ml_dtypes", "sigmagraph")
