@@ -53,6 +53,15 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A layer in a graph: what it was called on, and what it gave."""
+
+    layer: Part
+    operands: tuple[Tensor, ...]
+    result: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Cost:
     """What a cost layer adds.
 
