@@ -325,10 +325,16 @@ class Site:
         return targets[name]
 
     def cost(
-        self, loss: Tensor, judged: Tensor, prediction: Tensor, labels: str | None = None, ignored: int | None = None
+        self,
+        loss: Tensor,
+        judged: Tensor,
+        prediction: Tensor,
+        targets: str = "targets",
+        labels: str | None = None,
+        ignored: int | None = None,
     ) -> None:
         """Add a scalar to what training makes small; the arguments are those of :class:`Cost`."""
-        self.assembly.costs.append(Cost(self.name, loss, judged, prediction, labels, ignored))
+        self.assembly.costs.append(Cost(self.name, loss, judged, prediction, targets, labels, ignored))
 
     def inner(self, part: str, layer: Part, *operands: Tensor, **named: Tensor) -> Tensor:
         """The result of a layer that this one is made of; its parameters are called ``<this>.<part>.<name>``."""

@@ -56,7 +56,7 @@ class CostLayer(Layer):
         check_floats(x)
         cost = self.cost(x, site)
         weighted = cost if self.importance == 1 else cost * self.importance
-        site.cost(weighted, x, self.prediction(x), self._labels(), self._ignored())
+        site.cost(weighted, x, self.prediction(x), self.targets, self._labels(), self._ignored())
         return x
 
     def _labels(self) -> str | None:

@@ -70,6 +70,7 @@ class Cost:
         loss: a scalar to make small.
         judged: the tensor that was judged.
         prediction: what that means, such as the probabilities of logits.
+        targets: the name of what it is compared with.
         labels: the target that holds the numbers of the right classes; None where targets are no classes.
         ignored: the label that does not count.
     """
@@ -78,5 +79,6 @@ class Cost:
     loss: Tensor
     judged: Tensor
     prediction: Tensor
+    targets: str
     labels: str | None = None
     ignored: int | None = None

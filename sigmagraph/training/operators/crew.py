@@ -192,8 +192,3 @@ def combined(results: Sequence[Results], records: Sequence[int], by_row: Collect
             out[name] = np.asarray(mean, arrays[0].dtype)
     return out
 
-
-def rows(batch: Batch) -> int:
-    """How many records a batch has."""
-    first = next(iter(batch.inputs.values())) if isinstance(batch.inputs, Mapping) else batch.inputs
-    return len(first)

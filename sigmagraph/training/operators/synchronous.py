@@ -18,8 +18,9 @@ from sigmagraph.program import CompiledFunction
 from sigmagraph.runtime.state import Variable
 from sigmagraph.tensor.hyperparameter import Hyperparameters
 from sigmagraph.tensor.tensor import Parameter, Tensor
+from sigmagraph.training.feed import rows
 from sigmagraph.training.graphs import SHARES, ForwardGraph, TrainGraph, gradient_graph, update_graph
-from sigmagraph.training.operators.crew import Crew, Outcome, Task, combined, rows
+from sigmagraph.training.operators.crew import Crew, Outcome, Task, combined
 from sigmagraph.training.operators.worker import Memory, Worker, copies, renamed
 from sigmagraph.training.steps import Fetch
 
