@@ -332,9 +332,11 @@ class Site:
         targets: str = "targets",
         labels: str | None = None,
         ignored: int | None = None,
+        importance: float = 1.0,
     ) -> None:
         """Add a scalar to what training makes small; the arguments are those of :class:`Cost`."""
-        self.assembly.costs.append(Cost(self.name, loss, judged, prediction, targets, labels, ignored))
+        cost = Cost(self.name, loss, judged, prediction, targets, labels, ignored, importance)
+        self.assembly.costs.append(cost)
 
     def inner(self, part: str, layer: Part, *operands: Tensor, **named: Tensor) -> Tensor:
         """The result of a layer that this one is made of; its parameters are called ``<this>.<part>.<name>``."""

@@ -73,6 +73,7 @@ class Cost:
         targets: the name of what it is compared with.
         labels: the target that holds the numbers of the right classes; None where targets are no classes.
         ignored: the label that does not count.
+        importance: how much it counts among several costs.
     """
 
     layer: str
@@ -82,3 +83,4 @@ class Cost:
     targets: str
     labels: str | None = None
     ignored: int | None = None
+    importance: float = 1.0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from sigmagraph.errors import HookError, IdentifierError
-from sigmagraph.identifiers import PathPattern
+from sigmagraph.identifiers import path_pattern
 from sigmagraph.training.hook import Hook, State
 from sigmagraph.training.timing import TimeScale
 
@@ -154,20 +155,26 @@ class Attachments:
             gone += idle
         return gone
 
-    def resolve(self, known: Collection[str], offered: Iterable[str] = ()) -> None:
+    def resolve(self, named: Callable[[str], Collection[str]], known: Callable[[], Collection[str]]) -> None:
         """Find the identifiers behind what hooks read.
 
         Args:
-            known: identifiers of the trainer's registry.
-            offered: further ones that will come into being.
+            named: the identifiers of the trainer's registry that a pattern names.
+            known: all of them, for errors.
 
         Raises:
-            IdentifierError: a hook reads what nothing offers.
+            IdentifierError: a hook reads what neither the registry nor another hook offers.
         """
-        provided = [name for a in self._all for name in a.hook.provides()]
-        names = dict.fromkeys((*known, *offered, *provided))
+        provided = dict.fromkeys(name for a in self._all for name in a.hook.provides())
         for attachment in self._all:
-            attachment.reads = tuple(dict.fromkeys(_found(attachment, names)))
+            found: dict[str, None] = {}
+            for pattern in attachment.patterns():
+                matcher = path_pattern(pattern)
+                names = [*named(pattern), *(name for name in provided if matcher.matches(name))]
+                if not names:
+                    raise _nothing(attachment, pattern, [*known(), *provided])
+                found |= dict.fromkeys(names)
+            attachment.reads = tuple(found)
 
     def fetched(self, scale: TimeScale, places: Collection[str]) -> Iterator[str]:
         """What is read by hooks that are due at the next event of a kind."""
@@ -212,18 +219,13 @@ def _places(hook: Hook, workers: Collection[str]) -> Collection[str]:
     return workers if hook.scope == "local" else (GLOBAL,)
 
 
-def _found(attachment: Attachment, names: Mapping[str, None]) -> Iterator[str]:
-    for pattern in attachment.patterns():
-        if pattern in names:
-            yield pattern
-            continue
-        matcher = PathPattern(pattern)
-        found = [name for name in names if matcher.matches(name)]
-        if not found:
-            error = matcher.nothing(names)
-            error.message = f"the hook {attachment.hook.label} reads what nothing offers: {error.message}"
-            raise error
-        yield from found
+def _nothing(attachment: Attachment, pattern: str, known: Collection[str]) -> IdentifierError:
+    close = get_close_matches(pattern, known, 3, 0.4)
+    return IdentifierError(
+        f"the hook {attachment.hook.label} reads what nothing offers",
+        expected=", ".join(close) or "an identifier of the trainer's registry, or what another hook provides",
+        got=pattern,
+    )
 
 
 def _check_required(hook: Hook, required: Hook) -> None:
@@ -270,7 +272,7 @@ def _ordered(attachments: list[Attachment]) -> list[Attachment]:
 
 def _needed(attachment: Attachment, attachments: list[Attachment], place: Mapping[int, int]) -> list[int]:
     """The numbers of the attachments that have to fire before one of them."""
-    matchers = [PathPattern(pattern) for pattern in attachment.patterns()]
+    matchers = [path_pattern(pattern) for pattern in attachment.patterns()]
     numbers = []
     for other in attachments:
         reads = any(m.matches(name) for m in matchers for name in other.hook.provides())

@@ -19,7 +19,7 @@ from sigmagraph.initialisers import Constant, Glorot, Initialiser
 from sigmagraph.layers.assembly import RNG, Assembly
 from sigmagraph.layers.base import Chain, Composable, Function, chain
 from sigmagraph.layers.ports import Input
-from sigmagraph.layers.records import ParameterSpec, Placed
+from sigmagraph.layers.records import Call, ParameterSpec, Placed
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.program import CompiledFunction
 from sigmagraph.runtime.state import Variable
@@ -58,7 +58,10 @@ class Network:
         self._rules: list[tuple[str, Initialiser]] = []
         self._frozen: tuple[str, ...] = ()
         self._predict: CompiledFunction | None = None
-        self._placed: list[Placed] = self.forward(training=True).assembly.placed
+        assembly = self.forward(training=True).assembly
+        self._placed: list[Placed] = assembly.placed
+        self._calls = assembly.calls
+        self._costs = {c.layer: c.importance for c in assembly.costs}
 
     def __repr__(self) -> str:
         return f"Network({self.name!r}, {len(self._placed)} layers, {self.parameter_count} parameters)"
@@ -77,6 +80,16 @@ class Network:
     def states(self) -> dict[str, NDArray]:
         """The live values of what layers keep from call to call, such as running means, by identifier."""
         return {spec.identifier: self._variables[spec.identifier].value for spec in self._kept()}
+
+    @property
+    def calls(self) -> Mapping[str, Call]:
+        """The layers by name, with what they were called on and what they gave when the network was made."""
+        return MappingProxyType(self._calls)
+
+    @property
+    def costs(self) -> Mapping[str, float]:
+        """How much each of the cost layers counts, by name."""
+        return MappingProxyType(self._costs)
 
     @property
     def variables(self) -> Mapping[str, Variable]:
