@@ -3,5 +3,6 @@
 from sigmagraph.data import datasets
 from sigmagraph.data.dataset import Batch, Batches, Dataset
 from sigmagraph.data.idx import read_idx
+from sigmagraph.data.prefetch import prefetch
 
-__all__ = ["Batch", "Batches", "Dataset", "datasets", "read_idx"]
+__all__ = ["Batch", "Batches", "Dataset", "datasets", "prefetch", "read_idx"]

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from sigmagraph.data.batches import Batch, Batches, Minibatches
+from sigmagraph.data.digests import SHUFFLE, SPLIT, array_digest, digest, generator
 from sigmagraph.errors import AttributeValueError, ShapeError
 
-NDArray = np.ndarray[Any, Any]
+__all__ = ["Batch", "Batches", "Dataset"]
+
+NDArray: TypeAlias = "np.ndarray[Any, Any]"
 # One array, or several by the names that a network has for them.
 Arrays: TypeAlias = "NDArray | Mapping[str, NDArray]"
-
-# Streams of random numbers that one seed yields, so that a split and the order of batches are independent.
-_SPLIT, _SHUFFLE = 0, 1
-
-
-class Batch(NamedTuple):
-    """Some records of a dataset."""
-
-    inputs: Any
-    targets: Any
 
 
 class Dataset:
@@ -79,11 +73,11 @@ class Dataset:
             raise AttributeValueError(
                 "a dataset cannot be split like this", expected="positive shares, together at most 1", got=shares
             )
-        order = _generator(seed, _SPLIT).permutation(len(self))
+        order = generator(seed, SPLIT).permutation(len(self))
         ends = np.rint(np.cumsum(shares) * len(self)).astype(int)
         return tuple(self._take(np.sort(part)) for part in np.split(order[: ends[-1]], ends[:-1]))
 
-    def batches(self, size: int, *, seed: int = 0, drop_last: bool = False) -> Batches:
+    def batches(self, size: int, *, seed: int | None = None, drop_last: bool = False) -> Batches:
         """All records in batches of ``size``, in another random order each epoch.
 
         The last batch of an epoch is smaller when the records do not come out even; ``drop_last`` leaves it out.
@@ -91,51 +85,38 @@ class Dataset:
         Raises:
             AttributeValueError: the size is not a positive number, or so great that no batch is left.
         """
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-            raise AttributeValueError("a batch has at least one record", expected="an int of 1 or more", got=repr(size))
-        if len(self) < (size if drop_last else 1):
-            raise AttributeValueError(
-                f"the dataset '{self.name}' makes no batch", expected=f"{size} records", got=len(self)
-            )
-        return Batches(self, int(size), seed, drop_last)
+        return Minibatches(self, size, seed, drop_last)
+
+    def order(self, seed: int, epoch: int, start: int) -> Iterator[NDArray]:
+        """The numbers of all records in the random order of an epoch, from place ``start`` on."""
+        yield generator(seed, SHUFFLE, epoch).permutation(len(self))[start:]
+
+    def deal(self, records: NDArray | slice, seed: int, epoch: int) -> Batch:  # noqa: ARG002
+        """Some records by their numbers, as they are to be learnt from in that epoch."""
+        return self.take(records)
+
+    def fingerprint(self) -> str:
+        """A digest of the arrays' types, shapes and bytes, as they are when it is first asked for."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        parts = (_named("inputs", self.inputs), _named("targets", self.targets))
+        return digest(
+            "dataset", *[[name, array_digest(array)] for part in parts for name, array in sorted(part.items())]
+        )
 
     def _take(self, records: NDArray) -> Dataset:
         return Dataset(*self.take(records), self.name)
 
 
-@dataclass(frozen=True, eq=False)
-class Batches:
-    """A dataset in batches; see :meth:`Dataset.batches`.
-
-    The order of an epoch depends on the seed and the epoch's number alone, so that training can be taken up anywhere.
-    """
-
-    dataset: Dataset
-    size: int
-    seed: int
-    drop_last: bool
-
-    def __len__(self) -> int:
-        """Batches of one epoch."""
-        full, rest = divmod(len(self.dataset), self.size)
-        return full + (rest > 0 and not self.drop_last)
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch, which are counted from 0."""
-        order = _generator(self.seed, _SHUFFLE, number).permutation(len(self.dataset))
-        for start in range(0, len(self) * self.size, self.size):
-            records = order[start : start + self.size]
-            yield self.dataset.take(records)
-
-
-def _generator(seed: int, *stream: int) -> np.random.Generator:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise AttributeValueError("this is no seed", expected="an int of 0 or more", got=repr(seed))
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence((int(seed), *stream))))
-
-
 def _arrays(given: Arrays) -> Arrays:
     return {name: np.asarray(v) for name, v in given.items()} if isinstance(given, Mapping) else np.asarray(given)
+
+
+def _named(part: str, arrays: Arrays) -> dict[str, NDArray]:
+    """Arrays by the names of their sections."""
+    return {f"{part}.{name}": a for name, a in arrays.items()} if isinstance(arrays, Mapping) else {part: arrays}
 
 
 def _each(arrays: Arrays) -> list[NDArray]:
