@@ -70,8 +70,7 @@ def contract(subject: Subject) -> Registry:
     _optimiser(root.child("optimiser", tags=("optimiser",)), subject)
     _iterator(root.child("iterator", tags=("iterator",)), subject)
     _hyperparameters(root, subject)
-    for identifier in subject.crew.identifiers:
-        _link(root, identifier, partial(subject.handed_out, identifier))
+    step_entries(root, subject)
     about = root.child("trainer")
     about.set("self", subject)
     about.set("name", subject.name)
@@ -79,6 +78,19 @@ def contract(subject: Subject) -> Registry:
     about.set("network", subject.network)
     about.set("optimiser", subject.optimiser)
     return root
+
+
+def step_entries(root: Registry, subject: Subject) -> None:
+    """Enter what a step hands out and keeps, which depends on the parameters that are frozen."""
+    optimiser = root.child("optimiser")
+    for part in ("gradients", "updates", "memory"):
+        if part in optimiser:
+            del optimiser[part]
+        optimiser.child(part, tags=(part,))
+    for identifier in sorted(subject.crew.identifiers):
+        _link(root, identifier, partial(subject.handed_out, identifier))
+    for name in subject.crew.memory:
+        _link(optimiser, f"memory.{name.removeprefix(f'{PREFIX}.')}", partial(_memory, subject, name))
 
 
 def dataset_entries(root: Registry, name: str, judge: Callable[[str], Evaluation]) -> None:
@@ -143,12 +155,7 @@ def _optimiser(place: Registry, subject: Subject) -> None:
         source = f"cost.{cost}" if len(costs) > 1 else "cost"
         partials.link(f"partial_{cost}", partial(subject.handed_out, source))
         partials.set(f"partial_{cost}_importance", importance)
-    place.child("gradients", tags=("gradients",))
-    place.child("updates", tags=("updates",))
     place.link("filtered_identifiers", lambda: subject.network.frozen)
-    memory = place.child("memory", tags=("memory",))
-    for name in subject.crew.memory:
-        _link(memory, name.removeprefix(f"{PREFIX}."), partial(_memory, subject, name))
 
 
 def _memory(subject: Subject, name: str) -> NDArray:

@@ -152,7 +152,7 @@ class Control:
         Args:
             paused, resumed: called when a pause begins and ends.
         """
-        self._obey()
+        self.obey()
         if self._pausing and not self._stopping:
             with self._changed:
                 self._become(State.PAUSED)
@@ -160,7 +160,7 @@ class Control:
             while self._pausing and not self._stopping:
                 with self._changed:
                     self._changed.wait_for(lambda: self._commands or not self._pausing or self._stopping)
-                self._obey()
+                self.obey()
             with self._changed:
                 self._become(State.RUNNING)
             if not self._stopping:
@@ -176,7 +176,7 @@ class Control:
 
     def end(self, state: State) -> None:
         """Training ends; what was asked for too late is done now."""
-        self._obey()
+        self.obey()
         with self._changed:
             self._thread = None
             self._become(state)
@@ -185,7 +185,8 @@ class Control:
         for command, future in late:
             _carry_out(command, future)
 
-    def _obey(self) -> None:
+    def obey(self) -> None:
+        """Do what was asked for until now; called by the thread that trains."""
         while True:
             with self._changed:
                 if not self._commands:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from copy import deepcopy
 from typing import Any, Literal, TypeAlias
 
@@ -21,6 +21,7 @@ OnError: TypeAlias = Literal["raise", "log"]
 Read: TypeAlias = Callable[[str, int | None], Any]
 Give: TypeAlias = Callable[[str, Any], None]
 
+_PATIENCE = 0.02  # seconds
 _LOG = logging.getLogger("sigmagraph.training")
 _WAITING = 16  # invocations in the background that may wait for each other before training waits for them
 
@@ -34,15 +35,23 @@ class Firing:
         read: gives values.
         give: takes what hooks share.
         on_error: whether a hook that fails ends training, or is logged only.
+        meanwhile: called again and again while it waits for hooks in the background, which may ask for something.
     """
 
     def __init__(
-        self, training: Training, attachments: Attachments, read: Read, give: Give, on_error: OnError
+        self,
+        training: Training,
+        attachments: Attachments,
+        read: Read,
+        give: Give,
+        on_error: OnError,
+        meanwhile: Callable[[], None],
     ) -> None:
         self.attachments = attachments
         self._training = training
         self._read, self._give = read, give
         self._on_error = on_error
+        self._meanwhile = meanwhile
         self._threads: dict[int, ThreadPoolExecutor] = {}
         self._waiting: deque[tuple[Attachment, Future[None]]] = deque()
         self._given: deque[tuple[str, Any]] = deque()
@@ -121,7 +130,11 @@ class Firing:
             self._threads[group] = ThreadPoolExecutor(1, "sigmagraph-hooks")
         self._waiting.append((attachment, self._threads[group].submit(attachment.hook.invoke, moment)))
         if len(self._waiting) > _WAITING:
-            self._waiting[0][1].exception()
+            self._await(self._waiting[0][1])
+
+    def _await(self, future: Future[None]) -> None:
+        while not wait([future], _PATIENCE).done:
+            self._meanwhile()
 
     def _group(self, attachment: Attachment) -> int:
         """The number of the hooks in the background that depend on each other; they share a thread, and so keep order."""
@@ -138,17 +151,18 @@ class Firing:
     def _later(self, identifier: str, value: Any) -> None:
         self._given.append((identifier, value))
 
-    def settle(self, *, wait: bool = False) -> None:
+    def settle(self, *, all_: bool = False) -> None:
         """Take over what hooks in the background found out.
 
         Args:
-            wait: whether to wait until all of them are done.
+            all_: whether to wait until all of them are done.
 
         Raises:
             HookError: one of them failed.
         """
-        while self._waiting and (wait or self._waiting[0][1].done()):
+        while self._waiting and (all_ or self._waiting[0][1].done()):
             attachment, future = self._waiting.popleft()
+            self._await(future)
             error = future.exception()
             if error is not None:
                 self._failed(attachment, error)

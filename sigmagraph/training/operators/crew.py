@@ -131,8 +131,8 @@ class Crew(ABC):
     def count_from(self, numbers: Sequence[int]) -> None:  # noqa: B027
         """Go on from the numbers of a checkpoint."""
 
-    def refresh(self) -> None:
-        """Take notice of parameters that were frozen, or are not any more.
+    def refresh(self) -> bool:
+        """Take notice of parameters that were frozen, or are not any more; whether there are such.
 
         Parameters that stay in training keep what the optimiser remembers of them. When further ones join them, the
         optimiser starts anew, because its running means are measured by the number of steps since its start.
@@ -144,6 +144,8 @@ class Crew(ABC):
         if frozen != self._frozen:
             self.restart(keep=not any(name not in frozen for name in self._frozen))
             self._frozen = frozen
+            return True
+        return False
 
     def close(self) -> None:
         """End the threads; they come back when they are needed."""
