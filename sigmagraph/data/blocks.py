@@ -114,12 +114,12 @@ class Blocks:
 
     def _range(self, start: int, stop: int) -> Iterator[tuple[int, slice, slice]]:
         """For each block of a range: which it is, where its records go, and which of them are wanted."""
-        while start < stop:
-            block, first = divmod(start, self.size)
-            count = min(self.size - first, stop - start)
-            done = stop - start
-            yield block, slice(-done, count - done or None), slice(first, first + count)
-            start += count
+        at = start
+        while at < stop:
+            block, first = divmod(at, self.size)
+            count = min(self.size - first, stop - at)
+            yield block, slice(at - start, at - start + count), slice(first, first + count)
+            at += count
 
     def _groups(self, numbers: NDArray) -> Iterator[tuple[int, NDArray, NDArray]]:
         """The same for any numbers: blocks in the order that they are first wanted in."""
