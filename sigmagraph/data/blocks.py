@@ -114,21 +114,25 @@ class Blocks:
 
     def _range(self, start: int, stop: int) -> Iterator[tuple[int, slice, slice]]:
         """For each block of a range: which it is, where its records go, and which of them are wanted."""
-        while start < stop:
-            block, first = divmod(start, self.size)
-            count = min(self.size - first, stop - start)
-            done = stop - start
-            yield block, slice(-done, count - done or None), slice(first, first + count)
-            start += count
+        at = start
+        while at < stop:
+            block, first = divmod(at, self.size)
+            count = min(self.size - first, stop - at)
+            yield block, slice(at - start, at - start + count), slice(first, first + count)
+            at += count
 
-    def _groups(self, numbers: NDArray) -> Iterator[tuple[int, NDArray, NDArray]]:
+    def _groups(self, numbers: NDArray) -> list[tuple[int, NDArray, NDArray]]:
         """The same for any numbers: blocks in the order that they are first wanted in."""
+        if len(numbers) == 0:
+            return []
         owner = numbers // self.size
-        by_owner = np.argsort(owner, kind="stable")
-        blocks, starts = np.unique(owner[by_owner], return_index=True)
-        groups = np.split(by_owner, starts[1:])
-        for i in np.argsort([group[0] for group in groups if len(group)]):
-            yield int(blocks[i]), groups[i], numbers[groups[i]] - blocks[i] * self.size
+        places = np.argsort(owner, kind="stable")
+        owner = owner[places]
+        rows = numbers[places] - owner * self.size
+        starts = [0, *(np.flatnonzero(owner[1:] != owner[:-1]) + 1).tolist()]
+        ends = [*starts[1:], len(numbers)]
+        groups = [(int(owner[a]), places[a:b], rows[a:b]) for a, b in zip(starts, ends, strict=True)]
+        return sorted(groups, key=_first_place)
 
     def _fetch(self, number: int) -> Block:
         start, stop = number * self.size, min((number + 1) * self.size, self.count)
@@ -164,6 +168,10 @@ def free_memory() -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, AttributeError):
         return 1 << 62
+
+
+def _first_place(group: tuple[int, NDArray, NDArray]) -> int:
+    return int(group[1][0])
 
 
 def _locked(array: NDArray) -> NDArray:

@@ -23,6 +23,7 @@ NDArray: TypeAlias = "np.ndarray[Any, Any]"
 
 _FORMAT = "sigmagraph blocks 1"
 _MANIFEST = "manifest.json"
+_HEADER = 256  # bytes of an .npy file besides its numbers, at most
 
 
 class Cache:
@@ -66,6 +67,8 @@ class Cache:
         """Whether there is room for so many bytes, once other pipelines are removed as far as they must be."""
         if self.limit is None:
             return True
+        if _size(pipeline) + needed > self.limit:
+            return False
         used = self.size()
         others = [other for other in self._pipelines() if other != pipeline]
         for oldest in sorted(others, key=_changed):
@@ -130,7 +133,7 @@ class Shelf:
         if kinds:
             warnings.warn(f"blocks of {kinds[0]} cannot be kept in {self._folder}", CacheWarning, stacklevel=2)
             return
-        if not self._cache.make_room(sum(array.nbytes for array in block.values()), self._folder):
+        if not self._cache.make_room(self._bytes(block), self._folder):
             return
         part = self._folder / f".{number}-{secrets.token_hex(8)}.part"
         try:
@@ -150,6 +153,11 @@ class Shelf:
                 warnings.warn(f"a block cannot be stored in {self._folder}: {error}", CacheWarning, stacklevel=2)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+    def _bytes(self, block: Block) -> int:
+        """At least as many as the files of a block take, the manifest among them."""
+        names = json.dumps([self._manifest, list(block)], indent=1)
+        return len(names) + sum(array.nbytes + _HEADER for array in block.values())
 
     def _place(self, number: int) -> Path:
         return self._folder / f"{number:08}"

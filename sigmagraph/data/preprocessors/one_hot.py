@@ -36,7 +36,12 @@ class OneHot(Preprocessor):
             object.__setattr__(self, "values", np.arange(count))
             return
         values = np.array(self.values)
-        if values.ndim != 1 or values.dtype.kind not in "biufSU" or len(np.unique(values)) != len(values):
+        if (
+            values.ndim != 1
+            or len(values) == 0
+            or values.dtype.kind not in "biufSU"
+            or len(np.unique(values)) != len(values)
+        ):
             raise AttributeValueError(
                 "OneHot has no values", expected="numbers or text, each once", got=repr(self.values)
             )
