@@ -61,7 +61,7 @@ class DreamKeywords(TypedDict, total=False):
     callback: Callback | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DreamOptions:
     """How inputs are looked for.
 
@@ -218,7 +218,7 @@ class Maximiser:
         shapes = {alias: np.shape(array) for alias, array in options.fixed.items()}
         whole = {alias: shape[1:] for alias, shape in self._shapes.items()}
         return (
-            len(self.dream.value) == targets
+            self.dream.shape[0] == targets
             and options.optimiser == self._optimiser
             and options.input in (None, self.input)
             and options.output in (None, self.output)
@@ -350,7 +350,7 @@ def desired_outputs(name: str, target: Any, shape: tuple[int, ...]) -> NDArray:
             )
         if not np.isfinite(array).all() or np.abs(array).max() > _MOST:
             raise AttributeValueError(f"the targets of '{name}' make no sense", expected="finite numbers", got=target)
-        return array.reshape(-1, *shape).astype(np.float32)
+        return np.asarray(array.reshape(-1, *shape), np.float32)
     if len(shape) != 1 or array.ndim > 1:
         raise ShapeError(
             f"the output of '{name}' has no classes to name like this",
@@ -359,7 +359,7 @@ def desired_outputs(name: str, target: Any, shape: tuple[int, ...]) -> NDArray:
         )
     if array.min() < 0 or array.max() >= shape[0]:
         raise AttributeValueError(f"'{name}' has no such class", expected=f"0 to {shape[0] - 1}", got=repr(target))
-    return np.eye(shape[0], dtype=np.float32)[array.reshape(-1)]
+    return np.asarray(np.eye(shape[0], dtype=np.float32)[array.reshape(-1)])
 
 
 def output_shape(network: Dreamer, options: DreamOptions) -> tuple[int, ...]:
