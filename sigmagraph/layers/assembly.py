@@ -43,6 +43,7 @@ class Assembly:
         costs: what the cost layers add.
         key: the parameter (seed, step) of all random numbers, once a layer has asked for it.
         calls: the first call of every layer, by its name.
+        given: tensors that take the place of placeholders of records, by alias.
     """
 
     variable: Callable[[ParameterSpec], Variable]
@@ -58,6 +59,7 @@ class Assembly:
     costs: list[Cost] = field(default_factory=list)
     key: Parameter | None = None
     calls: dict[str, Call] = field(default_factory=dict)
+    given: Mapping[str, Tensor] = field(default_factory=dict)
     _names: dict[str, None] = field(default_factory=dict)
     _layers: int = 0
     _makers: dict[Tensor, str] = field(default_factory=dict)
