@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
-from io import StringIO
+from io import BytesIO, StringIO
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -152,17 +153,19 @@ def _draw(path: Path, matrix: NDArray, names: tuple[str, ...], title: str) -> No
     rows = np.maximum(matrix.sum(1, keepdims=True), 1)
     axes.imshow(matrix / rows, cmap="Blues", vmin=0.0, vmax=1.0)
     axes.set(title=title, xlabel="predicted", ylabel="right")
-    axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     for (row, column), count in np.ndenumerate(matrix):
         dark = count / rows[row, 0] > 0.5
         axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black", fontsize=8)
+    picture = BytesIO()
+    canvas.print_png(picture)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            canvas.print_png(file)
+        partial.write_bytes(picture.getvalue())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise InputError(f"{path} cannot be written", got=error.strerror) from error
