@@ -20,6 +20,7 @@ from sigmagraph.layers.base import Chain, Composable, Function, chain
 from sigmagraph.layers.ports import Input
 from sigmagraph.layers.records import ParameterSpec, Placed
 from sigmagraph.optimisers.base import Optimiser
+from sigmagraph.optimisers.modifiers import Modifier
 from sigmagraph.program import CompiledFunction
 from sigmagraph.runtime.state import Variable
 from sigmagraph.tensor.derivatives import gradients
@@ -59,6 +60,7 @@ class Network:
         self._rules: list[tuple[str, Initialiser]] = []
         self._frozen: tuple[str, ...] = ()
         self._predict: CompiledFunction | None = None
+        self._modify: dict[tuple[Modifier | str, ...], CompiledFunction] = {}
         self._placed: list[Placed] = self.forward(training=True).assembly.placed
 
     def __repr__(self) -> str:
@@ -129,6 +131,44 @@ class Network:
         self.seed = self.seed if seed is None else _checked_seed(seed)
         for identifier, spec in self._specs.items():
             self._variables[identifier].assign(self._draw(spec, self._rules))
+
+    def modify(self, pattern: str, modifier: Modifier, step: int = 0, epoch: float = 0.0) -> None:
+        """Change the values of the parameters that a pattern names, those that are frozen excepted.
+
+        The program is compiled at the first call for the parameters and the modifier.
+
+        Args:
+            pattern: such as ``*.weights``.
+            modifier: one of those that optimisers take, such as :class:`MaxNorm`.
+            step, epoch: what its schedules are asked for, if it has any.
+
+        Raises:
+            IdentifierError: the pattern names nothing.
+            AttributeValueError: this is no modifier, or a schedule gives a number that makes no sense.
+        """
+        if not isinstance(modifier, Modifier):
+            raise AttributeValueError("this is no modifier", expected="such as MaxNorm(3.0)", got=repr(modifier))
+        named = matching(pattern, [spec.identifier for spec in self._trainable()])
+        named = [identifier for identifier in named if identifier not in self._frozen]
+        specs = modifier.specifications(pattern)
+        numbers = {spec.name: spec.at(spec.default, step, epoch) for spec in specs}
+        known = (modifier, *named)
+        if not named:
+            return
+        if known not in self._modify:
+            scalars = [spec.tensor() for spec in specs]
+            parameters = [Parameter(self._variables[identifier]) for identifier in named]
+            updates = {p: modifier.modify(p, *scalars).astype(p.dtype) for p in parameters}
+            self._modify[known] = compile(scalars, {}, updates, name=f"{self.name}.modify")
+        self._modify[known](*numbers.values())
+
+    def copy(self) -> Network:
+        """A network of the same layers with the values that this one has now, which goes its own way from there."""
+        twin = Network(self.name, self._chain, self.seed)
+        twin._rules, twin._frozen = list(self._rules), self._frozen
+        for identifier, variable in self._variables.items():
+            twin._variables[identifier].assign(variable.value)
+        return twin
 
     # ---- which parameters are trained
 
