@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sigmagraph.errors import IdentifierError
-from sigmagraph.identifiers import matching, most_specific, specificity
+from sigmagraph.identifiers import matching, most_specific, path_pattern, specificity, split_path
 
 KNOWN = ["fc1.weights", "fc1.biases", "fc2.weights", "fc2.biases"]
 
@@ -30,3 +30,33 @@ def test_the_latest_of_the_most_specific_rules_counts() -> None:
         ("*.biases", 5),
         None,
     ]
+
+
+def test_patterns_over_paths_are_followed_level_by_level() -> None:
+    pattern = path_pattern("network.**.fc*<layer>.weights")
+    assert not pattern.literal
+    assert path_pattern("network<a>.weights").literal
+    assert pattern.names_nested
+    assert not path_pattern("network.*").names_nested
+    for path, ends in (
+        ([("network", ()), ("fc1", ("layer",)), ("weights", None)], True),
+        ([("network", ()), ("a", ()), ("b", ()), ("fc1", ("x", "layer")), ("weights", None)], True),
+        ([("network", ()), ("fc1", ()), ("weights", None)], False),
+        ([("network", ()), ("fc1", None), ("weights", None)], False),
+        ([("network", ()), ("fc1", ("layer",))], False),
+    ):
+        place = pattern.start
+        for name, tags in path:
+            place = pattern.step(place, name, tags)
+        assert pattern.ends(place) == ends
+    assert path_pattern("a.**").ends(path_pattern("a.**").step((0,), "a", None))
+    assert path_pattern("a.b").only((1,)) == "b"
+    assert path_pattern("a.b?").only((1,)) is None
+    assert pattern.step((), "network", ()) == ()
+
+
+def test_paths_are_split() -> None:
+    assert split_path("network.1-dense.weights") == ("network", "1-dense", "weights")
+    for wrong in ("", "a.", "a*", "a.<b>", None):
+        with pytest.raises(IdentifierError):
+            split_path(wrong)
