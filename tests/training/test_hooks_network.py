@@ -1,0 +1,172 @@
+"""Hooks that change a network's parameters, or predict with it while it is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sigmagraph as sg
+from acting_runs import HandmadeTraining
+from sigmagraph import layers as L
+from sigmagraph.errors import AttributeValueError, IdentifierError, InputError
+from sigmagraph.optimisers.modifiers import Clamp, MaxNorm, Scale
+from sigmagraph.training.hooks.change import Modify
+from sigmagraph.training.hooks.pass_network import PassNetwork
+from sigmagraph.training.network import Network
+
+RECORDS = np.linspace(-1, 1, 12, dtype=np.float32).reshape(2, 6)
+
+
+@pytest.fixture(scope="module")
+def shared_network() -> Network:
+    return sg.Network("small", L.Input(6) + L.Dense(3) + L.BatchNorm() + L.Dense(2) + L.SoftmaxCrossEntropy())
+
+
+@pytest.fixture
+def network(shared_network: Network) -> Network:
+    shared_network.unfreeze()
+    shared_network.reset(1)
+    return shared_network
+
+
+# ---- modifiers
+
+
+def test_modify_applies_the_modifier_to_what_the_pattern_names(network: Network) -> None:
+    before = {name: value.copy() for name, value in network.parameters().items()}
+    training = HandmadeTraining(network)
+    hook = Modify("*.weights", Scale(0.5))
+    hook.attached(training)
+    training.epochs(hook, [{}, {}])
+    for name, value in network.parameters().items():
+        assert np.array_equal(value, before[name] * (0.25 if name.endswith("weights") else 1.0)), name
+
+
+def test_modify_limits_norms_by_the_formula_of_the_optimiser(network: Network) -> None:
+    weights = network.parameters()["1-dense.weights"]
+    weights *= 10
+    expected = weights * np.minimum(1, 3 / np.linalg.norm(weights, axis=0))
+    HandmadeTraining(network).epochs(Modify("1-dense.*", MaxNorm(3.0)), [{}])
+    np.testing.assert_allclose(network.parameters()["1-dense.weights"], expected, rtol=1e-6)
+
+
+def test_modify_leaves_frozen_parameters_as_they_are(network: Network) -> None:
+    network.freeze("1-dense.*")
+    frozen, free = (network.parameters()[f"{name}.weights"].copy() for name in ("1-dense", "3-dense"))
+    network.modify("*.weights", Scale(0.5))
+    assert np.array_equal(network.parameters()["1-dense.weights"], frozen)
+    assert np.array_equal(network.parameters()["3-dense.weights"], free / 2)
+    network.modify("1-dense.*", Scale(0.5))
+    assert np.array_equal(network.parameters()["1-dense.weights"], frozen)
+
+
+def test_modify_asks_schedules_for_the_step(network: Network) -> None:
+    network.parameters()["1-dense.biases"][:] = 1.0
+    training = HandmadeTraining(network)
+    training.epochs(Modify("1-dense.biases", Scale(lambda step, epoch: step + epoch)), [{}])
+    assert network.parameters()["1-dense.biases"].tolist() == [11.0] * 3
+
+
+def test_modify_compiles_once(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    network.modify("*.biases", Clamp(-1.0, 1.0))
+    monkeypatch.setattr("sigmagraph.training.network.compile", None)
+    network.modify("*.biases", Clamp(-1.0, 1.0))
+    network.modify("*.b*s", Clamp(-1.0, 1.0))
+
+
+def test_modify_refuses_what_it_cannot_do(network: Network) -> None:
+    with pytest.raises(AttributeValueError, match="no modifier"):
+        Modify("*.weights", 0.5)  # type: ignore[arg-type]
+    with pytest.raises(AttributeValueError, match="no modifier"):
+        network.modify("*.weights", 0.5)  # type: ignore[arg-type]
+    with pytest.raises(IdentifierError, match="names nothing"):
+        Modify("*.wieghts", Scale(0.5)).attached(HandmadeTraining(network))
+
+
+# ---- copies
+
+
+def test_a_copy_has_the_same_values_and_goes_its_own_way(network: Network) -> None:
+    network.states()["2-batchnorm.mean"][:] = 3.0
+    network.freeze("3-*")
+    copy = network.copy()
+    values, original = copy.parameters() | copy.states(), network.parameters() | network.states()
+    assert values.keys() == original.keys()
+    assert all(np.array_equal(values[name], original[name]) for name in values)
+    assert copy.frozen == network.frozen
+    values["1-dense.weights"][:] = 0.0
+    assert network.parameters()["1-dense.weights"].any()
+
+
+# ---- predictions
+
+
+def snapshot(network: Network) -> dict[str, Any]:
+    values = network.parameters() | network.states()
+    return {f"network.layers.{name}": value.copy() for name, value in values.items()}
+
+
+def test_pass_network_predicts_with_the_values_of_the_event(network: Network) -> None:
+    taken: list[Any] = []
+    training, hook = HandmadeTraining(network), PassNetwork(RECORDS, taken.append)
+    hook.attached(training)
+    expected, values = network.predict(RECORDS), snapshot(network)
+    network.parameters()["1-dense.weights"][:] = 7.0  # training goes on while the hook is on its way
+    network.states()["2-batchnorm.mean"][:] = 7.0
+    training.epochs(hook, [values])
+    assert np.array_equal(taken[0], expected)
+    assert not np.array_equal(network.predict(RECORDS), expected)
+
+
+def test_pass_network_reads_what_it_predicts_with_and_nothing_that_a_step_would_have_to_keep(network: Network) -> None:
+    from sigmagraph.identifiers import path_pattern
+
+    patterns = [path_pattern(text) for text in PassNetwork(RECORDS, print).reads()]
+    lstm = sg.Network("lstm", L.Input(3, 2) + L.LSTM(2) + L.BatchNorm())
+    for name in (*snapshot(network), *snapshot(lstm)):
+        assert any(pattern.matches(name) for pattern in patterns), name
+    for name in ("_inputs.default.activations", "_outputs.default.activations"):
+        assert not any(pattern.matches(f"network.layers.1-dense.{name}") for pattern in patterns)
+
+
+def test_pass_network_in_the_place_of_training_reads_nothing(network: Network) -> None:
+    taken: list[Any] = []
+    hook = PassNetwork({"inputs": RECORDS}, taken.append, background=False)
+    assert hook.reads() == ()
+    HandmadeTraining(network).epochs(hook, [{}])
+    network.parameters()["1-dense.weights"][:] = 7.0
+    HandmadeTraining(network).epochs(hook, [{}])
+    assert not np.array_equal(taken[0], taken[1])
+    assert np.array_equal(taken[1], network.predict(RECORDS))
+
+
+def test_pass_network_leaves_carried_states_alone() -> None:
+    network = sg.Network("carried", L.Input(3, 2) + L.LSTM(2, carry=1))
+    records = np.ones((1, 3, 2), np.float32)
+    states = {name: value.copy() for name, value in network.states().items()}
+    taken: list[Any] = []
+    HandmadeTraining(network).epochs(PassNetwork(records, taken.append, background=False), [{}, {}])
+    assert states
+    assert all(np.array_equal(states[name], value) for name, value in network.states().items())
+    assert np.array_equal(taken[0], taken[1])
+
+
+def test_pass_network_refuses_other_records_before_training(network: Network) -> None:
+    with pytest.raises(InputError):
+        PassNetwork(RECORDS[:, :5], print).attached(HandmadeTraining(network))
+    with pytest.raises(AttributeValueError, match="nobody takes"):
+        PassNetwork(RECORDS, None)  # type: ignore[arg-type]
+    with pytest.raises(AttributeValueError, match="global"):
+        PassNetwork(RECORDS, print, scope="local")
+
+
+def test_pass_networks_are_equal_if_they_pass_the_same_to_the_same() -> None:
+    assert PassNetwork(RECORDS, print) == PassNetwork(RECORDS.copy(), print)
+    assert PassNetwork(RECORDS, print) != PassNetwork(RECORDS + 1, print)
+    assert PassNetwork(RECORDS, print) != PassNetwork(RECORDS, repr)
+    mine = RECORDS.copy()
+    hook = PassNetwork(mine, print)
+    mine[:] = 0
+    assert hook == PassNetwork(RECORDS, print)
