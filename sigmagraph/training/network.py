@@ -60,7 +60,7 @@ class Network:
         self._rules: list[tuple[str, Initialiser]] = []
         self._frozen: tuple[str, ...] = ()
         self._predict: CompiledFunction | None = None
-        self._modify: dict[tuple[Modifier | str, ...], CompiledFunction] = {}
+        self._modify: dict[tuple[Modifier, tuple[str, ...]], CompiledFunction] = {}
         self._placed: list[Placed] = self.forward(training=True).assembly.placed
 
     def __repr__(self) -> str:
@@ -140,7 +140,8 @@ class Network:
         Args:
             pattern: such as ``*.weights``.
             modifier: one of those that optimisers take, such as :class:`MaxNorm`.
-            step, epoch: what its schedules are asked for, if it has any.
+            step: what its schedules are asked for, if it has any.
+            epoch: the same, in epochs.
 
         Raises:
             IdentifierError: the pattern names nothing.
@@ -152,13 +153,13 @@ class Network:
         named = [identifier for identifier in named if identifier not in self._frozen]
         specs = modifier.specifications(pattern)
         numbers = {spec.name: spec.at(spec.default, step, epoch) for spec in specs}
-        known = (modifier, *named)
+        known = (modifier, tuple(named))
         if not named:
             return
         if known not in self._modify:
             scalars = [spec.tensor() for spec in specs]
             parameters = [Parameter(self._variables[identifier]) for identifier in named]
-            updates = {p: modifier.modify(p, *scalars).astype(p.dtype) for p in parameters}
+            updates: dict[Tensor, Tensor] = {p: modifier.modify(p, *scalars).astype(p.dtype) for p in parameters}
             self._modify[known] = compile(scalars, {}, updates, name=f"{self.name}.modify")
         self._modify[known](*numbers.values())
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from acting_runs import HandmadeTraining
+
 from sigmagraph.errors import AttributeValueError, InputError
 from sigmagraph.optimisers.modifiers import Clamp
 from sigmagraph.optimisers.schedules import Cosine, PerEpoch, StepDecay
@@ -216,7 +216,9 @@ def test_reduce_on_plateau_goes_no_lower_than_it_may() -> None:
     assert plateau(HandmadeTraining(), ReduceOnPlateau(patience=1, least=0.5), 1.0, 1.0) == []
 
 
-@pytest.mark.parametrize("options", [{"factor": 1.0}, {"factor": 0.0}, {"patience": 0}, {"cooldown": -1}, {"least": -1}])
+@pytest.mark.parametrize(
+    "options", [{"factor": 1.0}, {"factor": 0.0}, {"patience": 0}, {"cooldown": -1}, {"least": -1}]
+)
 def test_reduce_on_plateau_refuses_what_makes_no_sense(options: dict[str, Any]) -> None:
     with pytest.raises(AttributeValueError, match="ReduceOnPlateau"):
         ReduceOnPlateau(**options)

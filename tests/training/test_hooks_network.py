@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from acting_runs import HandmadeTraining
 
 import sigmagraph as sg
-from acting_runs import HandmadeTraining
 from sigmagraph import layers as L
 from sigmagraph.errors import AttributeValueError, IdentifierError, InputError
 from sigmagraph.optimisers.modifiers import Clamp, MaxNorm, Scale

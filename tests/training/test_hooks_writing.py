@@ -9,12 +9,12 @@ import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
-
 from acting_runs import HandmadeTraining
+
 from sigmagraph.errors import AttributeValueError, FileFormatError, IdentifierError, InputError
 from sigmagraph.training.hooks.csv_log import CsvLog
 from sigmagraph.training.hooks.tensorboard import TensorBoard
@@ -135,7 +135,7 @@ class _Full:
     def __init__(self, file: Any) -> None:
         self._file = file
 
-    def __enter__(self) -> _Full:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -25,9 +25,9 @@ class CsvLog(ActingHook):
     """Write a row at every event: ``CsvLog("runs/digits.csv", "optimiser.cost", "validation.*")``.
 
     The columns are ``epoch``, ``iteration``, ``seconds`` and the identifiers, in the order in which the first row has
-    them; the file begins with their names. Rows are on their way to the disk when the event is over. If a file of the
-    same columns is there, rows are put behind those that it has. When training is resumed, the rows are cut off that were
-    written after the checkpoint.
+    them; the file begins with their names. The file is closed after each row. If one of the same columns is there, rows
+    are put behind those that it has. When training is resumed, the rows are cut off that were written after the
+    checkpoint.
 
     Args:
         path: of the file; its folder is made.

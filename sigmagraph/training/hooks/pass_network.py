@@ -28,8 +28,8 @@ class PassNetwork(Hook):
     """Predict given records, and hand what the network gives to a function: ``PassNetwork(images, show)``.
 
     The prediction is made by a copy of the network, which takes over the values that all parameters and states have at
-    the event: beside training, which goes on meanwhile, or in its place with ``background=False``. What training depends
-    on is not touched.
+    the event: beside training, which goes on meanwhile, or in its place with ``background=False``. What training
+    depends on is not touched.
 
     Args:
         inputs: ``[records, ...]`` as for :meth:`Network.predict`; a mapping of such by alias where there are several.
@@ -48,7 +48,9 @@ class PassNetwork(Hook):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not callable(self.receiver):
-            raise AttributeValueError("PassNetwork: nobody takes the output", expected="f(out)", got=repr(self.receiver))
+            raise AttributeValueError(
+                "PassNetwork: nobody takes the output", expected="f(out)", got=repr(self.receiver)
+            )
         if self.scope != "global":
             raise AttributeValueError(
                 "PassNetwork passes what all workers have come to", expected="scope='global'", got=repr(self.scope)

@@ -15,16 +15,16 @@ from sigmagraph.training.hooks.comparison import Mode, better, check_amount, che
 class Schedule(ActingHook):
     """Let a number follow a schedule: ``Schedule("optimiser.learning_rate", schedules.Cosine(0.1, 1000))``.
 
-    It is set when training starts, and at every event to what the schedule says for the next step. Nothing is remembered:
-    what the number is depends on the iteration alone, so that training goes on the same after it was resumed.
+    It is set when training starts, and at every event to what the schedule says for the next step. Nothing is
+    remembered: the number depends on the iteration alone, so that training goes on the same after it was resumed.
 
-    An optimiser takes a schedule in the place of a number, too, and then knows parts of epochs; the hook does so for all
-    that can be set, and as seldom as ``every`` says.
+    An optimiser takes a schedule in the place of a number, too, and then knows parts of epochs; the hook does so for
+    all that can be set, and as seldom as ``every`` says.
 
     Args:
         identifier: of the number, or a pattern of several.
-        schedule: ``(step, epoch) -> number``, one of :mod:`sigmagraph.optimisers.schedules` or a function, of the numbers
-            of finished iterations and epochs.
+        schedule: ``(step, epoch) -> number`` of the numbers of finished iterations and epochs: one of
+            :mod:`sigmagraph.optimisers.schedules`, or a function.
 
     Raises:
         AttributeValueError: the schedule is none.
@@ -43,7 +43,9 @@ class Schedule(ActingHook):
             )
 
     def attached(self, trainer: Training) -> None:
-        trainer.set(self.identifier, self.schedule(trainer.iteration, trainer.epoch))
+        done = trainer.set(self.identifier, self.schedule(trainer.iteration, trainer.epoch))
+        if done.done():
+            done.result()  # which raises what there was to refuse
 
     def invoke(self, now: Moment, /) -> None:
         now.set(self.identifier, self.schedule(now.iteration, now.epoch))
@@ -56,7 +58,8 @@ class ReduceOnPlateau(ActingHook):
     Args:
         identifier: of the value.
         factor: what the rate is multiplied with.
-        patience: how many times in a row the value may be no better than at its best; the last of them reduces the rate.
+        patience: how many times in a row the value may be no better than at its best; the last of them reduces the
+            rate.
         cooldown: how many times it is not looked at after that.
         least: the rate becomes no smaller than this.
         rate: identifier of what is reduced. A schedule that it follows ends there.

@@ -29,14 +29,14 @@ class TensorBoard(ActingHook):
     A value's tag is its identifier with a slash for the first dot, by which TensorBoard groups curves; its step is the
     iteration. Needs ``pip install "sigmagraph[tensorboard]"``.
 
-    The file is closed after every event. When training is resumed after it had gone on behind the checkpoint, a new file
+    The file is closed after every event. When training is resumed that had gone on behind the checkpoint, a new file
     begins with the mark by which TensorBoard drops what it has from later steps.
 
     Args:
         folder: of the event files; it is made.
         identifiers: of numbers, or patterns of them.
-        histograms: identifiers of arrays, or patterns of them. Elements that are not finite are left out, and it is said
-            how many they are.
+        histograms: identifiers of arrays, or patterns of them. Elements that are not finite are left out, and it is
+            said how many they are.
         every, on, priority: as for :class:`Hook`.
 
     Raises:
