@@ -57,10 +57,10 @@ class Network:
         self._chain: Chain = chain(layers)
         self._specs: dict[str, ParameterSpec] = {}
         self._variables: dict[str, Variable] = {}
+        self._modified: dict[tuple[Modifier, tuple[str, ...]], CompiledFunction] = {}
         self._rules: list[tuple[str, Initialiser]] = []
         self._frozen: tuple[str, ...] = ()
         self._predict: CompiledFunction | None = None
-        self._modify: dict[tuple[Modifier, tuple[str, ...]], CompiledFunction] = {}
         self._placed: list[Placed] = self.forward(training=True).assembly.placed
 
     def __repr__(self) -> str:
@@ -132,16 +132,19 @@ class Network:
         for identifier, spec in self._specs.items():
             self._variables[identifier].assign(self._draw(spec, self._rules))
 
-    def modify(self, pattern: str, modifier: Modifier, step: int = 0, epoch: float = 0.0) -> None:
-        """Change the values of the parameters that a pattern names, those that are frozen excepted.
+    def modified(self, pattern: str, modifier: Modifier, step: int = 0, epoch: float = 0.0) -> dict[str, NDArray]:
+        """What a modifier makes of the parameters that a pattern names, those that are frozen excepted.
 
-        The program is compiled at the first call for the parameters and the modifier.
+        The program is compiled at the first call for the parameters and the modifier. The parameters stay as they are.
 
         Args:
             pattern: such as ``*.weights``.
             modifier: one of those that optimisers take, such as :class:`MaxNorm`.
             step: what its schedules are asked for, if it has any.
             epoch: the same, in epochs.
+
+        Returns:
+            New values by identifier.
 
         Raises:
             IdentifierError: the pattern names nothing.
@@ -152,16 +155,16 @@ class Network:
         named = matching(pattern, [spec.identifier for spec in self._trainable()])
         named = [identifier for identifier in named if identifier not in self._frozen]
         specs = modifier.specifications(pattern)
-        numbers = {spec.name: spec.at(spec.default, step, epoch) for spec in specs}
+        numbers = [spec.at(spec.default, step, epoch) for spec in specs]
         known = (modifier, tuple(named))
         if not named:
-            return
-        if known not in self._modify:
+            return {}
+        if known not in self._modified:
             scalars = [spec.tensor() for spec in specs]
             parameters = [Parameter(self._variables[identifier]) for identifier in named]
-            updates: dict[Tensor, Tensor] = {p: modifier.modify(p, *scalars).astype(p.dtype) for p in parameters}
-            self._modify[known] = compile(scalars, {}, updates, name=f"{self.name}.modify")
-        self._modify[known](*numbers.values())
+            outputs = {p.name: modifier.modify(p, *scalars).astype(p.dtype) for p in parameters}
+            self._modified[known] = compile(scalars, outputs, name=f"{self.name}.modified")
+        return self._modified[known](*numbers)
 
     def copy(self) -> Network:
         """A network of the same layers with the values that this one has now, which goes its own way from there."""

@@ -88,4 +88,6 @@ class Modify(ActingHook):
         matching(self.pattern, trainer.network.parameters())  # which refuses a pattern that names nothing
 
     def invoke(self, now: Moment, /) -> None:
-        now.trainer.network.modify(self.pattern, self.modifier, now.iteration, now.epoch)
+        new = now.trainer.network.modified(self.pattern, self.modifier, now.iteration, now.epoch)
+        for identifier, value in new.items():
+            now.set(f"network.layers.{identifier}", value)  # which tells all workers
