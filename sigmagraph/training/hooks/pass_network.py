@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -43,6 +43,7 @@ class PassNetwork(Hook):
     receiver: Callable[[Any], object]
     _: KW_ONLY
     background: bool = True
+    strict: ClassVar[bool] = False  # few networks have parts of layers
     _same: Any = field(init=False, repr=False, hash=False, default=None)
 
     def __post_init__(self) -> None:
