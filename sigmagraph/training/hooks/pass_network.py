@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from functools import cache
 from typing import Any, ClassVar, TypeAlias
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from sigmagraph.errors import AttributeValueError
 from sigmagraph.training.hook import Hook, Moment, Training
+from sigmagraph.training.hooks.doubles import VALUES, double
 from sigmagraph.training.hooks.sameness import sameness
 from sigmagraph.training.network import Network
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
-
-# Where the registry has parameters and states: those of a layer, and those of a part of it. What passes through layers
-# lies deeper, and a program gives it only where somebody asks.
-_VALUES = ("network.layers.*.*", "network.layers.*.*.*")
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,7 @@ class PassNetwork(Hook):
     receiver: Callable[[Any], object]
     _: KW_ONLY
     background: bool = True
-    strict: ClassVar[bool] = False  # few networks have parts of layers
+    strict: ClassVar[bool] = False
     _same: Any = field(init=False, repr=False, hash=False, default=None)
 
     def __post_init__(self) -> None:
@@ -62,51 +56,19 @@ class PassNetwork(Hook):
         object.__setattr__(self, "_same", sameness(kept))
 
     def reads(self) -> tuple[str, ...]:
-        return _VALUES if self.background else ()
+        return VALUES if self.background else ()
 
     def attached(self, trainer: Training) -> None:
-        self._pass(_double(trainer.network), _values(trainer.network))  # which compiles, and refuses other records
+        with double(trainer.network) as network:
+            self._pass(network)  # which compiles, and refuses other records
 
     def invoke(self, now: Moment, /) -> None:
-        network = now.trainer.network
-        double = _double(network)
-        if self.background:
-            values = {name: np.asarray(now[f"network.layers.{name}"]) for name in _values(double.network)}
-        else:
-            values = _values(network)
-        self.receiver(self._pass(double, values))
+        with double(now.trainer.network, now if self.background else None) as network:
+            out = self._pass(network)
+        self.receiver(out)
 
-    def _pass(self, double: _Double, values: Mapping[str, NDArray]) -> Any:
-        with double.lock:
-            for name, value in _values(double.network).items():
-                value[...] = values[name]
-            if isinstance(self.inputs, dict):
-                return double.network.predict(**self.inputs)
-            return double.network.predict(self.inputs)
-
-
-@dataclass(frozen=True, eq=False)
-class _Double:
-    """A copy of a network that predictions are made by, one after the other."""
-
-    network: Network
-    lock: threading.Lock
-
-
-def _double(network: Network) -> _Double:
-    doubles = _doubles()
-    if network not in doubles:
-        doubles[network] = _Double(network.copy(), threading.Lock())
-    return doubles[network]
-
-
-@cache
-def _doubles() -> WeakKeyDictionary[Network, _Double]:
-    return WeakKeyDictionary()
-
-
-def _values(network: Network) -> dict[str, NDArray]:
-    return network.parameters() | network.states()
+    def _pass(self, network: Network) -> Any:
+        return network.predict(**self.inputs) if isinstance(self.inputs, dict) else network.predict(self.inputs)
 
 
 def _kept(array: Any) -> NDArray:
