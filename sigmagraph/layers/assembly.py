@@ -42,6 +42,7 @@ class Assembly:
         targets: placeholders of what cost layers compare with, by name.
         costs: what the cost layers add.
         key: the parameter (seed, step) of all random numbers, once a layer has asked for it.
+        given: tensors that take the place of placeholders of records, by alias.
     """
 
     variable: Callable[[ParameterSpec], Variable]
@@ -56,6 +57,7 @@ class Assembly:
     targets: dict[str, Tensor] = field(default_factory=dict)
     costs: list[Cost] = field(default_factory=list)
     key: Parameter | None = None
+    given: Mapping[str, Tensor] = field(default_factory=dict)
     _names: dict[str, None] = field(default_factory=dict)
     _layers: int = 0
     _makers: dict[Tensor, str] = field(default_factory=dict)

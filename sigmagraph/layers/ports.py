@@ -55,8 +55,10 @@ class Input(Layer):
                 location=here(),
                 hint="L.Input(..., alias='another')",
             )
-        assembly.inputs[self.alias] = placeholder(self.alias, (BATCH, *self.shape), self.dtype)
-        return assembly.apply(self, [assembly.inputs[self.alias]], named)
+        given = assembly.given.get(self.alias)
+        x = placeholder(self.alias, (BATCH, *self.shape), self.dtype) if given is None else given
+        assembly.inputs[self.alias] = x
+        return assembly.apply(self, [x], named)
 
     def forward(self, x: Tensor, site: Site, /) -> Tensor:
         if x is not site.assembly.inputs.get(self.alias):

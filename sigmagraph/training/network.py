@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from math import prod
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 
@@ -29,6 +29,14 @@ from sigmagraph.tensor.hyperparameter import Hyperparameters
 from sigmagraph.tensor.tensor import Parameter, Tensor
 from sigmagraph.tensor.workspace import scope
 from sigmagraph.training.graphs import ForwardGraph, TrainGraph
+from sigmagraph.training.maximisation import (
+    Dream,
+    DreamKeywords,
+    DreamOptions,
+    Maximiser,
+    desired_outputs,
+    output_shape,
+)
 from sigmagraph.training.weights import read_arrays, write_arrays
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
@@ -61,6 +69,7 @@ class Network:
         self._rules: list[tuple[str, Initialiser]] = []
         self._frozen: tuple[str, ...] = ()
         self._predict: CompiledFunction | None = None
+        self._maximisers: list[Maximiser] = []
         self._placed: list[Placed] = self.forward(training=True).assembly.placed
 
     def __repr__(self) -> str:
@@ -245,16 +254,17 @@ class Network:
 
     # ---- graphs
 
-    def forward(self, *, training: bool) -> ForwardGraph:
+    def forward(self, *, training: bool, given: Mapping[str, Tensor] | None = None) -> ForwardGraph:
         """A new graph of the network over its parameters.
 
         Args:
             training: whether layers behave as in training (dropout).
+            given: tensors that take the place of placeholders of records, by alias.
 
         Raises:
             SigmaError: the layers do not fit together; the error names them.
         """
-        assembly = Assembly(self._variable, training)
+        assembly = Assembly(self._variable, training, given=given or {})
         with scope(self.name), assembly.open():
             out = self._result()
             costs = assembly.costs
@@ -344,6 +354,36 @@ class Network:
             self._predict = program
         out = self._predict(*map(np.asarray, inputs), **{alias: np.asarray(array) for alias, array in named.items()})
         return next(iter(out.values())) if len(out) == 1 else out
+
+    def maximise(self, target: Any, **options: Unpack[DreamKeywords]) -> Dream:
+        """Inputs that the network takes for what is asked for: it dreams them.
+
+        From random numbers on, steps are made along the gradient of the sum of squared differences between the
+        network's prediction and the desired one. The network is in evaluation mode, and nothing of it is changed. The
+        program is compiled at the first call for a number of targets; it uses the parameters as they are at each call.
+
+        Args:
+            target: the number of a class, or several; or a desired output, or several, as floats.
+            options: the fields of :class:`sigmagraph.training.maximisation.DreamOptions`.
+
+        Returns:
+            The inputs, costs and predictions of all targets; that of a single target is ``.input``.
+
+        Raises:
+            AttributeValueError: there is no such class, a number is not finite, or an option makes no sense.
+            DTypeError: the input holds integers, by which nothing can be differentiated.
+            IdentifierError: there is no such input or output, or several and none is named.
+            InputError: a fixed input is missing, or does not fit.
+            ShapeError: desired outputs have another shape than the output, or sizes are unknown.
+            GraphError: the network gives nothing.
+        """
+        chosen = DreamOptions(**options)
+        desired = desired_outputs(self.name, target, output_shape(self, chosen))
+        made = next((m for m in self._maximisers if m.serves(len(desired), chosen)), None)
+        if made is None:
+            made = Maximiser(self, len(desired), chosen)
+            self._maximisers.append(made)
+        return made(desired, chosen)
 
     # ---- for people and files
 
