@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from sigmagraph.training.terminal import terminal
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
@@ -17,7 +19,8 @@ class Progress:
     Args:
         epochs: how many there will be.
         steps: of each epoch.
-        bar: whether to draw a bar on stderr; None draws one if stderr is a terminal.
+        bar: whether to draw a bar on stderr; None draws one if stderr is a terminal. There is none while another
+            training draws its own.
         lines: whether to print lines on stdout.
     """
 
@@ -31,7 +34,7 @@ class Progress:
             self._bar = _make_bar()
 
     def __enter__(self) -> Self:
-        if self._bar is not None:
+        if self._bar is not None and terminal().claim(self):
             self._bar.start()
             self._task = self._bar.add_task("", total=self._epochs * self._steps, cost="")
         return self
@@ -39,8 +42,9 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
+        if self._bar is not None and self._task is not None:
             self._bar.stop()
+            terminal().release(self)
 
     def step(self, epoch: int, cost: float) -> None:
         """A step of an epoch, which are counted from 1, is done."""
