@@ -126,6 +126,14 @@ class PathPattern:
                     following.append(at + 1)
         return self._opened(following)
 
+    def matches(self, identifier: str) -> bool:
+        """Whether it names the leaf of an identifier, as far as that can be told without knowing tags: they are none."""
+        *levels, leaf = identifier.split(".")
+        place = self.start
+        for level in levels:
+            place = self.step(place, level, ())
+        return self.ends(self.step(place, leaf, None))
+
     def only(self, place: tuple[int, ...]) -> str | None:
         """The one name that may come next, if there is but one."""
         if len(place) != 1 or place[0] >= len(self.parts):

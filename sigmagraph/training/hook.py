@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 from sigmagraph.errors import AttributeValueError, IdentifierError
-from sigmagraph.identifiers import PathPattern
+from sigmagraph.identifiers import path_pattern
 from sigmagraph.training.checkpoints import Checkpoint
 from sigmagraph.training.criteria import Criterion
 from sigmagraph.training.evaluation import Evaluation
@@ -120,7 +120,7 @@ class Moment:
 
     def find(self, pattern: str) -> dict[str, Any]:
         """The declared values that a pattern names, by identifier."""
-        matcher = PathPattern(pattern)
+        matcher = path_pattern(pattern)
         return {identifier: value for identifier, value in self.values.items() if matcher.matches(identifier)}
 
     def share(self, identifier: str, value: Any) -> None:
