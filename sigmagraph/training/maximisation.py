@@ -306,7 +306,7 @@ class Maximiser:
             met[content] += 1
             rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
             rows.append(options.mean + options.deviation * rng.standard_normal(self.record))
-        return np.clip(np.stack(rows), *options.limits).astype(self.dream.dtype.numpy)
+        return np.asarray(np.clip(np.stack(rows), *options.limits), self.dream.dtype.numpy)
 
     def _fixed(self, fixed: Mapping[str, Any]) -> dict[str, NDArray]:
         return {alias: np.broadcast_to(np.asarray(fixed[alias]), shape) for alias, shape in self._shapes.items()}
@@ -373,16 +373,18 @@ def _scalars(desired: NDArray, options: DreamOptions) -> dict[str, Any]:
 
 def _better(one: Dream, other: Dream) -> Dream:
     """Of each target the input that costs less; NaN is worse than all."""
-    taken = (other.costs < one.costs) | (np.isnan(one.costs) & ~one.reached)
-    arrays = []
-    for mine, others in (
-        (one.inputs, other.inputs),
-        (one.predictions, other.predictions),
-        (one.costs, other.costs),
-        (one.reached, other.reached),
-    ):
-        arrays.append(np.where(taken.reshape(-1, *(1 for _ in mine.shape[1:])), others, mine))
-    return Dream(*arrays, other.steps)
+    taken = (other.costs < one.costs) | np.isnan(one.costs)
+
+    def chosen(mine: NDArray, others: NDArray) -> NDArray:
+        return np.where(taken.reshape(-1, *(1 for _ in mine.shape[1:])), others, mine)
+
+    return Dream(
+        chosen(one.inputs, other.inputs),
+        chosen(one.predictions, other.predictions),
+        chosen(one.costs, other.costs),
+        chosen(one.reached, other.reached),
+        other.steps,
+    )
 
 
 def _variation(x: Tensor) -> Tensor:
