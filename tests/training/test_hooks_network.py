@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sigmagraph import layers as L
 from sigmagraph.errors import AttributeValueError, IdentifierError, InputError
 from sigmagraph.optimisers.modifiers import Clamp, MaxNorm, Scale
 from sigmagraph.training.hooks.change import Modify
+from sigmagraph.training.hooks.maximise import Maximise
 from sigmagraph.training.hooks.pass_network import PassNetwork
 from sigmagraph.training.network import Network
 
@@ -175,3 +177,84 @@ def test_pass_networks_are_equal_if_they_pass_the_same_to_the_same() -> None:
     hook = PassNetwork(mine, print)
     mine[:] = 0
     assert hook == PassNetwork(RECORDS, print)
+
+
+# ---- dreams
+
+
+@pytest.fixture(scope="module")
+def dreamer() -> Network:
+    """Its first class is a dark image, its second one a bright one."""
+    network = sg.Network("dreamer", L.Input(3, 2) + L.Flatten() + L.Dense(2) + L.SoftmaxCrossEntropy())
+    network.parameters()["2-dense.weights"][:] = [[-3.0, 3.0]] * 6
+    network.parameters()["2-dense.biases"][:] = [6.0, -6.0]
+    return network
+
+
+def test_maximise_shares_what_the_network_dreams_and_shows_it(dreamer: Network) -> None:
+    training, hook = HandmadeTraining(dreamer), Maximise((1, 0))
+    before = snapshot(dreamer)
+    training.epochs(hook, [{}])
+    assert set(training.shared) == set(hook.provides())
+    for target, bright in ((0, False), (1, True)):
+        assert training.shared[f"shared.target_maximisation_result_{target}_success"] is True
+        found = training.shared[f"shared.target_maximisation_result_{target}_input"]
+        assert found.shape == (3, 2)
+        assert dreamer.predict(found[None]).argmax() == target
+        assert (found.mean() > 1 / 3) == bright
+    assert training.lines[0] == "epoch 1: 2 of 2 dreams have reached their cost"
+    assert [len(line) for line in training.lines[1].split("\n")] == [10, 10, 10]
+    assert all(np.array_equal(value, before[name]) for name, value in snapshot(dreamer).items())
+
+
+def test_maximise_writes_pictures(dreamer: Network, tmp_path: Path) -> None:
+    from PIL import Image
+
+    training, hook = HandmadeTraining(dreamer), Maximise((1, 0), path=tmp_path / "dreams" / "e{epoch:03}.png")
+    hook.attached(training)
+    training.epochs(hook, [{}, {}])
+    assert [path.name for path in sorted((tmp_path / "dreams").iterdir())] == ["e001.png", "e002.png"]
+    with Image.open(tmp_path / "dreams" / "e001.png") as picture:
+        assert picture.size == (5 * 8, 3 * 8)
+    assert len(training.lines) == 2
+
+
+def test_maximise_in_the_background_dreams_with_the_values_of_the_event(dreamer: Network) -> None:
+    training, hook = HandmadeTraining(dreamer), Maximise((1, 0), background=True)
+    values = snapshot(dreamer)
+    values["network.layers.2-dense.weights"] *= -1
+    values["network.layers.2-dense.biases"] *= -1
+    training.epochs(hook, [values])
+    assert training.shared["shared.target_maximisation_result_0_input"].mean() > 1 / 3
+    assert hook.reads() == PassNetwork(RECORDS, print).reads()
+    assert Maximise(0).reads() == ()
+
+
+def test_maximise_says_what_did_not_come_about(dreamer: Network) -> None:
+    training = HandmadeTraining(dreamer)
+    training.epochs(Maximise((1, 0), steps=1, attempts=1, cost=0.0), [{}])
+    assert training.shared["shared.target_maximisation_result_1_success"] is False
+    assert training.lines[0] == "epoch 1: 0 of 2 dreams have reached their cost"
+
+
+@pytest.mark.parametrize(
+    ("targets", "options"),
+    [
+        ((), {}),
+        ((1, 1), {}),
+        (0.5, {}),
+        (1, {"steps": 0}),
+        (1, {"path": "{shape}/a{b.png"}),
+        (1, {"every": "often"}),
+    ],
+)
+def test_maximise_refuses_what_makes_no_sense(targets: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(AttributeValueError):
+        Maximise(targets, **options)
+
+
+def test_maximisations_are_equal_if_they_dream_the_same() -> None:
+    assert Maximise(range(3), cost=0.1) == Maximise((0, 1, 2), cost=0.1)
+    assert Maximise(range(3), cost=0.1) != Maximise(range(3), cost=0.2)
+    assert Maximise(0) == Maximise((0,))
+    assert len({Maximise(0), Maximise(1), Maximise(0)}) == 2
