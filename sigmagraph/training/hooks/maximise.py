@@ -34,8 +34,8 @@ class Maximise(Hook):
 
     Args:
         targets: the class, or several.
-        path: of a PNG file; what stands between braces in its name, ``epoch`` or ``iteration``, is filled in. Its folder
-            is made.
+        path: of a PNG file; what stands between braces in its name, ``epoch`` or ``iteration``, is filled in. Its
+            folder is made.
         every, on, priority, background: as for :class:`Hook`.
         options: as for :meth:`Network.maximise`.
 
