@@ -21,6 +21,7 @@ from sigmagraph.layers.base import Chain, Composable, Function, chain
 from sigmagraph.layers.ports import Input
 from sigmagraph.layers.records import Call, ParameterSpec, Placed
 from sigmagraph.optimisers.base import Optimiser
+from sigmagraph.optimisers.modifiers import Modifier
 from sigmagraph.program import CompiledFunction
 from sigmagraph.runtime.state import Variable
 from sigmagraph.tensor.tensor import Parameter, Tensor
@@ -63,6 +64,7 @@ class Network:
         self._chain: Chain = chain(layers)
         self._specs: dict[str, ParameterSpec] = {}
         self._variables: dict[str, Variable] = {}
+        self._modified: dict[tuple[Modifier, tuple[str, ...]], CompiledFunction] = {}
         self._rules: list[tuple[str, Initialiser]] = []
         self._frozen: tuple[str, ...] = ()
         self._predict: CompiledFunction | None = None
@@ -155,6 +157,48 @@ class Network:
         self.seed = self.seed if seed is None else _checked_seed(seed)
         for identifier, spec in self._specs.items():
             self._variables[identifier].assign(self._draw(spec, self._rules))
+
+    def modified(self, pattern: str, modifier: Modifier, step: int = 0, epoch: float = 0.0) -> dict[str, NDArray]:
+        """What a modifier makes of the parameters that a pattern names, those that are frozen excepted.
+
+        The program is compiled at the first call for the parameters and the modifier. The parameters stay as they are.
+
+        Args:
+            pattern: such as ``*.weights``.
+            modifier: one of those that optimisers take, such as :class:`MaxNorm`.
+            step: what its schedules are asked for, if it has any.
+            epoch: the same, in epochs.
+
+        Returns:
+            New values by identifier.
+
+        Raises:
+            IdentifierError: the pattern names nothing.
+            AttributeValueError: this is no modifier, or a schedule gives a number that makes no sense.
+        """
+        if not isinstance(modifier, Modifier):
+            raise AttributeValueError("this is no modifier", expected="such as MaxNorm(3.0)", got=repr(modifier))
+        named = matching(pattern, [spec.identifier for spec in self._trainable()])
+        named = [identifier for identifier in named if identifier not in self._frozen]
+        specs = modifier.specifications(pattern)
+        numbers = [spec.at(spec.default, step, epoch) for spec in specs]
+        known = (modifier, tuple(named))
+        if not named:
+            return {}
+        if known not in self._modified:
+            scalars = [spec.tensor() for spec in specs]
+            parameters = [Parameter(self._variables[identifier]) for identifier in named]
+            outputs = {p.name: modifier.modify(p, *scalars).astype(p.dtype) for p in parameters}
+            self._modified[known] = compile(scalars, outputs, name=f"{self.name}.modified")
+        return self._modified[known](*numbers)
+
+    def copy(self) -> Network:
+        """A network of the same layers with the values that this one has now, which goes its own way from there."""
+        twin = Network(self.name, self._chain, self.seed)
+        twin._rules, twin._frozen = list(self._rules), self._frozen
+        for identifier, variable in self._variables.items():
+            twin._variables[identifier].assign(variable.value)
+        return twin
 
     # ---- which parameters are trained
 

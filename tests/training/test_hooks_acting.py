@@ -1,0 +1,110 @@
+"""Hooks that act on training do so in a real one."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sigmagraph as sg
+from sigmagraph import layers as L
+from sigmagraph.data.dataset import Dataset
+from sigmagraph.optimisers.modifiers import Clamp
+from sigmagraph.optimisers.schedules import StepDecay
+from sigmagraph.training import hooks
+
+pytestmark = pytest.mark.skip(reason="waits for the trainer that takes hooks")
+
+INPUTS = np.random.default_rng(1).normal(size=(40, 4)).astype(np.float32)
+TARGETS = (INPUTS.sum(1) > 0).astype(np.int32)
+
+
+def trainer(rate: float = 0.1) -> Any:
+    """Ten iterations an epoch; all compile the same programs, which are taken from the cache."""
+    network = sg.Network("small", L.Input(4) + L.Dense(3) + L.Dense(2) + L.SoftmaxCrossEntropy(), seed=3)
+    dataset = Dataset(INPUTS, TARGETS, "train")
+    return sg.Trainer(network, sg.optimisers.SGD(learning_rate=rate), dataset.batches(4, seed=5), validation=dataset)
+
+
+def run(training: Any, epochs: int) -> None:
+    training.run(epochs, bar=False, lines=False)
+
+
+def test_early_stop_ends_training_that_learns_nothing() -> None:
+    training = trainer(rate=0.0)
+    training.add(hooks.EarlyStop("validation.cost", patience=2))
+    run(training, 10)
+    assert training.epoch == 3
+    run(training, 10)
+    assert training.epoch == 5
+
+
+def test_stop_ends_training_at_an_epoch_and_where_a_criterion_holds() -> None:
+    training = trainer()
+    training.add(hooks.Stop(at_epoch=2))
+    training.add(hooks.Stop(every="33 iterations"))
+    run(training, 10)
+    assert (training.epoch, training.iteration) == (2, 20)
+    run(training, 10)
+    assert (training.epoch, training.iteration) == (3, 33)
+
+
+def test_schedules_and_plateaus_lead_the_rate_of_the_next_step() -> None:
+    training, seen = trainer(), []
+    training.add(hooks.Schedule("optimiser.learning_rate", StepDecay(0.5, every=10, factor=0.5)))
+
+    @hooks.hook("1 iteration", reads=["optimiser.learning_rate"])
+    def note(now: Any) -> None:
+        seen.append(now["optimiser.learning_rate"])
+
+    training.add(note)
+    run(training, 2)
+    assert seen == [0.5] * 10 + [0.25] * 10
+    training = trainer(rate=0.0)
+    training.registry["optimiser.learning_rate"] = 0.0
+    training.add(hooks.ValueChange("optimiser.learning_rate", 0.125, every=hooks.after(3, "epochs")))
+    run(training, 3)
+    assert training.registry["optimiser.learning_rate"] == 0.125
+
+
+def test_values_and_modifiers_change_parameters() -> None:
+    training = trainer()
+    training.add(hooks.Modify("*.weights", Clamp(-0.01, 0.01)))
+    training.add(hooks.ValueChange("network.layers.2-dense.biases", np.array([5.0, 6.0], np.float32)))
+    run(training, 1)
+    assert np.abs(training.network.parameters()["1-dense.weights"]).max() == np.float32(0.01)
+    assert training.network.parameters()["2-dense.biases"].tolist() == [5.0, 6.0]
+
+
+def test_tables_and_events_are_those_of_the_training(tmp_path: Path) -> None:
+    training = trainer()
+    training.add(hooks.CsvLog(tmp_path / "log.csv", "optimiser.cost", "validation.*", every="5 iterations"))
+    training.add(hooks.TensorBoard(tmp_path / "events", "validation.accuracy", histograms="optimiser.gradients.*.*"))
+    run(training, 2)
+    with (tmp_path / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["iteration"] for row in rows] == ["5", "10", "15", "20"]
+    assert float(rows[-1]["validation.accuracy"]) == training.evaluate(Dataset(INPUTS, TARGETS)).accuracy
+    assert len(list((tmp_path / "events").iterdir())) == 1
+
+
+def test_predictions_beside_training_are_those_of_one_moment() -> None:
+    """The network is never in the middle of a step: what comes out is what some event's parameters give."""
+    training, taken, weights = trainer(), [], []
+    training.add(hooks.PassNetwork(INPUTS[:5], taken.append, every="1 iteration"))
+
+    @hooks.hook("1 iteration")
+    def note(now: Any) -> None:
+        weights.append({name: value.copy() for name, value in now.trainer.network.parameters().items()})
+
+    training.add(note)
+    run(training, 2)
+    assert len(taken) == len(weights) == 20
+    other = training.network.copy()
+    for values, out in zip(weights, taken, strict=True):
+        for name, value in other.parameters().items():
+            value[...] = values[name]
+        assert np.array_equal(other.predict(INPUTS[:5]), out)
