@@ -148,9 +148,7 @@ class CheckpointFolder:
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
 
-    def save(
-        self, step: int, checkpoint: Checkpoint, score: Score | None = None, keep_last: int | None = None
-    ) -> Path:
+    def save(self, step: int, checkpoint: Checkpoint, score: Score | None = None, keep_last: int | None = None) -> Path:
         """Write a checkpoint, then remove those that are not wanted any more.
 
         Args:
@@ -182,7 +180,7 @@ class CheckpointFolder:
         self._prune(keep_last, [str(entry["file"]) for entry in best.values()])
         return path
 
-    def list(self) -> list[Path]:
+    def files(self) -> list[Path]:
         """All checkpoints, from the earliest to the latest."""
         if not self.path.is_dir():
             return []
@@ -195,7 +193,7 @@ class CheckpointFolder:
         Raises:
             InputError: there is none.
         """
-        found = self.list()
+        found = self.files()
         if not found:
             raise InputError(f"there is no checkpoint in {self.path}", expected="step-<iteration>.safetensors")
         return found[-1]
@@ -234,7 +232,7 @@ class CheckpointFolder:
             raise
 
     def _whole_before(self, path: Path) -> str:
-        for other in reversed(self.list()):
+        for other in reversed(self.files()):
             if other < path:
                 with contextlib.suppress(FileFormatError, InputError):
                     read_checkpoint(other)
@@ -252,7 +250,7 @@ class CheckpointFolder:
 
     def _best_of_files(self) -> dict[str, dict[str, Any]]:
         best: dict[str, dict[str, Any]] = {}
-        for path in self.list():
+        for path in self.files():
             with contextlib.suppress(FileFormatError, InputError, KeyError, TypeError):
                 found = read_checkpoint(path).document["score"]
                 score = Score(found["name"], found["value"], found["mode"])
@@ -267,7 +265,7 @@ class CheckpointFolder:
     def _prune(self, keep_last: int | None, best: list[str]) -> None:
         if keep_last is None:
             return
-        for path in self.list()[:-keep_last]:
+        for path in self.files()[:-keep_last]:
             if path.name not in best:
                 with contextlib.suppress(OSError):
                     path.unlink()
