@@ -333,6 +333,9 @@ class _Compiler:
         if len(args) == 2:
             left, right = args
             return lambda env: target.type(function(left(env), right(env)))
+        if len(args) == 3:
+            first, second, third = args
+            return lambda env: target.type(function(first(env), second(env), third(env)))
         return lambda env: target.type(function(*[a(env) for a in args]))
 
     def load(self, load: Load, stmt: Stmt) -> _Value:
@@ -354,8 +357,11 @@ class _Compiler:
         def at(env: _Env) -> tuple[int, ...]:
             where = tuple([number(env) for number in numbers])
             shape = env[buffer].shape
-            if len(where) != len(shape) or not all(0 <= i < n for i, n in zip(where, shape, strict=True)):
+            if len(where) != len(shape):
                 raise refused(where, shape)
+            for i, n in zip(where, shape, strict=True):
+                if not 0 <= i < n:
+                    raise refused(where, shape)
             return where
 
         if len(numbers) != 1:
@@ -402,7 +408,7 @@ def _all_hold(conditions: Sequence[Size]) -> Callable[[_Env], bool]:
     if len(numbers) == 1:
         (number,) = numbers
         return lambda env: number(env) >= 0
-    return lambda env: all([number(env) >= 0 for number in numbers])
+    return lambda env: all(number(env) >= 0 for number in numbers)
 
 
 def _number(size: Size) -> _Number:
@@ -415,6 +421,9 @@ def _number(size: Size) -> _Number:
     if len(parts) == 2:
         left, right = parts
         return lambda env: left(env) + right(env)
+    if len(parts) == 3:
+        first, second, third = parts
+        return lambda env: first(env) + second(env) + third(env)
     return lambda env: sum([part(env) for part in parts])
 
 
@@ -425,6 +434,9 @@ def _term(coefficient: int, atoms: Sequence[_Number]) -> _Number:
     first, *others = atoms
     if not others:
         return first if coefficient == 1 else lambda env: coefficient * first(env)
+    if len(atoms) == 2:
+        (second,) = others
+        return lambda env: coefficient * first(env) * second(env)
 
     def product(env: _Env) -> int:
         out = coefficient
