@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 from collections.abc import Iterator, Mapping
 from os import PathLike, fsync, replace
@@ -47,9 +48,20 @@ def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray]:
         InputError: the file does not exist or cannot be opened.
         FileFormatError: it is no safetensors file, is damaged, or holds a type that there is no element type for.
     """
+    return read_file(path)[0]
+
+
+def read_file(path: str | PathLike[str]) -> tuple[dict[str, NDArray], dict[str, str]]:
+    """All arrays of a file, and its metadata.
+
+    Raises:
+        InputError: the file does not exist or cannot be opened.
+        FileFormatError: it is no safetensors file, is damaged, or holds a type that there is no element type for.
+    """
     source = Path(path)
     try:
-        return dict(_arrays(source.read_bytes()))
+        content = source.read_bytes()
+        return dict(_arrays(content)), _metadata(content)
     except OSError as error:
         raise InputError(f"{source} cannot be read", got=error.strerror) from error
     except (SafetensorError, ValueError) as error:
@@ -61,3 +73,9 @@ def _arrays(content: bytes) -> Iterator[tuple[str, NDArray]]:
     for name, tensor in deserialize(content):  # type: ignore[no-untyped-call]
         dtype = DType(tensor["dtype"].lower())
         yield name, np.frombuffer(tensor["data"], dtype.numpy).reshape(tensor["shape"])
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The texts in the header of a file that was found to be whole."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return dict(header.get("__metadata__") or {})
