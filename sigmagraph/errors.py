@@ -121,6 +121,14 @@ class IdentifierError(SigmaError, KeyError):
     """An identifier or pattern that names nothing, or too much; mappings by identifier raise it for KeyError."""
 
 
+class HookError(SigmaError):
+    """A hook that failed, or hooks that cannot work together."""
+
+
+class TrainingStateError(SigmaError):
+    """Something was asked of a trainer that it cannot do in its present state."""
+
+
 class OptionError(SigmaError):
     """An option or an environment variable with a value that means nothing."""
 

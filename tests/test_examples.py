@@ -14,6 +14,7 @@ SAYS = {
     "autoencoder": ("the first to the second", r"of principal components 0\.02\d\d: [4-6]\d % of it"),
     "char_lstm": (r"376 steps", r"never seen costs (0\.9|1\.0)\d\d nats, by counting 1\.6"),
     "digits": ("accuracy 9", "the saved network predicts the same: True"),
+    "dream": ("10 of 10 digits reached their cost", "taken for: 0 1 2 3 4 5 6 7 8 9"),
     "lenet": (r"epoch  20 .* accuracy (98\.[3-9]|99)", "that was taken for a"),
     "logistic_regression": ("second derivative", r"accuracy on 359 held-out digits: (8[5-9]|9\d)"),
     "newton": (r"the last logarithms over those before: (1\.9|2\.0|2\.1)", r"accuracy on 359 held-out digits 9[5-9]"),

@@ -1,31 +1,33 @@
-"""Records with inputs and targets: split at random, and dealt out in shuffled batches."""
+"""Records in memory, with inputs and targets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from copy import copy
+from functools import cached_property
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from sigmagraph.errors import AttributeValueError, ShapeError
+from sigmagraph.data.batches import Batch, Batches
+from sigmagraph.data.deck import Deck, batch_of
+from sigmagraph.data.digests import SHUFFLE, array_digest, digest, generator
+from sigmagraph.data.preprocessors.augmentation import Augmentation
+from sigmagraph.data.preprocessors.base import Preprocessor
+from sigmagraph.data.records import Block
+from sigmagraph.errors import ShapeError
 
-NDArray = np.ndarray[Any, Any]
+__all__ = ["Batch", "Batches", "Dataset"]
+
+NDArray: TypeAlias = "np.ndarray[Any, Any]"
 # One array, or several by the names that a network has for them.
 Arrays: TypeAlias = "NDArray | Mapping[str, NDArray]"
 
-# Streams of random numbers that one seed yields, so that a split and the order of batches are independent.
-_SPLIT, _SHUFFLE = 0, 1
+# Bytes of a block, where it matters which records lie together.
+_BLOCK_BYTES = 1 << 20
 
 
-class Batch(NamedTuple):
-    """Some records of a dataset."""
-
-    inputs: Any
-    targets: Any
-
-
-class Dataset:
+class Dataset(Deck):
     """Records in memory: record ``i`` is ``inputs[i]`` with ``targets[i]``.
 
     Args:
@@ -41,111 +43,85 @@ class Dataset:
         self.inputs: Any = _arrays(inputs)
         self.targets: Any = _arrays(targets)
         self.name = name
-        arrays = [*_each(self.inputs), *_each(self.targets)]
+        arrays = [*self._sections().values()]
         if not arrays or any(array.ndim == 0 for array in arrays):
             raise ShapeError(
                 f"the dataset '{name}' has no axis of records",
                 expected="arrays of rank 1 or more",
                 got="a number" if arrays else "no arrays",
             )
-        self._records = len(arrays[0])
         for array in arrays:
-            if len(array) != self._records:
+            if len(array) != len(arrays[0]):
                 raise ShapeError(
                     f"the dataset '{name}' has another number of targets than of inputs",
-                    expected=self._records,
+                    expected=len(arrays[0]),
                     got=len(array),
                 )
 
     def __len__(self) -> int:
-        return self._records
+        return len(next(iter(self._sections().values())))
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, inputs {_describe(self.inputs)}, targets {_describe(self.targets)})"
 
-    def take(self, records: NDArray | slice) -> Batch:
+    @property
+    def sections(self) -> tuple[str, ...]:
+        return tuple(self._sections())
+
+    @property
+    def block(self) -> int:
+        """As many records as make up 1 MiB."""
+        bytes_ = sum(array.nbytes for array in self._sections().values())
+        return max(1, min(len(self), _BLOCK_BYTES * len(self) // max(1, bytes_)))
+
+    def gather(self, records: NDArray | slice) -> Block:
         """Some records by their numbers."""
-        return Batch(_taken(self.inputs, records), _taken(self.targets, records))
+        return {name: array[records] for name, array in self._sections().items()}
 
-    def split(self, *shares: float, seed: int = 0) -> tuple[Dataset, ...]:
-        """Datasets of that share of the records each, drawn at random without overlap.
+    def order(self, seed: int, epoch: int, start: int) -> Iterator[NDArray]:
+        """The numbers of all records in the random order of an epoch, from place ``start`` on."""
+        yield generator(seed, SHUFFLE, epoch).permutation(len(self))[start:]
 
-        Shares that sum to one use up all records.
+    def _content(self) -> str:
+        return self._digest
 
-        Raises:
-            AttributeValueError: a share is not positive, or they sum to more than one.
-        """
-        if not shares or not all(share > 0 for share in shares) or sum(shares) > 1 + 1e-9:
-            raise AttributeValueError(
-                "a dataset cannot be split like this", expected="positive shares, together at most 1", got=shares
-            )
-        order = _generator(seed, _SPLIT).permutation(len(self))
-        ends = np.rint(np.cumsum(shares) * len(self)).astype(int)
-        return tuple(self._take(np.sort(part)) for part in np.split(order[: ends[-1]], ends[:-1]))
+    @cached_property
+    def _digest(self) -> str:
+        """Of the arrays' types, shapes and bytes, as they are when it is first asked for."""
+        return digest("dataset", *[[name, array_digest(array)] for name, array in sorted(self._sections().items())])
 
-    def batches(self, size: int, *, seed: int = 0, drop_last: bool = False) -> Batches:
-        """All records in batches of ``size``, in another random order each epoch.
+    def _sections(self) -> dict[str, NDArray]:
+        return _named("inputs", self.inputs) | _named("targets", self.targets)
 
-        The last batch of an epoch is smaller when the records do not come out even; ``drop_last`` leaves it out.
+    def _selected(self, records: NDArray) -> Self:
+        return self._of(self.gather(records))
 
-        Raises:
-            AttributeValueError: the size is not a positive number, or so great that no batch is left.
-        """
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-            raise AttributeValueError("a batch has at least one record", expected="an int of 1 or more", got=repr(size))
-        if len(self) < (size if drop_last else 1):
-            raise AttributeValueError(
-                f"the dataset '{self.name}' makes no batch", expected=f"{size} records", got=len(self)
-            )
-        return Batches(self, int(size), seed, drop_last)
+    def _preprocessed(self, preprocessors: tuple[Preprocessor, ...]) -> Self:
+        block = self._sections()
+        for preprocessor in preprocessors:
+            block = preprocessor.apply(block)
+        return self._of(block)
 
-    def _take(self, records: NDArray) -> Dataset:
-        return Dataset(*self.take(records), self.name)
+    def _augmented(self, augmentations: tuple[Augmentation, ...]) -> Self:
+        other = copy(self)
+        other.augmentations = augmentations
+        return other
 
-
-@dataclass(frozen=True, eq=False)
-class Batches:
-    """A dataset in batches; see :meth:`Dataset.batches`.
-
-    The order of an epoch depends on the seed and the epoch's number alone, so that training can be taken up anywhere.
-    """
-
-    dataset: Dataset
-    size: int
-    seed: int
-    drop_last: bool
-
-    def __len__(self) -> int:
-        """Batches of one epoch."""
-        full, rest = divmod(len(self.dataset), self.size)
-        return full + (rest > 0 and not self.drop_last)
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch, which are counted from 0."""
-        order = _generator(self.seed, _SHUFFLE, number).permutation(len(self.dataset))
-        for start in range(0, len(self) * self.size, self.size):
-            records = order[start : start + self.size]
-            yield self.dataset.take(records)
-
-
-def _generator(seed: int, *stream: int) -> np.random.Generator:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise AttributeValueError("this is no seed", expected="an int of 0 or more", got=repr(seed))
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence((int(seed), *stream))))
+    def _of(self, block: Block) -> Self:
+        """The same with other records."""
+        other = copy(self)
+        other.__dict__.pop("_digest", None)
+        other.inputs, other.targets = batch_of(block)
+        return other
 
 
 def _arrays(given: Arrays) -> Arrays:
     return {name: np.asarray(v) for name, v in given.items()} if isinstance(given, Mapping) else np.asarray(given)
 
 
-def _each(arrays: Arrays) -> list[NDArray]:
-    return list(arrays.values()) if isinstance(arrays, Mapping) else [arrays]
-
-
-def _taken(arrays: Arrays, records: NDArray | slice) -> Arrays:
-    if isinstance(arrays, Mapping):
-        return {name: array[records] for name, array in arrays.items()}
-    return arrays[records]
+def _named(part: str, arrays: Arrays) -> dict[str, NDArray]:
+    """Arrays by the names of their sections."""
+    return {f"{part}.{name}": a for name, a in arrays.items()} if isinstance(arrays, Mapping) else {part: arrays}
 
 
 def _describe(arrays: Arrays) -> str:

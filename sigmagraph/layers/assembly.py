@@ -15,7 +15,7 @@ from sigmagraph.errors import AttributeValueError, GraphError, SigmaError
 from sigmagraph.initialisers import Initialiser
 from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
-from sigmagraph.layers.records import Cost, ParameterSpec, Part, Placed
+from sigmagraph.layers.records import Call, Cost, ParameterSpec, Part, Placed
 from sigmagraph.runtime.state import Variable
 from sigmagraph.tensor.functions import placeholder
 from sigmagraph.tensor.hyperparameter import Hyperparameter
@@ -42,6 +42,7 @@ class Assembly:
         targets: placeholders of what cost layers compare with, by name.
         costs: what the cost layers add.
         key: the parameter (seed, step) of all random numbers, once a layer has asked for it.
+        calls: the first call of every layer, by its name.
         given: tensors that take the place of placeholders of records, by alias.
     """
 
@@ -57,6 +58,7 @@ class Assembly:
     targets: dict[str, Tensor] = field(default_factory=dict)
     costs: list[Cost] = field(default_factory=list)
     key: Parameter | None = None
+    calls: dict[str, Call] = field(default_factory=dict)
     given: Mapping[str, Tensor] = field(default_factory=dict)
     _names: dict[str, None] = field(default_factory=dict)
     _layers: int = 0
@@ -162,6 +164,7 @@ class Assembly:
             )
         self._makers[out] = site.name
         if "." not in site.name and not site.again:
+            self.calls[site.name] = Call(layer, (*operands, *named.values()), out)
             own = (*self.parameters, *self.states)
             parameters = tuple(p for p in own if p.startswith(f"{site.name}."))
             self.placed.append(Placed(site.name, out.type, parameters))
@@ -324,10 +327,18 @@ class Site:
         return targets[name]
 
     def cost(
-        self, loss: Tensor, judged: Tensor, prediction: Tensor, labels: str | None = None, ignored: int | None = None
+        self,
+        loss: Tensor,
+        judged: Tensor,
+        prediction: Tensor,
+        targets: str = "targets",
+        labels: str | None = None,
+        ignored: int | None = None,
+        importance: float = 1.0,
     ) -> None:
         """Add a scalar to what training makes small; the arguments are those of :class:`Cost`."""
-        self.assembly.costs.append(Cost(self.name, loss, judged, prediction, labels, ignored))
+        cost = Cost(self.name, loss, judged, prediction, targets, labels, ignored, importance)
+        self.assembly.costs.append(cost)
 
     def inner(self, part: str, layer: Part, *operands: Tensor, **named: Tensor) -> Tensor:
         """The result of a layer that this one is made of; its parameters are called ``<this>.<part>.<name>``."""

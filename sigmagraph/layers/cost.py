@@ -56,7 +56,8 @@ class CostLayer(Layer):
         check_floats(x)
         cost = self.cost(x, site)
         weighted = cost if self.importance == 1 else cost * self.importance
-        site.cost(weighted, x, self.prediction(x), self._labels(), self._ignored())
+        prediction = self.prediction(x)
+        site.cost(weighted, x, prediction, self.targets, self._labels(), self._ignored(), self.importance)
         return x
 
     def _labels(self) -> str | None:

@@ -53,6 +53,15 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A layer in a graph: what it was called on, and what it gave."""
+
+    layer: Part
+    operands: tuple[Tensor, ...]
+    result: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Cost:
     """What a cost layer adds.
 
@@ -61,13 +70,17 @@ class Cost:
         loss: a scalar to make small.
         judged: the tensor that was judged.
         prediction: what that means, such as the probabilities of logits.
+        targets: the name of what it is compared with.
         labels: the target that holds the numbers of the right classes; None where targets are no classes.
         ignored: the label that does not count.
+        importance: how much it counts among several costs.
     """
 
     layer: str
     loss: Tensor
     judged: Tensor
     prediction: Tensor
+    targets: str
     labels: str | None = None
     ignored: int | None = None
+    importance: float = 1.0

@@ -118,6 +118,43 @@ class Variable:
         return self._memory.view(self.dtype.numpy).reshape(self.shape)
 
 
+class Renamed(Variable):
+    """A variable under another name: the same memory, the same version.
+
+    Programs tell their parameters apart by name. One that reads the variables of several copies of a network, which
+    have equal names, takes them renamed. A program must not take a variable twice, as it would not know that a write
+    to one is a write to the other.
+    """
+
+    def __init__(self, origin: Variable, name: str) -> None:
+        self._origin = origin
+        self.name, self.dtype, self.shape = name, origin.dtype, origin.shape
+
+    @property
+    def placed(self) -> bool:  # type: ignore[override]
+        return self._origin.placed
+
+    @placed.setter
+    def placed(self, value: bool) -> None:
+        self._origin.placed = value
+
+    @property
+    def version(self) -> int:  # type: ignore[override]
+        return self._origin.version
+
+    @version.setter
+    def version(self, value: int) -> None:
+        self._origin.version = value
+
+    @property
+    def _memory(self) -> np.ndarray[Any, Any]:  # type: ignore[override]
+        return self._origin._memory
+
+    @_memory.setter
+    def _memory(self, value: np.ndarray[Any, Any]) -> None:
+        self._origin._memory = value
+
+
 def _apart(memory: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The same bytes as an array that all views of it refer to, and not to the block that it is a part of."""
     return np.frombuffer(memory.data, np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 
@@ -96,6 +96,19 @@ class Hyperparameters(MutableMapping[str, float]):
         self._now = (0, 0.0)
         for spec in self._known.values():
             self[spec.name] = spec.default
+
+    @classmethod
+    def joined(cls, parts: Iterable[Hyperparameters]) -> Self:
+        """Those of several parts of a step together, with their first values."""
+        return cls(spec for part in parts for spec in part.specifications())
+
+    def specifications(self) -> tuple[Hyperparameter, ...]:
+        """Their names and ranges."""
+        return tuple(self._known.values())
+
+    def scheduled(self) -> tuple[str, ...]:
+        """The names of those that follow a schedule."""
+        return tuple(self._schedules)
 
     def advance(self, step: int, epoch: float) -> None:
         """Give those that follow a schedule their values for a step; nothing changes if one of them makes no sense.

@@ -120,7 +120,7 @@ class Threshold(Criterion):
         return {"held": False} if self.once else {}
 
     def holds(self, now: Readings, state: State, /) -> bool:
-        found = _comparison(self.comparison)(_number(now, self.identifier), self.value)
+        found = _comparison(self.comparison)(number(now, self.identifier), self.value)
         if not self.once:
             return found
         before, state["held"] = state["held"], found
@@ -163,7 +163,7 @@ class Extremum(Criterion):
         return {"best": None}
 
     def holds(self, now: Readings, state: State, /) -> bool:
-        value, best = _number(now, self.identifier), state["best"]
+        value, best = number(now, self.identifier), state["best"]
         if not math.isfinite(value):
             return False
         sign = 1 if self.mode == "max" else -1
@@ -416,18 +416,27 @@ def _comparison(name: Comparison) -> Callable[[float, float], bool]:
     return comparisons[name]
 
 
-def _number(now: Readings, identifier: str) -> float:
+def number(now: Readings, identifier: str) -> float:
     """A value as a number.
+
+    Args:
+        now: the values.
+        identifier: of the value: a number, or an array of one.
 
     Raises:
         InputError: it is something else.
     """
     value = now[identifier]
     array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "biuf":
+    if array.size != 1 or not is_numeric(array.dtype):
         got = f"{array.dtype}{list(array.shape)}" if array.ndim else repr(value)
         raise InputError("a criterion compares numbers", expected=f"'{identifier}' as one", got=got)
     return float(array.reshape(())[()])
+
+
+def is_numeric(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are real numbers; NumPy itself does not say so of types such as bfloat16."""
+    return dtype.kind in "biuf" or (dtype.kind == "V" and dtype.fields is None and "float" in dtype.name)
 
 
 def _plain(identifier: str, value: Any, *, exact: bool) -> list[Any]:
@@ -439,10 +448,10 @@ def _plain(identifier: str, value: Any, *, exact: bool) -> list[Any]:
     if value is None or isinstance(value, str):
         return ["text", value]
     array = np.asarray(value)
-    if array.dtype.kind in "biuf" and array.size == 1:
-        number = array.reshape(())[()].item()
-        return ["number", number] if math.isfinite(number) else ["special", str(number)]
-    if array.dtype.kind not in "biufc" or not exact:
+    if is_numeric(array.dtype) and array.size == 1:
+        value = array.reshape(())[()].item() if array.dtype.kind in "biuf" else float(array.reshape(())[()])
+        return ["number", value] if math.isfinite(value) else ["special", str(value)]
+    if not (exact and (is_numeric(array.dtype) or array.dtype.kind == "c")):
         expected = f"'{identifier}' as a number{', a text or an array' if exact else ', since there is a tolerance'}"
         got = f"{array.dtype}{list(array.shape)}" if array.ndim else repr(value)
         raise InputError("Changed cannot compare this", expected=expected, got=got)

@@ -34,6 +34,12 @@ def feed(batch: Batch, records: Sequence[str], targets: Sequence[str]) -> dict[s
     return _named(batch.inputs, records, "inputs") | _named(batch.targets, targets, "targets")
 
 
+def rows(batch: Batch) -> int:
+    """How many records a batch has."""
+    first = next(iter(batch.inputs.values())) if isinstance(batch.inputs, Mapping) else batch.inputs
+    return len(first)
+
+
 def _named(arrays: Any, names: Sequence[str], what: str) -> dict[str, NDArray]:
     if not isinstance(arrays, Mapping):
         return dict.fromkeys(names, arrays)

@@ -10,6 +10,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 from sigmagraph.errors import AttributeValueError, IdentifierError
@@ -53,7 +54,11 @@ class Training(Protocol):
         """The verdict on a named dataset as the network is now; computed once for each state of the network."""
         ...
 
-    def open_folder(self, path: str) -> RunFolder:
+    def metrics(self) -> dict[str, float]:
+        """The numbers that are known of the network as it is now, by identifier."""
+        ...
+
+    def open_folder(self, path: str | PathLike[str]) -> RunFolder:
         """The run folder, made if there is none yet."""
         ...
 

@@ -52,7 +52,7 @@ class DreamKeywords(TypedDict, total=False):
     attempts: int
     cost: float
     seed: int
-    mean: float
+    mean: float | NDArray
     deviation: float
     optimiser: Optimiser
     l2: float
@@ -61,7 +61,7 @@ class DreamKeywords(TypedDict, total=False):
     callback: Callback | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DreamOptions:
     """How inputs are looked for.
 
@@ -75,7 +75,8 @@ class DreamOptions:
         attempts: how often a target that did not reach its cost is begun anew, the first time included.
         cost: at most this much is taken for reached.
         seed: of the starts.
-        mean, deviation: of the Gaussian numbers that an attempt starts with.
+        mean: what an attempt starts around: a number, or an array of an input's shape, such as the mean of records.
+        deviation: of the Gaussian numbers that are added to it.
         optimiser: makes the steps.
         l2: what the sum of an input's squares costs.
         total_variation: what the sum of the differences of neighbours costs.
@@ -94,7 +95,7 @@ class DreamOptions:
     attempts: int = 2
     cost: float = 0.06
     seed: int = 0
-    mean: float = 0.0
+    mean: float | NDArray = 0.0
     deviation: float = 0.01
     optimiser: Optimiser = field(default_factory=lambda: Adam(learning_rate=0.02))
     l2: float = 0.0
@@ -107,7 +108,9 @@ class DreamOptions:
             _check(name, getattr(self, name), low, whole=True)
         for name in ("cost", "deviation", "l2", "total_variation"):
             _check(name, getattr(self, name), 0)
-        _check("mean", self.mean, -_MOST)
+        mean = np.asarray(self.mean)
+        if mean.dtype.kind not in "iuf" or not np.isfinite(mean).all():
+            raise _wrong("mean", "finite numbers", self.mean)
         if self.least > self.steps:
             raise _wrong("least", "at most as many as 'steps'", self.least)
         if not isinstance(self.optimiser, Optimiser):
@@ -215,7 +218,7 @@ class Maximiser:
         shapes = {alias: np.shape(array) for alias, array in options.fixed.items()}
         whole = {alias: shape[1:] for alias, shape in self._shapes.items()}
         return (
-            len(self.dream.value) == targets
+            self.dream.shape[0] == targets
             and options.optimiser == self._optimiser
             and options.input in (None, self.input)
             and options.output in (None, self.output)
@@ -257,7 +260,7 @@ class Maximiser:
             options: those that the program was made for, with any numbers.
 
         Raises:
-            InputError: a fixed array does not fit.
+            ShapeError: the mean has another shape than the input.
         """
         arrays = _scalars(desired, options) | self._fixed(options.fixed)
         dream, made = self._attempt(arrays, options, 0, None)
@@ -298,6 +301,12 @@ class Maximiser:
 
     def _start(self, desired: NDArray, options: DreamOptions, attempt: int) -> NDArray:
         """Random numbers that depend on a target and not on those beside it; of equal ones each has its own."""
+        if np.shape(options.mean) not in ((), self.record):
+            raise ShapeError(
+                "the mean of a dream has another shape than its input",
+                expected=list(self.record),
+                got=list(np.shape(options.mean)),
+            )
         met: dict[bytes, int] = {}
         rows = []
         for target in desired:
@@ -341,7 +350,7 @@ def desired_outputs(name: str, target: Any, shape: tuple[int, ...]) -> NDArray:
             )
         if not np.isfinite(array).all() or np.abs(array).max() > _MOST:
             raise AttributeValueError(f"the targets of '{name}' make no sense", expected="finite numbers", got=target)
-        return array.reshape(-1, *shape).astype(np.float32)
+        return np.asarray(array.reshape(-1, *shape), np.float32)
     if len(shape) != 1 or array.ndim > 1:
         raise ShapeError(
             f"the output of '{name}' has no classes to name like this",
@@ -350,7 +359,7 @@ def desired_outputs(name: str, target: Any, shape: tuple[int, ...]) -> NDArray:
         )
     if array.min() < 0 or array.max() >= shape[0]:
         raise AttributeValueError(f"'{name}' has no such class", expected=f"0 to {shape[0] - 1}", got=repr(target))
-    return np.eye(shape[0], dtype=np.float32)[array.reshape(-1)]
+    return np.asarray(np.eye(shape[0], dtype=np.float32)[array.reshape(-1)])
 
 
 def output_shape(network: Dreamer, options: DreamOptions) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from math import prod
 from os import PathLike
+from types import MappingProxyType
 from typing import Any, TypeAlias, Unpack
 
 import numpy as np
@@ -18,17 +19,14 @@ from sigmagraph.initialisers import Constant, Glorot, Initialiser
 from sigmagraph.layers.assembly import RNG, Assembly
 from sigmagraph.layers.base import Chain, Composable, Function, chain
 from sigmagraph.layers.ports import Input
-from sigmagraph.layers.records import ParameterSpec, Placed
+from sigmagraph.layers.records import Call, ParameterSpec, Placed
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.optimisers.modifiers import Modifier
 from sigmagraph.program import CompiledFunction
 from sigmagraph.runtime.state import Variable
-from sigmagraph.tensor.derivatives import gradients
-from sigmagraph.tensor.functions import constant
-from sigmagraph.tensor.hyperparameter import Hyperparameters
 from sigmagraph.tensor.tensor import Parameter, Tensor
 from sigmagraph.tensor.workspace import scope
-from sigmagraph.training.graphs import ForwardGraph, TrainGraph
+from sigmagraph.training.graphs import ForwardGraph, TrainGraph, train_graph
 from sigmagraph.training.maximisation import (
     Dream,
     DreamKeywords,
@@ -40,6 +38,7 @@ from sigmagraph.training.maximisation import (
 from sigmagraph.training.weights import read_arrays, write_arrays
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
+VariableOf: TypeAlias = Callable[[ParameterSpec], Variable]
 
 
 class Network:
@@ -70,7 +69,10 @@ class Network:
         self._frozen: tuple[str, ...] = ()
         self._predict: CompiledFunction | None = None
         self._maximisers: list[Maximiser] = []
-        self._placed: list[Placed] = self.forward(training=True).assembly.placed
+        assembly = self.forward(training=True).assembly
+        self._placed: list[Placed] = assembly.placed
+        self._calls = assembly.calls
+        self._costs = {c.layer: c.importance for c in assembly.costs}
 
     def __repr__(self) -> str:
         return f"Network({self.name!r}, {len(self._placed)} layers, {self.parameter_count} parameters)"
@@ -89,6 +91,21 @@ class Network:
     def states(self) -> dict[str, NDArray]:
         """The live values of what layers keep from call to call, such as running means, by identifier."""
         return {spec.identifier: self._variables[spec.identifier].value for spec in self._kept()}
+
+    @property
+    def calls(self) -> Mapping[str, Call]:
+        """The layers by name, with what they were called on and what they gave when the network was made."""
+        return MappingProxyType(self._calls)
+
+    @property
+    def costs(self) -> Mapping[str, float]:
+        """How much each of the cost layers counts, by name."""
+        return MappingProxyType(self._costs)
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """Everything that programs over the network read and write: parameters, states and the random key."""
+        return MappingProxyType(self._variables)
 
     def resolve(self, pattern: str) -> dict[str, NDArray]:
         """The live values of the parameters and states that a pattern such as ``*.weights`` names.
@@ -218,8 +235,12 @@ class Network:
     def _kept(self) -> list[ParameterSpec]:
         return [spec for spec in self._specs.values() if not spec.trainable and spec.identifier != RNG]
 
-    def _variable(self, spec: ParameterSpec) -> Variable:
-        """The variable of a parameter; made at first, found when another graph is built over the same parameters."""
+    def variable(self, spec: ParameterSpec) -> Variable:
+        """The variable of a parameter; made at first, found when another graph is built over the same parameters.
+
+        Raises:
+            GraphError: it is another one than in an earlier graph.
+        """
         known = self._specs.setdefault(spec.identifier, spec)
         if known != spec:
             raise GraphError(
@@ -254,17 +275,20 @@ class Network:
 
     # ---- graphs
 
-    def forward(self, *, training: bool, given: Mapping[str, Tensor] | None = None) -> ForwardGraph:
+    def forward(
+        self, *, training: bool, variable: VariableOf | None = None, given: Mapping[str, Tensor] | None = None
+    ) -> ForwardGraph:
         """A new graph of the network over its parameters.
 
         Args:
             training: whether layers behave as in training (dropout).
+            variable: gives the variable of a parameter, for a graph over other values than the network's own.
             given: tensors that take the place of placeholders of records, by alias.
 
         Raises:
             SigmaError: the layers do not fit together; the error names them.
         """
-        assembly = Assembly(self._variable, training, given=given or {})
+        assembly = Assembly(variable or self.variable, training, given=given or {})
         with scope(self.name), assembly.open():
             out = self._result()
             costs = assembly.costs
@@ -273,7 +297,7 @@ class Network:
         predictions = {
             alias: next((c.prediction for c in reversed(costs) if c.judged is x), x) for alias, x in outputs.items()
         }
-        return ForwardGraph(tuple(assembly.inputs.values()), predictions, cost, assembly)
+        return ForwardGraph(self.name, tuple(assembly.inputs.values()), predictions, cost, assembly)
 
     def _result(self) -> Tensor | None:
         """What the layers give, called one behind the other; a function at the beginning may give nothing."""
@@ -296,36 +320,7 @@ class Network:
             GraphError: the network has no cost layer, or no parameters that are not frozen.
             IdentifierError: a pattern of the optimiser names nothing.
         """
-        forward = self.forward(training=True)
-        assembly = forward.assembly
-        trained = {name: p for name, p in assembly.parameters.items() if name not in self._frozen}
-        if forward.cost is None or not trained:
-            lacks = "cost layer" if forward.cost is None else "parameters"
-            raise GraphError(
-                f"the network '{self.name}' cannot be trained",
-                expected=f"a network with {lacks}",
-                got=f"all parameters are frozen: {', '.join(self._frozen)}" if self._frozen and not trained else None,
-            )
-        slopes = gradients(forward.cost, list(trained.values()))
-        step = optimiser.updates(trained, dict(zip(trained, slopes, strict=True)), frozen=self._frozen, memory=memory)
-        updates = dict(step.updates) | forward.updates
-        if assembly.key is not None:
-            with scope(self.name):
-                updates[assembly.key] = assembly.key + constant(np.array([0, 1], np.int64))
-        outputs = {"cost": forward.cost}
-        if len(assembly.costs) > 1:
-            outputs |= {f"cost.{c.layer}": c.loss for c in assembly.costs}
-        outputs |= step.outputs
-        scalars = assembly.hyperparameters | step.hyperparameters
-        return TrainGraph(
-            tuple(assembly.inputs),
-            tuple(assembly.targets),
-            (*forward.inputs, *assembly.targets.values(), *(tensor for _, tensor in scalars.values())),
-            outputs,
-            updates,
-            Hyperparameters(spec for spec, _ in scalars.values()),
-            step.memory,
-        )
+        return train_graph(self.forward(training=True), optimiser, self._frozen, memory)
 
     def predict(self, *inputs: Any, **named: Any) -> Any:
         """What the network gives for records: probabilities behind a softmax cross entropy.

@@ -52,10 +52,14 @@ class Progress:
             self._bar.update(self._task, advance=1, description=f"epoch {epoch}", cost=f"cost {cost:.4f}")
 
     def line(self, text: str) -> None:
-        """Print a line, above the bar if there is one."""
+        """Print a line about training itself, if such are wanted."""
         if self._lines:
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 def _make_bar() -> Bar:

@@ -1,102 +1,77 @@
-"""Trains a network: one compiled step for every batch, a verdict after every epoch."""
+"""Trains a network: a compiled step for every batch, a verdict after every epoch, hooks in between."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
 
-from sigmagraph.data.dataset import Batches, Dataset
-from sigmagraph.driver import compile
-from sigmagraph.errors import AttributeValueError
+from sigmagraph.data.batches import Batches
+from sigmagraph.data.deck import Deck
+from sigmagraph.errors import AttributeValueError, IdentifierError, InputError, TrainingStateError
+from sigmagraph.initialisers import Initialiser
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.options import CompileOptions
 from sigmagraph.program import CompiledFunction
 from sigmagraph.tensor.tensor import Parameter
-from sigmagraph.training.evaluation import Evaluation, Evaluator
-from sigmagraph.training.feed import feed
-from sigmagraph.training.graphs import TrainGraph
+from sigmagraph.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint, write_checkpoint
+from sigmagraph.training.contract import dataset_entries
+from sigmagraph.training.control import State
+from sigmagraph.training.course import Course, Epoch, History
+from sigmagraph.training.firing import OnError
+from sigmagraph.training.hook import Hook
+from sigmagraph.training.interrupts import Interrupts
+from sigmagraph.training.loop import VALIDATION, Goal, Loop
 from sigmagraph.training.network import Network
+from sigmagraph.training.operators.crew import Outcome, Task
+from sigmagraph.training.operators.operator import Operator, as_operator
 from sigmagraph.training.progress import Progress
+from sigmagraph.training.seeds import Seeds
+from sigmagraph.training.snapshot import restore, restore_values
+from sigmagraph.training.timing import TimeScale
+
+__all__ = ["Epoch", "History", "State", "Trainer"]
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """An epoch of training.
-
-    Attributes:
-        number: from 1.
-        cost: mean over the epoch's batches of what training makes small, while the network changed.
-        validation: the verdict on held-out records at its end; None without any.
-        step_seconds: what each step took, without the time to gather its batch.
-    """
-
-    number: int
-    cost: float
-    validation: Evaluation | None
-    step_seconds: tuple[float, ...]
-
-    def __str__(self) -> str:
-        parts = [f"epoch {self.number:3}", f"cost {self.cost:.4f}"]
-        if self.validation is not None:
-            parts.append(f"held-out cost {self.validation.cost:.4f}")
-            if self.validation.accuracy is not None:
-                parts.append(f"accuracy {100 * self.validation.accuracy:.2f} %")
-        return "  ".join([*parts, f"{sum(self.step_seconds):.2f} s"])
-
-
-@dataclass(slots=True)
-class History:
-    """What happened in training."""
-
-    epochs: list[Epoch] = field(default_factory=list)
-
-    @property
-    def costs(self) -> list[float]:
-        """Mean cost of each epoch."""
-        return [epoch.cost for epoch in self.epochs]
-
-    @property
-    def accuracies(self) -> list[float | None]:
-        """Held-out accuracy after each epoch."""
-        return [epoch.validation.accuracy if epoch.validation else None for epoch in self.epochs]
-
-    @property
-    def step_seconds(self) -> float:
-        """Median seconds of a step; 0 before the first one."""
-        steps = [seconds for epoch in self.epochs for seconds in epoch.step_seconds]
-        return statistics.median(steps) if steps else 0.0
-
-
-class Trainer:
+class Trainer(Loop):
     """Trains a network on batches of a dataset.
 
-    The step (forward, backward, optimiser) is compiled here, once, and again only when other parameters of the network
-    are frozen. What it computes is a function of the network's seed and parameters, the batches' seed and the
-    hyperparameters.
+    The step (forward, backward, optimiser) is compiled when it is first needed, and again only when other parameters of
+    the network are frozen, or when hooks read values that it did not hand out so far. What training computes is a
+    function of the network's seed and parameters, the batches' seed, the hyperparameters and the number of workers.
 
     Args:
         network: with a cost layer; its parameters are changed.
         optimiser: how they are changed.
         data: what is learnt from.
-        validation: records that are held out, to judge the network by after every epoch.
+        validation: records that are held out, to judge the network by after every epoch; further ones by
+            :meth:`add_dataset`.
         seed: if given, the network's parameters are drawn anew with it.
         target: what code is made for, such as ``cpu`` or ``cpu:1``.
         options: what else changes the code, such as ``CompileOptions(fast=True)``.
+        name: a word; begins identifiers in an environment's registry.
+        operator: ``cpu``, ``cpu:4`` for four workers, or an :class:`Operator`.
+        seeds: where the seeds of workers, and of batches without one, come from.
+        on_hook_error: whether a hook that fails ends training (``raise``), or is logged only (``log``).
+        prefetch: how many batches a thread gathers ahead; None gathers ahead what does not lie in memory.
 
     Attributes:
         hyperparameters: run-time scalars by name, such as ``optimiser.learning_rate``; they are read at every step and
             may be set at any time, to numbers or to schedules.
-        memory: what the optimiser keeps from step to step, by name.
-        history: all epochs so far.
-        steps: number of all steps so far.
+        registry: everything by identifier; see ``docs/hooks.md``.
+        operator: how training is carried out.
+        folder: where the run is kept; None if nowhere.
 
     Raises:
         AttributeValueError: ``data`` is a dataset that is not in batches, or the seed is out of range.
         GraphError: the network has no cost layer, or no parameters that are not frozen.
         IdentifierError: a pattern of the optimiser names no parameter.
+        TargetError: there is no such operator.
     """
 
     def __init__(
@@ -104,30 +79,58 @@ class Trainer:
         network: Network,
         optimiser: Optimiser,
         data: Batches,
-        validation: Dataset | None = None,
+        validation: Deck | None = None,
         seed: int | None = None,
         target: str = "cpu",
         options: CompileOptions | None = None,
+        *,
+        name: str = "trainer",
+        operator: Operator | str = "cpu",
+        seeds: Seeds | None = None,
+        on_hook_error: OnError = "raise",
+        prefetch: int | None = None,
     ) -> None:
-        if not isinstance(data, Batches):
-            raise AttributeValueError(
-                "a trainer takes batches", expected="dataset.batches(size)", got=type(data).__name__
-            )
-        if not isinstance(optimiser, Optimiser):
-            raise AttributeValueError(
-                "a trainer takes an optimiser", expected="one of sg.optimisers", got=type(optimiser).__name__
-            )
+        _expect(data, Batches, "a trainer takes batches", "dataset.batches(size)")
+        _expect(optimiser, Optimiser, "a trainer takes an optimiser", "one of sg.optimisers")
+        if on_hook_error not in ("raise", "log"):
+            raise AttributeValueError("'on_hook_error' makes no sense", expected="raise or log", got=on_hook_error)
         if seed is not None:
             network.reset(seed)
-        self.network = network
-        self.optimiser = optimiser
-        self.data = data
-        self.validation = validation
-        self.history = History()
-        self.steps = 0
-        self._target = target
-        self._options = options
-        self.hyperparameters = self._compile({}).hyperparameters
+        if data.seed is None and seeds is not None:
+            data = data.seeded(seeds.child("shuffle").integer())
+        tree = seeds or Seeds(network.seed)
+        self.operator = as_operator(operator)
+        task = Task(network, optimiser, target, options, lambda number: tree.child("worker", number).integer())
+        crew = self.operator.crew(task)
+        super().__init__(name, network, optimiser, data, crew, (target, options), on_hook_error, prefetch)
+        if validation is not None:
+            self.add_dataset(VALIDATION, validation)
+
+    def __repr__(self) -> str:
+        return f"<Trainer {self.name!r} of {self.network!r}, {self.control.state}, {self.epoch} epochs>"
+
+    # ---- where it stands
+
+    @property
+    def state(self) -> State:
+        """What it is doing."""
+        return self.control.state
+
+    @property
+    def steps(self) -> int:
+        """Finished iterations of all epochs."""
+        return self.iteration
+
+    @property
+    def history(self) -> History:
+        """All epochs so far."""
+        return self.course.history
+
+    @property
+    def memory(self) -> dict[str, Parameter]:
+        """What the optimiser keeps from step to step, by name."""
+        self.refresh()
+        return self.crew.memory
 
     @property
     def step(self) -> CompiledFunction:
@@ -139,25 +142,102 @@ class Trainer:
         Raises:
             GraphError: all parameters are frozen.
         """
-        if self.network.frozen != self._frozen:
-            joined = [name for name in self._frozen if name not in self.network.frozen]
-            self._compile({} if joined else self.memory)
-        return self._step
+        self.refresh()
+        return self.crew.program
 
-    def _compile(self, memory: Mapping[str, Parameter]) -> TrainGraph:
-        """Make the step for the parameters that are not frozen now; the optimiser goes on from its memory."""
-        frozen, graph = self.network.frozen, self.network.train_graph(self.optimiser, memory)
-        name = f"{self.network.name}.train"
-        self._step = compile(graph.inputs, graph.outputs, graph.updates, self._target, name=name, options=self._options)
-        self._records, self._targets = graph.records, graph.targets
-        self._frozen, self.memory = frozen, graph.memory
-        return graph
+    @property
+    def hooks(self) -> list[Hook]:
+        """The hooks in the order in which they fire, with those that others require."""
+        return [attachment.hook for attachment in self.attachments]
 
-    def run(self, epochs: int, *, bar: bool | None = None, lines: bool = True) -> History:
-        """Train for some more epochs.
+    # ---- what it is made of
+
+    def initialise(self, pattern: str, initialiser: Initialiser) -> None:
+        """Draw parameters anew; see :meth:`Network.initialise`."""
+
+        def command() -> None:
+            self.network.initialise(pattern, initialiser)
+            self.crew.spread()
+
+        self.change(command)
+
+    def freeze(self, pattern: str) -> None:
+        """Leave parameters as they are from now on; see :meth:`Network.freeze`."""
+        self.change(lambda: self.network.freeze(pattern))
+
+    def unfreeze(self, pattern: str = "*") -> None:
+        """Train parameters again; see :meth:`Network.unfreeze`."""
+        self.change(lambda: self.network.unfreeze(pattern))
+
+    def add_dataset(self, name: str, dataset: Deck) -> None:
+        """Give a dataset a name, under which hooks find the network's cost and accuracy on it.
+
+        Raises:
+            IdentifierError: the name is taken, or no name.
+            AttributeValueError: it is no dataset.
+        """
+        _expect(dataset, Deck, "the network is judged on datasets", "a dataset")
+
+        def command() -> None:
+            if name in self.registry:
+                raise IdentifierError(f"the name '{name}' is taken", expected="another name", got=name)
+            dataset_entries(self.registry, name, self.judge)
+            self._datasets[name] = dataset
+            self._changed = True
+
+        self.at_rest(command)
+
+    def add(self, hook: Hook) -> None:
+        """Attach a hook, and the hooks that it requires; one that is equal to it stands for it.
+
+        While training runs it takes part from the next iteration on.
+
+        Raises:
+            HookError: hooks need each other in a circle, or cannot work together.
+            AttributeValueError: it is no hook.
+        """
+        _expect(hook, Hook, "this is no hook", "one of sg.hooks")
+
+        def command() -> None:
+            self.attachments.add(hook)
+            self._changed = True
+
+        self.at_rest(command)
+
+    def remove(self, hook: Hook) -> None:
+        """Take off a hook, and those that only it required.
+
+        Raises:
+            IdentifierError: it is not attached.
+        """
+
+        def command() -> None:
+            for gone in self.attachments.remove(hook):
+                self._firing.detach(gone)
+            self._changed = True
+
+        self.at_rest(command)
+
+    # ---- training
+
+    def run(
+        self,
+        epochs: int | None = None,
+        *,
+        until: int | None = None,
+        iterations: int | None = None,
+        bar: bool | None = None,
+        lines: bool = True,
+    ) -> History:
+        """Train in this thread, and come back when it is done.
+
+        An epoch that was begun is gone on with, and counts as one. The first Ctrl-C ends training after the iteration
+        that is being done, writes a checkpoint to the run's folder if there is one, and says how to go on.
 
         Args:
-            epochs: how many.
+            epochs: how many more.
+            until: train until there are so many epochs altogether, which may be none more.
+            iterations: how many more iterations.
             bar: whether a progress bar moves on stderr; None draws one if stderr is a terminal.
             lines: whether a line is printed after every epoch.
 
@@ -165,46 +245,228 @@ class Trainer:
             All epochs so far, those of earlier runs included.
 
         Raises:
-            AttributeValueError: the number of epochs is not a natural number, or a schedule gives a number that makes
-                no sense.
+            AttributeValueError: not exactly one of the numbers is given, it is not a natural number, or a schedule
+                gives a number that makes no sense.
             InputError: the data is not what the network takes.
             GraphError: all parameters are frozen.
+            IdentifierError: a hook reads what there is not.
+            HookError: a hook failed; the parameters are those after the last iteration.
+            TrainingStateError: training runs already, or another one uses the run's folder.
+            KeyboardInterrupt: after Ctrl-C.
         """
-        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 0:
-            raise AttributeValueError("training takes a number of epochs", expected="0, 1, 2, ...", got=repr(epochs))
-        with Progress(epochs, len(self.data), bar=bar, lines=lines) as progress:
-            for _ in range(epochs):
-                epoch = self._epoch(len(self.history.epochs) + 1, progress)
-                self.history.epochs.append(epoch)
-                progress.line(str(epoch))
+        goal = self._goal(epochs, until, iterations)
+        self.control.begin()
+        return self._run(goal, bar, lines)
+
+    def start(
+        self, epochs: int | None = None, *, until: int | None = None, iterations: int | None = None, lines: bool = False
+    ) -> Future[History]:
+        """Train in a thread of its own; the future has the history, or what went wrong.
+
+        Arguments and errors are those of :meth:`run`.
+        """
+        goal = self._goal(epochs, until, iterations)
+        future: Future[History] = Future()
+        begun: Future[None] = Future()
+
+        def work() -> None:
+            try:
+                self.control.begin()
+            except TrainingStateError as error:
+                begun.set_exception(error)
+                return
+            begun.set_result(None)
+            try:
+                future.set_result(self._run(goal, bar=False, lines=lines))
+            except BaseException as error:  # noqa: BLE001  # whoever waits gets it
+                future.set_exception(error)
+
+        threading.Thread(target=work, name=f"sigmagraph-{self.name}", daemon=True).start()
+        begun.result()
+        return future
+
+    def _goal(self, epochs: int | None, until: int | None, iterations: int | None) -> Goal:
+        given = {"epochs": epochs, "until": until, "iterations": iterations}
+        numbers = {name: number for name, number in given.items() if number is not None}
+        if len(numbers) != 1:
+            raise AttributeValueError(
+                "training takes a number of epochs",
+                expected="one of epochs, until and iterations",
+                got=", ".join(numbers) or "none",
+            )
+        (number,) = numbers.values()
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise AttributeValueError("training takes a number of epochs", expected="0, 1, 2, ...", got=repr(number))
+        if iterations is not None:
+            return Goal(None, self.iteration + iterations)
+        return Goal(until if epochs is None else self.epoch + epochs, None)
+
+    def _run(self, goal: Goal, bar: bool | None, lines: bool) -> History:
+        """Train in the thread that has begun."""
+        state = State.PAUSED
+        rounds = -(-len(self.data) // self.crew.takes)
+        total = (goal.epochs - self.epoch) * rounds if goal.epochs else (goal.iterations or 0) - self.iteration
+        try:
+            with (
+                Progress(1, max(total, 0), bar=bar, lines=lines) as self._progress,
+                Interrupts(lambda: self.control.stop("Ctrl-C")) as interrupts,
+            ):
+                self.train(goal)
+                if interrupts.happened:
+                    self._keep()
+                    raise KeyboardInterrupt
+            state = State.STOPPED
+        finally:
+            self.finish(state)
         return self.history
 
-    def evaluate(self, dataset: Dataset) -> Evaluation:
-        """Judge the network as it is now on a dataset.
+    def _keep(self) -> None:
+        """After Ctrl-C: write a checkpoint, and say how to go on."""
+        where = f"epoch {self.epoch + 1}, iteration {self.iteration}"
+        if self.folder is None:
+            self.say(f"paused in {where}; nothing is written, as the run has no folder; run again to go on")
+            return
+        path = self.folder.checkpoints.save(self.iteration, self.checkpoint())
+        self.say(f"paused in {where}; {path} is written")
+        self.say(f"go on with trainer.resume({str(self.folder.path)!r}) and trainer.run(...), or here with trainer.run(...)")
+
+    def pause(self) -> None:
+        """Let it pause after this iteration.
 
         Raises:
-            AttributeValueError: the dataset is empty.
-            InputError: its arrays are not what the network takes.
+            TrainingStateError: it does not train.
         """
-        scalars = self._evaluator.hyperparameters
-        scalars.update((name, self.hyperparameters[name]) for name in scalars)
-        return self._evaluator(dataset)
+        self.control.pause()
 
-    @cached_property
-    def _evaluator(self) -> Evaluator:
-        return Evaluator(self.network, self._target, self._options)
+    def go_on(self) -> None:
+        """Let it go on after a pause.
 
-    def _epoch(self, number: int, progress: Progress) -> Epoch:
-        costs, seconds = [], []
-        for place, batch in enumerate(self.data.epoch(number - 1)):
-            step = self.step
-            arrays = feed(batch, self._records, self._targets)
-            self.hyperparameters.advance(self.steps, number - 1 + place / len(self.data))
-            start = time.perf_counter()
-            cost = float(step(**arrays, **self.hyperparameters)["cost"])
-            seconds.append(time.perf_counter() - start)
-            self.steps += 1
-            costs.append(cost)
-            progress.step(number, cost)
-        validation = None if self.validation is None else self.evaluate(self.validation)
-        return Epoch(number, statistics.fmean(costs), validation, tuple(seconds))
+        Raises:
+            TrainingStateError: it does not train.
+        """
+        self.control.resume()
+
+    def advance(self, iterations: int = 1) -> None:
+        """Let it do some iterations, step by step, and pause then.
+
+        Raises:
+            TrainingStateError: it does not train.
+        """
+        self.control.advance(iterations)
+
+    def wait(self, *states: State, timeout: float | None = None) -> bool:
+        """Wait until it is in one of some states, ``STOPPED`` or ``PAUSED`` if none is named; whether it came to that.
+
+        Args:
+            states: what is waited for.
+            timeout: seconds to wait at most.
+        """
+        return self.control.wait(*(states or (State.STOPPED, State.PAUSED)), timeout=timeout)
+
+    def submit(self, command: Callable[[], T]) -> Future[T]:
+        """Have something done between two iterations, or at once if it does not train.
+
+        Args:
+            command: a function without arguments, called by the thread that trains.
+
+        Returns:
+            What it gives, or raises.
+        """
+        return self.control.submit(command)
+
+    def set(self, identifier: str, value: Any) -> Future[list[str]]:
+        """Set what an identifier or pattern of the registry names, between two iterations.
+
+        Returns:
+            The identifiers that were set, or what went wrong.
+        """
+        return self.control.submit(lambda: self.registry.assign(identifier, value))
+
+    def reset(self, seed: int | None = None) -> None:
+        """End training, draw the network anew, and forget everything that was learnt.
+
+        Args:
+            seed: another one for the network, if given.
+
+        Raises:
+            TrainingStateError: it is asked by a hook.
+        """
+        if self.control.inside:
+            raise TrainingStateError("training cannot be reset from inside", hint="stop it first")
+        self.stop("reset")
+        if self.control.active:
+            self.control.wait(State.STOPPED, State.PAUSED)
+        self.network.reset(seed)
+        self.crew.restart(keep=False)
+        self.crew.spread()
+        self.attachments.forget()
+        self.take_back(Course(), {}, self.data)
+        self._known_folders.clear()
+        self.folder = None
+        self._emit(TimeScale.RESET)
+
+    # ---- keeping and going on
+
+    def save(self, path: str | PathLike[str], *parts: str) -> None:
+        """Write a checkpoint to a file: everything, or some parts; see :meth:`Checkpoint.select`.
+
+        Raises:
+            InputError: the file cannot be written.
+            IdentifierError: a part names nothing.
+        """
+        checkpoint = self.checkpoint()
+        write_checkpoint(path, checkpoint.select(*parts) if parts else checkpoint)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Let parameters, optimiser and random numbers be as in a checkpoint; epochs and hooks go on as they are.
+
+        Raises:
+            FileFormatError: it is the checkpoint of another training; nothing was changed.
+        """
+        self.change(lambda: restore_values(self, checkpoint))
+
+    def resume(self, path: str | PathLike[str], *, missing_ok: bool = False, same_data: bool = True) -> bool:
+        """Stand where a training stood when a checkpoint was made, to the bit.
+
+        Hooks are to be attached before, so that they remember what they knew.
+
+        Args:
+            path: a run's folder, of which the latest checkpoint is taken, or a file.
+            missing_ok: whether it is no error if there is none.
+            same_data: whether data must be the same as then.
+
+        Returns:
+            Whether there was a checkpoint.
+
+        Raises:
+            InputError: there is none, or it cannot be read.
+            FileFormatError: it is damaged, or of another training; nothing was changed.
+            TrainingStateError: training runs.
+        """
+        if self.control.active:
+            raise TrainingStateError("training runs", hint="stop it first")
+        where = Path(path)
+        if where.is_file():
+            restore(self, read_checkpoint(where), same_data=same_data)
+            return True
+        folder = where / "checkpoints" if (where / "checkpoints").is_dir() else where
+        found = CheckpointFolder(folder)
+        if missing_ok and not found.list():
+            return False
+        restore(self, found.read_latest(), same_data=same_data)
+        if folder is not where:
+            self._known_folders.append(where)
+        return True
+
+    def take_back(self, course: Course, handed: Any, data: Batches) -> None:
+        """Stand somewhere else: after a reset, or where a checkpoint was made."""
+        self.course, self.data = course, data
+        self._outcome = Outcome(dict(handed), {})
+        self._resized = None
+        self._verdicts.clear()
+        self._changed = True
+
+
+def _expect(value: object, kind: type, message: str, expected: str) -> None:
+    if not isinstance(value, kind):
+        raise AttributeValueError(message, expected=expected, got=type(value).__name__)
