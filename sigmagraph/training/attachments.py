@@ -171,7 +171,7 @@ class Attachments:
             for pattern in attachment.patterns():
                 matcher = path_pattern(pattern)
                 names = [*named(pattern), *(name for name in provided if matcher.matches(name))]
-                if not names:
+                if not names and attachment.hook.strict:
                     raise _nothing(attachment, pattern, [*known(), *provided])
                 found |= dict.fromkeys(names)
             attachment.reads = tuple(found)

@@ -83,7 +83,7 @@ def test_early_stop_waits_for_a_better_value() -> None:
     assert training.stops == [
         "EarlyStop: validation.accuracy has not become better than 0.8 (epoch 5) for 3 times in a row"
     ]
-    assert state == {"best": 0.8, "epoch": 5, "waits": 0}
+    assert state == {"best": 0.8, "epoch": 5, "waits": 0, "file": None}
 
 
 @pytest.mark.parametrize("saved_at", range(len(ACCURACIES)))

@@ -14,10 +14,18 @@ from sigmagraph.training.criteria import (
 from sigmagraph.training.hook import Hook, LambdaHook, Moment, hook
 from sigmagraph.training.hooks.accumulate import Accumulate
 from sigmagraph.training.hooks.accuracy import Accuracy, BinaryAccuracy
+from sigmagraph.training.hooks.change import Modify, ValueChange
+from sigmagraph.training.hooks.checkpoint import Checkpoint, Restore
 from sigmagraph.training.hooks.confusion import ConfusionMatrix
+from sigmagraph.training.hooks.csv_log import CsvLog
+from sigmagraph.training.hooks.maximise import Maximise
 from sigmagraph.training.hooks.metrics import Metric, UpdateRatio, mean, norm, sparsity, std
+from sigmagraph.training.hooks.pass_network import PassNetwork
 from sigmagraph.training.hooks.report import Position, Report
 from sigmagraph.training.hooks.running_time import ReportTime, RunningTime
+from sigmagraph.training.hooks.schedule import ReduceOnPlateau, Schedule
+from sigmagraph.training.hooks.stopping import EarlyStop, Stop
+from sigmagraph.training.hooks.tensorboard import TensorBoard
 from sigmagraph.training.timing import TimeScale, TimeStep, after, every
 
 __all__ = [
@@ -26,25 +34,37 @@ __all__ = [
     "And",
     "BinaryAccuracy",
     "Changed",
+    "Checkpoint",
     "ConfusionMatrix",
     "Criterion",
+    "CsvLog",
+    "EarlyStop",
     "External",
     "Extremum",
     "Hook",
     "LambdaHook",
+    "Maximise",
     "Metric",
+    "Modify",
     "Moment",
     "Not",
     "Or",
+    "PassNetwork",
     "Position",
+    "ReduceOnPlateau",
     "Repeated",
     "Report",
     "ReportTime",
+    "Restore",
     "RunningTime",
+    "Schedule",
+    "Stop",
+    "TensorBoard",
     "Threshold",
     "TimeScale",
     "TimeStep",
     "UpdateRatio",
+    "ValueChange",
     "after",
     "every",
     "hook",

@@ -16,8 +16,8 @@ from sigmagraph.errors import FileFormatError, InputError
 from sigmagraph.training.criteria import Criterion
 from sigmagraph.training.hook import Moment, State, Training, When
 from sigmagraph.training.hooks.acting import ActingHook
-from sigmagraph.training.hooks.by_pattern import listed
 from sigmagraph.training.hooks.claims import claim, release
+from sigmagraph.training.hooks.listing import listed
 
 
 @dataclass(frozen=True, init=False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import KW_ONLY, dataclass
 
-from sigmagraph.errors import AttributeValueError
-from sigmagraph.training.hook import Moment, State
+from sigmagraph.errors import AttributeValueError, InputError
+from sigmagraph.training.checkpoints import CheckpointFolder, read_checkpoint
+from sigmagraph.training.hook import Moment, State, Training
 from sigmagraph.training.hooks.acting import LATE, ActingHook
 from sigmagraph.training.hooks.comparison import Mode, better, check_amount, check_count, mode_of, number
+from sigmagraph.training.hooks.kept_files import keep
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ class EarlyStop(ActingHook):
         mode: whether ``"max"`` or ``"min"`` is best; None for what the identifier says, which is max for accuracies and
             min for costs.
         min_delta: by how much more it has to be better.
-        restore_best: whether the network is given back what it was at its best. The trainer needs a run folder for
-            that, where the best so far is kept.
+        restore_best: whether parameters, the optimiser's memory and random numbers are given back what they were at
+            the best. The trainer needs a run folder for that, where the best so far is kept.
 
     Raises:
         AttributeValueError: a number is out of range, or nothing says what is best.
@@ -83,17 +86,33 @@ class EarlyStop(ActingHook):
         return (self.identifier,)
 
     def initial(self) -> State:
-        return {"best": None, "epoch": None, "waits": 0}
+        return {"best": None, "epoch": None, "waits": 0, "file": None}
 
     def invoke(self, now: Moment, /) -> None:
         value, state = number(now, self.identifier), now.state
         if better(value, state["best"], mode_of(self.identifier, self.mode, "EarlyStop"), self.min_delta):
             state.update(best=value, epoch=now.epoch, waits=0)
+            if self.restore_best:
+                files = self._files(now.trainer)
+                state["file"] = files.save(now.iteration, now.trainer.checkpoint()).name
+                keep(files.path, "EarlyStop", [state["file"]])
             return
         state["waits"] += 1
         if state["waits"] >= self.patience:
             state["waits"] = 0
+            if self.restore_best and state["file"] is not None:
+                now.trainer.restore(read_checkpoint(self._files(now.trainer).path / state["file"]))
             now.trainer.stop(self._reason(state))
+
+    def _files(self, trainer: Training) -> CheckpointFolder:
+        if trainer.folder is None:
+            raise InputError(
+                "EarlyStop has nowhere to keep the best",
+                expected="a run folder",
+                hint="Checkpoint('runs/digits') makes one",
+            )
+        words = re.sub(r"[^A-Za-z0-9-]+", "_", f"{self.identifier}-{self.mode}-{self.patience}-{self.time_step}")
+        return CheckpointFolder(trainer.folder.checkpoints.path / f"early-stop-{words}")
 
     def _reason(self, state: State) -> str:
         if state["best"] is None:

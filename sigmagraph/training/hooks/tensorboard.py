@@ -16,8 +16,8 @@ from sigmagraph.errors import InputError
 from sigmagraph.training.criteria import Criterion
 from sigmagraph.training.hook import Moment, State, Training, When
 from sigmagraph.training.hooks.acting import ActingHook
-from sigmagraph.training.hooks.by_pattern import listed
 from sigmagraph.training.hooks.comparison import number
+from sigmagraph.training.hooks.listing import listed
 
 _BINS = 64
 
