@@ -2,6 +2,6 @@
 
 from sigmagraph.data import datasets
 from sigmagraph.data.dataset import Batch, Batches, Dataset
-from sigmagraph.data.idx import read_idx
+from sigmagraph.data.readers.idx import read_idx
 
 __all__ = ["Batch", "Batches", "Dataset", "datasets", "read_idx"]

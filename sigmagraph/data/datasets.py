@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sigmagraph.data.dataset import Dataset
-from sigmagraph.data.idx import read_idx
+from sigmagraph.data.readers.idx import read_idx
 from sigmagraph.errors import FileFormatError, InputError
 
 NDArray = np.ndarray[Any, Any]
