@@ -92,6 +92,7 @@ class Download:
         if found == self.sha256:
             return None
         part.unlink()
+        _validator_of(part).unlink(missing_ok=True)
         wrong = FileFormatError(f"{self.url} is not what it should be", expected=f"SHA-256 {self.sha256}", got=found)
         # What was gone on with may have been a part of something else: once more, from the start.
         return _Problem(wrong, passing=resumed)
