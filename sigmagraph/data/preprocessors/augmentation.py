@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,7 +31,7 @@ class Draws:
 
     def __init__(self, records: NDArray, seed: int, epoch: int, place: int) -> None:
         self._records = np.asarray(records).astype(np.uint64)
-        self._keys = sequence(seed, AUGMENT, epoch, place).generate_state(8, np.uint64)
+        self._keys = _keys(seed, epoch, place)
         self._used = 0
 
     def uniform(self) -> NDArray:
@@ -46,6 +47,14 @@ class Draws:
     def integers(self, count: int) -> NDArray:
         """A whole number from 0 to ``count - 1`` for each record, i64[records]; others at each call."""
         return (self.uniform() * count).astype(np.int64)
+
+
+@lru_cache(maxsize=64)
+def _keys(seed: int, epoch: int, place: int) -> NDArray:
+    """Where the numbers of each call start; made once an epoch and not for every batch."""
+    keys = sequence(seed, AUGMENT, epoch, place).generate_state(8, np.uint64)
+    keys.flags.writeable = False
+    return keys
 
 
 class Augmentation(Sectional, ABC):
