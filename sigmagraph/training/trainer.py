@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from sigmagraph.data.batches import Batches
 from sigmagraph.data.deck import Deck
@@ -36,6 +36,16 @@ from sigmagraph.training.timing import TimeScale
 __all__ = ["Epoch", "History", "State", "Trainer"]
 
 T = TypeVar("T")
+
+
+class TrainerOptions(TypedDict, total=False):
+    """Arguments of :class:`Trainer` by name, as an environment hands them on."""
+
+    target: str
+    options: CompileOptions | None
+    operator: Operator | str
+    on_hook_error: OnError
+    prefetch: int | None
 
 
 class Trainer(Loop):

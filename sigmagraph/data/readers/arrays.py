@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sigmagraph.data.digests import digest
 from sigmagraph.data.readers.ranges import check_range
 from sigmagraph.data.records import Block, Records
-from sigmagraph.data.sources.base import digest
 from sigmagraph.errors import AttributeValueError, ShapeError
 
 

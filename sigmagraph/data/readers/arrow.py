@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from sigmagraph.data.digests import digest
 from sigmagraph.data.readers.columns import Columns, NDArray, Piece, Values
 from sigmagraph.data.readers.table import Table
-from sigmagraph.data.sources.base import Source, digest
+from sigmagraph.data.sources.base import Source
 from sigmagraph.data.sources.file import as_source
 from sigmagraph.errors import DTypeError, FileFormatError, InputError
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from sigmagraph.data.digests import digest
 from sigmagraph.data.readers.positions import Positions
 from sigmagraph.data.readers.ranges import check_range
 from sigmagraph.data.records import Block, Records
-from sigmagraph.data.sources.base import Source, digest
+from sigmagraph.data.sources.base import Source
 from sigmagraph.data.sources.compressed import Compressed
 from sigmagraph.errors import AttributeValueError, FileFormatError
 

@@ -14,10 +14,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from sigmagraph.data.digests import digest
 from sigmagraph.data.readers.columns import Columns, Piece, Values
 from sigmagraph.data.readers.cursor import Cursor
 from sigmagraph.data.readers.table import Table
-from sigmagraph.data.sources.base import Source, digest
+from sigmagraph.data.sources.base import Source
 from sigmagraph.data.sources.compressed import Compressed
 from sigmagraph.errors import AttributeValueError, DataWarning, FileFormatError
 

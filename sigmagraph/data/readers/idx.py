@@ -13,10 +13,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from sigmagraph.data.digests import digest
 from sigmagraph.data.readers.positions import Positions, take
 from sigmagraph.data.readers.ranges import check_range
 from sigmagraph.data.records import Block, Records
-from sigmagraph.data.sources.base import Source, digest
+from sigmagraph.data.sources.base import Source
 from sigmagraph.data.sources.compressed import Compressed
 from sigmagraph.errors import FileFormatError
 

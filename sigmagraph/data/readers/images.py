@@ -12,10 +12,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from sigmagraph.data.digests import digest
 from sigmagraph.data.readers.ranges import check_range
 from sigmagraph.data.records import Block, Records
 from sigmagraph.data.sources.archive import Archive
-from sigmagraph.data.sources.base import Source, digest, unreadable
+from sigmagraph.data.sources.base import Source, unreadable
 from sigmagraph.data.sources.file import File, as_source
 from sigmagraph.errors import AttributeValueError, FileFormatError, InputError
 

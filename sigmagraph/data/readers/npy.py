@@ -7,10 +7,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from sigmagraph.data.digests import digest
 from sigmagraph.data.readers.ranges import check_range
 from sigmagraph.data.records import Block, Records
 from sigmagraph.data.sources.archive import Archive
-from sigmagraph.data.sources.base import Source, digest
+from sigmagraph.data.sources.base import Source
 from sigmagraph.data.sources.compressed import Compressed
 from sigmagraph.data.sources.file import as_source
 from sigmagraph.data.sources.guarded import guarded

@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from sigmagraph.data.digests import digest
 from sigmagraph.data.readers.columns import Column, Columns, Piece, Values
 from sigmagraph.data.readers.ranges import check_range
 from sigmagraph.data.records import Block, Records
-from sigmagraph.data.sources.base import digest
 from sigmagraph.errors import AttributeValueError, DTypeError, FileFormatError
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any, BinaryIO, cast
 
-from sigmagraph.data.sources.base import Source, digest
+from sigmagraph.data.digests import digest
+from sigmagraph.data.sources.base import Source
 from sigmagraph.data.sources.compressed import Compressed
 from sigmagraph.data.sources.file import as_source
 from sigmagraph.data.sources.guarded import guarded, guarded_stream

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from sigmagraph.errors import InputError
 
@@ -49,11 +47,6 @@ class Source(ABC):
             InputError: there is nothing, or it cannot be had.
         """
         return None
-
-
-def digest(*parts: Any) -> str:
-    """A hex digest (SHA-256) of texts, numbers, and lists and mappings of those."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def unreadable(name: object, error: OSError) -> InputError:

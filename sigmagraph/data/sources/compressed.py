@@ -7,7 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from sigmagraph.data.sources.base import Source, digest
+from sigmagraph.data.digests import digest
+from sigmagraph.data.sources.base import Source
 from sigmagraph.data.sources.file import as_source
 from sigmagraph.data.sources.guarded import guarded_stream
 from sigmagraph.errors import FileFormatError

@@ -6,7 +6,8 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from sigmagraph.data.sources.base import Source, as_path, digest, unreadable
+from sigmagraph.data.digests import digest
+from sigmagraph.data.sources.base import Source, as_path, unreadable
 
 
 class File(Source):

@@ -6,7 +6,8 @@ import hashlib
 import io
 from typing import BinaryIO
 
-from sigmagraph.data.sources.base import Source, digest
+from sigmagraph.data.digests import digest
+from sigmagraph.data.sources.base import Source
 
 
 class Memory(Source):

@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from sigmagraph.data.sources.base import Source, as_path, digest, unreadable
+from sigmagraph.data.digests import digest
+from sigmagraph.data.sources.base import Source, as_path, unreadable
 from sigmagraph.data.sources.download import Download, sha256_of
 from sigmagraph.data.sources.file import File
 from sigmagraph.data.sources.lock import held
