@@ -28,6 +28,7 @@ Mode: TypeAlias = Literal["max", "min"]
 FORMAT = "sigmagraph checkpoint 1"
 _NAME = re.compile(r"step-(\d{8,})\.safetensors")
 _PARTS = {"network": "network/*", "optimiser": "optimiser/*", "random": "random/*", "workers": "worker.*"}
+_SUPERSEDED = "superseded"
 _FLOAT = "__float__"
 
 
@@ -180,6 +181,23 @@ class CheckpointFolder:
         self._prune(keep_last, [str(entry["file"]) for entry in best.values()])
         return path
 
+    def set_aside(self, after: int) -> None:
+        """Move checkpoints of later iterations into the folder ``superseded``, since another course begins there.
+
+        Args:
+            after: iterations that were done where it begins.
+
+        Raises:
+            InputError: they cannot be moved.
+        """
+        later = [path for path in self.files() if _step(path) > after]
+        try:
+            for path in later:
+                (self.path / _SUPERSEDED).mkdir(exist_ok=True)
+                replace(path, self.path / _SUPERSEDED / path.name)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be written to", got=error.strerror) from error
+
     def files(self) -> list[Path]:
         """All checkpoints, from the earliest to the latest."""
         if not self.path.is_dir():
@@ -269,6 +287,11 @@ class CheckpointFolder:
             if path.name not in best:
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+
+def _step(path: Path) -> int:
+    """Iterations that were done when a checkpoint was made."""
+    return int(path.stem.removeprefix("step-"))
 
 
 def write_text(path: Path, text: str) -> None:
