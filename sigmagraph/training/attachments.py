@@ -236,7 +236,9 @@ def _check_required(hook: Hook, required: Hook) -> None:
             got=f"background={required.background}",
         )
     mine, theirs = hook.time_step, required.time_step
-    finer = theirs.scale is TimeScale.ITERATION and mine.scale is TimeScale.EPOCH
+    # Events are as fine as their place here; between two of a kind that is finer there may be one of the other.
+    grain = [TimeScale.ITERATION, TimeScale.EPOCH]
+    finer = theirs.scale in grain[: grain.index(mine.scale)] if mine.scale in grain else theirs.scale in grain
     if not finer and (mine.scale is not theirs.scale or mine.count % theirs.count):
         raise HookError(
             f"the hook {hook.label} requires {required.label}, which fires at other times",

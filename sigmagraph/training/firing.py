@@ -7,13 +7,14 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from sigmagraph.errors import HookError, SigmaError
 from sigmagraph.training.attachments import GLOBAL, Attachment, Attachments, Place
-from sigmagraph.training.hook import Moment, Training
+from sigmagraph.training.hook import Hook, Moment, Training
 from sigmagraph.training.timing import TimeScale
 
 OnError: TypeAlias = Literal["raise", "log"]
@@ -55,6 +56,7 @@ class Firing:
         self._threads: dict[int, ThreadPoolExecutor] = {}
         self._waiting: deque[tuple[Attachment, Future[None]]] = deque()
         self._given: deque[tuple[str, Any]] = deque()
+        self._found: dict[str, Any] = {}  # what hooks in the background have shared
 
     def fire(self, scale: TimeScale, workers: Collection[int], seconds: float) -> None:
         """An event.
@@ -82,12 +84,9 @@ class Firing:
         self, attachment: Attachment, place: Place, worker: int | None, scale: TimeScale, seconds: float
     ) -> None:
         hook, training = attachment.hook, self._training
+        share, protect = (self._later, _snapshot) if hook.background else (self._give, _read_only)
         try:
-            values = {name: self._read(name, worker) for name in attachment.reads or ()}
-            if hook.on is not None and not hook.on.holds(values, place.criterion):
-                return
-            values = {name: _snapshot(v) if hook.background else _read_only(v) for name, v in values.items()}
-            give = self._later if hook.background else self._give
+            values = {name: protect(self._read(name, worker)) for name in attachment.reads or ()}
             moment = Moment(
                 scale,
                 training.epoch,
@@ -98,13 +97,13 @@ class Firing:
                 training,
                 values,
                 hook.label,
-                give,
+                share,
                 training.set,
             )
             if hook.background:
-                self._behind(attachment, moment)
+                self._behind(attachment, place, moment)
             else:
-                hook.invoke(moment)
+                _at(hook, place, moment)
         except Exception as error:  # noqa: BLE001  # whatever a user's hook does
             self._failed(attachment, error)
 
@@ -124,11 +123,17 @@ class Firing:
 
     # ---- in the background
 
-    def _behind(self, attachment: Attachment, moment: Moment) -> None:
+    def _behind(self, attachment: Attachment, place: Place, moment: Moment) -> None:
         group = self._group(attachment)
         if group not in self._threads:
             self._threads[group] = ThreadPoolExecutor(1, "sigmagraph-hooks")
-        self._waiting.append((attachment, self._threads[group].submit(attachment.hook.invoke, moment)))
+
+        def work() -> None:
+            # What those before it in this thread have found out is newer than what training knows of it.
+            newer = {name: self._found[name] for name in moment.values if name in self._found}
+            _at(attachment.hook, place, replace(moment, values={**moment.values, **newer}))
+
+        self._waiting.append((attachment, self._threads[group].submit(work)))
         if len(self._waiting) > _WAITING:
             self._await(self._waiting[0][1])
 
@@ -149,6 +154,7 @@ class Firing:
         return group.get(id(attachment), 0)
 
     def _later(self, identifier: str, value: Any) -> None:
+        self._found[identifier] = value
         self._given.append((identifier, value))
 
     def settle(self, *, all_: bool = False) -> None:
@@ -193,6 +199,12 @@ class Firing:
         if attachment.open:
             attachment.open = False
             attachment.hook.detached(self._training)
+
+
+def _at(hook: Hook, place: Place, moment: Moment) -> None:
+    """Invoke a hook if its criterion holds."""
+    if hook.on is None or hook.on.holds(moment, place.criterion):
+        hook.invoke(moment)
 
 
 def _due(attachment: Attachment, workers: Collection[int]) -> list[tuple[Attachment, Place, int | None]]:

@@ -74,6 +74,7 @@ def enable_logging(
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise AttributeValueError(f"{what} is out of range", expected="1, 2, 3, ...", got=repr(value))
     handlers = [_console()]
+    handlers[0].addFilter(_was_not_said)
     if file is not None:
         handlers.append(file_handler(Path(file), rotate_bytes, keep))
     logger = logging.getLogger(_NAME)
@@ -88,6 +89,11 @@ def enable_logging(
         logger.addHandler(handler)
     logger.setLevel(number)
     return LogHandle(handlers, former)
+
+
+def _was_not_said(record: logging.LogRecord) -> bool:
+    """Whether nobody has shown it on the console already."""
+    return not getattr(record, "said", False)
 
 
 class _Lines(logging.Formatter):

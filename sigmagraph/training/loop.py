@@ -34,7 +34,7 @@ from sigmagraph.training.journal import Journal
 from sigmagraph.training.network import Network
 from sigmagraph.training.operators.crew import Crew, Outcome
 from sigmagraph.training.progress import Progress
-from sigmagraph.training.run_folder import RunFolder
+from sigmagraph.training.run_folder import Ending, RunFolder
 from sigmagraph.training.snapshot import restore_values, snapshot
 from sigmagraph.training.steps import Fetch
 from sigmagraph.training.timing import TimeScale
@@ -92,6 +92,7 @@ class Loop:
         self.attachments = Attachments()
         self.folder: RunFolder | None = None
         self._folders: dict[Path, RunFolder] = {}
+        self._logs: list[logging.Handler] = []
         self._known_folders: list[Path] = []  # those that hold this run, as far as it has come
         self._judge_with = judge_with
         self._evaluator: Evaluator | None = None
@@ -237,7 +238,14 @@ class Loop:
             self._progress.say(text)
         else:
             sys.stdout.write(text + "\n")
+        self._log(text)
+
+    def _log(self, text: str) -> None:
+        """Log what was said, and tell the run's folder whatever level is shown elsewhere."""
         LOG.info("%s", text, extra={"said": True})
+        record = LOG.makeRecord(LOG.name, logging.INFO, __file__, 0, text, (), None)
+        for handler in self._logs:
+            handler.handle(record)
 
     def stop(self, reason: str = "") -> None:
         """Let training end after this iteration; nothing happens if it does not run."""
@@ -288,6 +296,7 @@ class Loop:
             folder = RunFolder(where)
             folder.open(self.iteration if where in self._known_folders else None)
             folder.configure(self.describe())
+            self._logs.append(folder.handler())
             self._folders[where] = folder
             if self.folder is None:
                 self.folder = folder
@@ -402,7 +411,7 @@ class Loop:
         epoch = self.course.close(validation)
         if self._progress is not None:
             self._progress.line(str(epoch))
-        LOG.info("%s", epoch, extra={"said": True})
+        self._log(str(epoch))
         self._emit(TimeScale.EPOCH)
 
     def _paused(self) -> None:
@@ -422,8 +431,8 @@ class Loop:
             workers = self._outcome.workers if scale is TimeScale.ITERATION else range(self.crew.size)
             self._firing.fire(scale, list(workers), self.seconds)
 
-    def finish(self, state: State) -> None:
-        """Training ends, whatever the reason."""
+    def finish(self, state: State, ending: Ending) -> None:
+        """Training ends, whatever the reason, which its folders tell."""
         try:
             if self._began is not None:
                 self._clock(running=False)
@@ -435,8 +444,9 @@ class Loop:
             self._verdicts.clear()
             self._progress = None
             for folder in self._folders.values():
-                folder.close(str(state))
+                folder.close(ending)
             self._folders.clear()
+            self._logs.clear()
             self.control.end(state)
 
     # ---- what hooks see and do

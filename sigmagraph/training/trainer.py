@@ -313,7 +313,7 @@ class Trainer(Loop):
 
     def _run(self, goal: Goal, bar: bool | None, lines: bool) -> History:
         """Train in the thread that has begun."""
-        state = State.PAUSED
+        state, ending = State.PAUSED, "failed"
         rounds = -(-len(self.data) // self.crew.takes)
         total = (goal.epochs - self.epoch) * rounds if goal.epochs else (goal.iterations or 0) - self.iteration
         try:
@@ -323,11 +323,12 @@ class Trainer(Loop):
             ):
                 self.train(goal)
                 if interrupts.happened:
+                    ending = "paused"
                     self._keep()
                     raise KeyboardInterrupt
-            state = State.STOPPED
+            state, ending = State.STOPPED, "finished" if goal.reached(self.course) else "stopped"
         finally:
-            self.finish(state)
+            self.finish(state, ending)
         return self.history
 
     def _keep(self) -> None:

@@ -69,6 +69,8 @@ class Local(Crew):
         kept = {name: p.variable for name, p in self._memory.items()}
         updates: dict[Tensor, Tensor] = {}
         for name, variable in (_without_key(self.task.network.variables) | kept).items():
+            if name in self.task.network.frozen:  # a mean of equal numbers is not always that number
+                continue
             copies_ = [Parameter(variables[name], trainable=False) for variables in own]
             merged = self.task.rules(name, copies_, weights)
             for target in (Parameter(variable, trainable=False), *copies_):
