@@ -203,6 +203,7 @@ _OFFERS = {
         "transposed_convolution",
         "unfold",
     ),
+    "sigmagraph.training.environment": ("Environment",),
     "sigmagraph.training.network": ("Network",),
     "sigmagraph.training.trainer": ("Trainer",),
 }
@@ -211,6 +212,7 @@ _HOME = {name: module for module, names in _OFFERS.items() for name in names}
 _MODULES = {
     **dict.fromkeys(("data", "errors", "initialisers", "layers", "losses", "optimisers"), "sigmagraph"),
     **dict.fromkeys(("linalg", "random"), "sigmagraph.tensor"),
+    **dict.fromkeys(("hooks", "operators", "pictures"), "sigmagraph.training"),
 }
 
 __all__ = ["__version__", *sorted((*_HOME, *_MODULES))]  # noqa: PLE0604

@@ -193,6 +193,10 @@ from sigmagraph.tensor.windows import convolution as convolution
 from sigmagraph.tensor.windows import max_pool as max_pool
 from sigmagraph.tensor.windows import transposed_convolution as transposed_convolution
 from sigmagraph.tensor.windows import unfold as unfold
+from sigmagraph.training import hooks as hooks
+from sigmagraph.training import operators as operators
+from sigmagraph.training import pictures as pictures
+from sigmagraph.training.environment import Environment as Environment
 from sigmagraph.training.network import Network as Network
 from sigmagraph.training.trainer import Trainer as Trainer
 

@@ -163,3 +163,7 @@ class ParseError(SigmaError):
 
 class CacheWarning(UserWarning):
     """The persistent cache cannot be used; programs are compiled all the same."""
+
+
+class DataWarning(UserWarning):
+    """Records that were left out, because that was asked for; the message says how many."""

@@ -127,7 +127,7 @@ class PathPattern:
         return self._opened(following)
 
     def matches(self, identifier: str) -> bool:
-        """Whether it names the leaf of an identifier, as far as that can be told without knowing tags: they are none."""
+        """Whether it names the leaf of an identifier, in registries that carry no tags."""
         *levels, leaf = identifier.split(".")
         place = self.start
         for level in levels:

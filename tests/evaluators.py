@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -19,6 +19,7 @@ from sigmagraph.ir.bind import bind_dims
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret, run_node
 from sigmagraph.ir.graph.opdef import NDArray
+from sigmagraph.ir.graph.printer import print_graph
 from sigmagraph.ir.kernel.compute import Work
 from sigmagraph.ir.kernel.interpreter import interpret_kernel
 from sigmagraph.ir.kernel.kernel import Kernel
@@ -46,33 +47,38 @@ Stage = Callable[[Work], Kernel]
 
 def kernels(pipeline: Pipeline, stage: Stage = naive_kernel) -> Evaluator:
     """Run the kernels of the graph after a pipeline by the kernel interpreter, as plain loops or at another stage."""
+    return lambda graph, inputs: _run(lower(graph, pipeline), stage, inputs)
 
-    def run(graph: Graph, inputs: Arrays) -> Arrays:
-        lowered = PassManager(pipeline, OPS, verify=True).run(unify(graph, OPS))
-        parts = partition(lowered)
-        ports = [Port(lowered.node(v).name, lowered.type(v).dtype, lowered.type(v).shape) for v in lowered.inputs]
-        dims = bind_dims(ports, [inputs[p.name] for p in ports])
-        values = {v: _dense(inputs[p.name]) for v, p in zip(lowered.inputs, ports, strict=True)}
-        values |= {v: _dense(lowered.node(v).attrs["value"].numpy) for v in parts.constants}
-        for task in parts.tasks:
-            if isinstance(task, Control):
-                node = task.node
-                values.update(zip(node.outputs, run_node(node, [values[v] for v in node.inputs], dims), strict=True))
-                continue
-            for value in task.writes:
-                type = lowered.type(value)
-                values[value] = np.empty([evaluate(size, dims) for size in type.shape], type.dtype.numpy)
-            kernel = stage(task.work)
-            verify_kernel(kernel)
-            sizes = {name: dims[name] for name in kernel.dims}
-            shapes = [tuple(evaluate(size, sizes) for size in buffer.shape) for buffer in kernel.params]
-            arrays = [values[v] for v in task.values]
-            arrays += [np.empty(s, b.dtype.numpy) for s, b in zip(shapes, kernel.params, strict=True)][len(arrays) :]
-            # Scheduled kernels see flat buffers; reshaping dense arrays makes views.
-            interpret_kernel(kernel, [a.reshape(s) for a, s in zip(arrays, shapes, strict=True)], sizes)
-        return {output.name: values[output.value] for output in lowered.outputs}
 
-    return run
+def lower(graph: Graph, pipeline: Pipeline) -> Graph:
+    """A graph after a pipeline, every pass of which is verified."""
+    return PassManager(pipeline, OPS, verify=True).run(unify(graph, OPS))
+
+
+def _run(lowered: Graph, stage: Stage, inputs: Arrays) -> Arrays:
+    """Interpret the kernels of a graph that is lowered."""
+    parts = partition(lowered)
+    ports = [Port(lowered.node(v).name, lowered.type(v).dtype, lowered.type(v).shape) for v in lowered.inputs]
+    dims = bind_dims(ports, [inputs[p.name] for p in ports])
+    values = {v: _dense(inputs[p.name]) for v, p in zip(lowered.inputs, ports, strict=True)}
+    values |= {v: _dense(lowered.node(v).attrs["value"].numpy) for v in parts.constants}
+    for task in parts.tasks:
+        if isinstance(task, Control):
+            node = task.node
+            values.update(zip(node.outputs, run_node(node, [values[v] for v in node.inputs], dims), strict=True))
+            continue
+        for value in task.writes:
+            type = lowered.type(value)
+            values[value] = np.empty([evaluate(size, dims) for size in type.shape], type.dtype.numpy)
+        kernel = stage(task.work)
+        verify_kernel(kernel)
+        sizes = {name: dims[name] for name in kernel.dims}
+        shapes = [tuple(evaluate(size, sizes) for size in buffer.shape) for buffer in kernel.params]
+        arrays = [values[v] for v in task.values]
+        arrays += [np.empty(s, b.dtype.numpy) for s, b in zip(shapes, kernel.params, strict=True)][len(arrays) :]
+        # Scheduled kernels see flat buffers; reshaping dense arrays makes views.
+        interpret_kernel(kernel, [a.reshape(s) for a, s in zip(arrays, shapes, strict=True)], sizes)
+    return {output.name: values[output.value] for output in lowered.outputs}
 
 
 def scheduled(machine: Machine) -> Stage:
@@ -98,16 +104,42 @@ def _dense(array: NDArray) -> NDArray:
     return np.require(array, None, ["C"])  # np.ascontiguousarray would make vectors of scalars
 
 
+# The ways that the kernel interpreter goes.
+KERNELS: Mapping[str, tuple[Pipeline, Stage]] = {
+    "kernels": (UNFUSED, naive_kernel),
+    "fused kernels": (STANDARD, naive_kernel),
+    # BASELINE has the smallest vectors and tiles, so that small samples fill them.
+    "scheduled kernels": (STANDARD, scheduled(BASELINE)),
+    "legal kernels": (STANDARD, legal(BASELINE)),
+}
 EVALUATORS: Mapping[str, Evaluator] = {
     "decomposed": decomposed,
-    "kernels": kernels(UNFUSED),
-    "fused kernels": kernels(STANDARD),
-    # BASELINE has the smallest vectors and tiles, so that small samples fill them.
-    "scheduled kernels": kernels(STANDARD, scheduled(BASELINE)),
-    "legal kernels": kernels(STANDARD, legal(BASELINE)),
+    **{name: kernels(pipeline, stage) for name, (pipeline, stage) in KERNELS.items()},
     "native": native(CompileOptions(cache=False, checks=False)),
     "unfused native": native(CompileOptions(cache=False, checks=False, fuse=False)),
 }
+
+
+def evaluations(graph: Graph, inputs: Arrays, names: Sequence[str]) -> Iterator[tuple[str, Arrays]]:
+    """The results of several ways, by their names.
+
+    A graph is lowered once for all ways that begin alike. Where a pipeline leaves the very graph that another one left,
+    its kernels are the same, and are not interpreted again.
+    """
+    lowered: dict[Pipeline, tuple[Graph, str]] = {}
+    known: dict[tuple[str, Stage], Arrays] = {}
+    for name in names:
+        if name not in KERNELS:
+            yield name, EVALUATORS[name](graph, inputs)
+            continue
+        pipeline, stage = KERNELS[name]
+        if pipeline not in lowered:
+            end = lower(graph, pipeline)
+            lowered[pipeline] = end, print_graph(end)
+        end, text = lowered[pipeline]
+        if (text, stage) not in known:
+            known[text, stage] = _run(end, stage, inputs)
+        yield name, known[text, stage]
 
 
 def assert_agree(actual: NDArray, expected: NDArray, *, exact: bool = False, sums: bool = False) -> None:

@@ -44,6 +44,7 @@ class Sensitivity:
     Attributes:
         center: the results of the graph of primitives, as they are.
         spread: for each result how far its elements moved in the runs so far; infinite where a number became none.
+        runs: how many there were.
     """
 
     def __init__(self, graph: Graph, inputs: Arrays, params: Arrays) -> None:
@@ -52,10 +53,12 @@ class Sensitivity:
         self.center = interpret(primitive, *self.arrays)
         self.spread = {name: np.zeros(array.shape) for name, array in self.center.items()}
         self.rng = np.random.default_rng(7)
+        self.runs = 0
         self.shaken = self._shaken(primitive)
 
     def run(self, times: int) -> None:
         """Measure again."""
+        self.runs += times
         for _ in range(times):
             for name, array in interpret(self.shaken, *self.arrays).items():
                 self.spread[name] = np.maximum(self.spread[name], distance(array, self.center[name]))

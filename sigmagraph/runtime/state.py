@@ -131,7 +131,7 @@ class Renamed(Variable):
         self.name, self.dtype, self.shape = name, origin.dtype, origin.shape
 
     @property
-    def placed(self) -> bool:  # type: ignore[override]
+    def placed(self) -> bool:
         return self._origin.placed
 
     @placed.setter
@@ -139,7 +139,7 @@ class Renamed(Variable):
         self._origin.placed = value
 
     @property
-    def version(self) -> int:  # type: ignore[override]
+    def version(self) -> int:
         return self._origin.version
 
     @version.setter
@@ -147,7 +147,7 @@ class Renamed(Variable):
         self._origin.version = value
 
     @property
-    def _memory(self) -> np.ndarray[Any, Any]:  # type: ignore[override]
+    def _memory(self) -> np.ndarray[Any, Any]:
         return self._origin._memory
 
     @_memory.setter

@@ -28,6 +28,7 @@ Mode: TypeAlias = Literal["max", "min"]
 FORMAT = "sigmagraph checkpoint 1"
 _NAME = re.compile(r"step-(\d{8,})\.safetensors")
 _PARTS = {"network": "network/*", "optimiser": "optimiser/*", "random": "random/*", "workers": "worker.*"}
+_SUPERSEDED = "superseded"
 _FLOAT = "__float__"
 
 
@@ -148,9 +149,7 @@ class CheckpointFolder:
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
 
-    def save(
-        self, step: int, checkpoint: Checkpoint, score: Score | None = None, keep_last: int | None = None
-    ) -> Path:
+    def save(self, step: int, checkpoint: Checkpoint, score: Score | None = None, keep_last: int | None = None) -> Path:
         """Write a checkpoint, then remove those that are not wanted any more.
 
         Args:
@@ -182,7 +181,24 @@ class CheckpointFolder:
         self._prune(keep_last, [str(entry["file"]) for entry in best.values()])
         return path
 
-    def list(self) -> list[Path]:
+    def set_aside(self, after: int) -> None:
+        """Move checkpoints of later iterations into the folder ``superseded``, since another course begins there.
+
+        Args:
+            after: iterations that were done where it begins.
+
+        Raises:
+            InputError: they cannot be moved.
+        """
+        later = [path for path in self.files() if _step(path) > after]
+        try:
+            for path in later:
+                (self.path / _SUPERSEDED).mkdir(exist_ok=True)
+                replace(path, self.path / _SUPERSEDED / path.name)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be written to", got=error.strerror) from error
+
+    def files(self) -> list[Path]:
         """All checkpoints, from the earliest to the latest."""
         if not self.path.is_dir():
             return []
@@ -195,7 +211,7 @@ class CheckpointFolder:
         Raises:
             InputError: there is none.
         """
-        found = self.list()
+        found = self.files()
         if not found:
             raise InputError(f"there is no checkpoint in {self.path}", expected="step-<iteration>.safetensors")
         return found[-1]
@@ -234,7 +250,7 @@ class CheckpointFolder:
             raise
 
     def _whole_before(self, path: Path) -> str:
-        for other in reversed(self.list()):
+        for other in reversed(self.files()):
             if other < path:
                 with contextlib.suppress(FileFormatError, InputError):
                     read_checkpoint(other)
@@ -252,7 +268,7 @@ class CheckpointFolder:
 
     def _best_of_files(self) -> dict[str, dict[str, Any]]:
         best: dict[str, dict[str, Any]] = {}
-        for path in self.list():
+        for path in self.files():
             with contextlib.suppress(FileFormatError, InputError, KeyError, TypeError):
                 found = read_checkpoint(path).document["score"]
                 score = Score(found["name"], found["value"], found["mode"])
@@ -267,10 +283,15 @@ class CheckpointFolder:
     def _prune(self, keep_last: int | None, best: list[str]) -> None:
         if keep_last is None:
             return
-        for path in self.list()[:-keep_last]:
+        for path in self.files()[:-keep_last]:
             if path.name not in best:
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+
+def _step(path: Path) -> int:
+    """Iterations that were done when a checkpoint was made."""
+    return int(path.stem.removeprefix("step-"))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -125,7 +125,9 @@ def _network(place: Registry, subject: Subject) -> None:
 def _layer(place: Registry, call: Call) -> None:
     """The plain fields of a layer's record, such as its size and its activation."""
     layer = call.layer
-    for field in fields(layer) if is_dataclass(layer) else ():
+    if not is_dataclass(layer) or isinstance(layer, type):
+        return
+    for field in fields(layer):
         value = getattr(layer, field.name)
         if isinstance(value, _PLAIN) and field.name != "name":
             place.set(field.name, value)
@@ -201,4 +203,3 @@ def _link(
     path, _, name = identifier.rpartition(".")
     place = root.child(path) if path else root
     place.link(name, get, put, low=low, high=high)
-

@@ -126,7 +126,7 @@ class Control:
             TrainingStateError: the thread that trains waits for itself.
         """
         if self.inside:
-            raise TrainingStateError("training cannot wait for itself", hint="hooks are called by the thread that trains")
+            raise TrainingStateError("training cannot wait for itself", hint="its thread calls the hooks")
         with self._changed:
             return self._changed.wait_for(lambda: self._state in states, timeout)
 
@@ -150,7 +150,8 @@ class Control:
         """Do what was asked for, wait while it is to pause; whether the next iteration is to be done.
 
         Args:
-            paused, resumed: called when a pause begins and ends.
+            paused: called when a pause begins.
+            resumed: called when it ends.
         """
         self.obey()
         if self._pausing and not self._stopping:

@@ -7,19 +7,26 @@ import gc
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import wait
 from functools import cache, partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 from weakref import WeakValueDictionary
 
-from sigmagraph.errors import AttributeValueError, IdentifierError, InputError
+from sigmagraph.data.batches import Batches
+from sigmagraph.data.deck import Deck
+from sigmagraph.errors import AttributeValueError, IdentifierError, InputError, TrainingStateError
 from sigmagraph.identifiers import split_path
+from sigmagraph.optimisers.base import Optimiser
+from sigmagraph.training.course import History
 from sigmagraph.training.namers import checked_file_name
+from sigmagraph.training.network import Network
 from sigmagraph.training.registry import Registry
 from sigmagraph.training.seeds import Seeds
 from sigmagraph.training.tasks import Tasks
+from sigmagraph.training.trainer import Trainer, TrainerOptions
 
 
 class Environment:
@@ -56,6 +63,7 @@ class Environment:
         self.workspace = _default_workspace() if workspace is None else Path(workspace)
         self.logger = logging.getLogger(f"sigmagraph.environment.{name}")
         self._on_close: list[Callable[[], object]] = []
+        self._trainers: dict[str, Trainer] = {}
         self._closed = False
         self.registry = Registry(name, tags=("environment",))
         # The links refer to values, not to the environment, which therefore goes as soon as nobody needs it.
@@ -103,6 +111,91 @@ class Environment:
     def names() -> list[str]:
         """The names of all living environments, sorted."""
         return _living().names()
+
+    # Who trains in it.
+
+    def trainer(
+        self,
+        name: str,
+        network: Network,
+        optimiser: Optimiser,
+        data: Batches,
+        validation: Deck | None = None,
+        **more: Unpack[TrainerOptions],
+    ) -> Trainer:
+        """A trainer of this environment; its registry is ``<name>`` in the environment's.
+
+        A network that was not touched yet gets its first values from the environment's seeds, as workers and batches
+        without a seed of their own do.
+
+        Args:
+            name: a word that no other trainer of the environment has.
+            network, optimiser, data, validation: what is trained, how, on what, and what it is judged by.
+            more: further arguments of :class:`Trainer`, such as ``operator="cpu:2"``.
+
+        Raises:
+            IdentifierError: the name is taken, or no name.
+            SigmaError: what :class:`Trainer` raises.
+        """
+        if name in self.registry:
+            raise IdentifierError(
+                f"the environment '{self.name}' has a '{name}' already", expected="another name", got=name
+            )
+        seeds = self.seeds.child(name)
+        if network.untouched:
+            network.reset(seeds.child("initialisation").integer())
+        trainer = Trainer(network, optimiser, data, validation, name=name, seeds=seeds, **more)
+        self.registry[name] = trainer.registry
+        self._trainers[name] = trainer
+        return trainer
+
+    @property
+    def trainers(self) -> dict[str, Trainer]:
+        """The trainers by name."""
+        return dict(self._trainers)
+
+    def remove(self, name: str) -> None:
+        """Part from a trainer.
+
+        Raises:
+            IdentifierError: there is none of that name.
+            TrainingStateError: it trains.
+        """
+        trainer = self._find(name)
+        if trainer.control.active:
+            raise TrainingStateError(f"the trainer '{name}' trains", hint="stop it first")
+        del self._trainers[name], self.registry[name]
+
+    def run_all(self, epochs: int) -> dict[str, History]:
+        """Let all trainers train at the same time, each in a thread of its own, and wait for them.
+
+        Args:
+            epochs: how many more, for each.
+
+        Returns:
+            Their histories by name.
+
+        Raises:
+            SigmaError: what the first of them ended with that failed; the others were waited for.
+        """
+        futures = {name: trainer.start(epochs) for name, trainer in self._trainers.items()}
+        wait(futures.values())
+        return {name: future.result() for name, future in futures.items()}
+
+    def stop_all(self) -> None:
+        """Let all trainers end after their iteration, and wait for that."""
+        for trainer in self._trainers.values():
+            trainer.stop("the environment ends")
+        for trainer in self._trainers.values():
+            if trainer.control.active and not trainer.control.inside:
+                trainer.wait()
+
+    def _find(self, name: str) -> Trainer:
+        if name not in self._trainers:
+            raise IdentifierError(
+                "there is no such trainer", expected=", ".join(self._trainers) or "none", got=repr(name)
+            )
+        return self._trainers[name]
 
     # What it keeps on disk.
 
@@ -167,6 +260,7 @@ class Environment:
         self._closed = True
         with contextlib.ExitStack() as stack:
             stack.callback(_living().remove, self)
+            stack.callback(self.stop_all)
             for task in self.tasks.running():
                 stack.callback(task.cancel)
             for callback in self._on_close:

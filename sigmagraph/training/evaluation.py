@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sigmagraph.data.dataset import Dataset
-from sigmagraph.layers.records import Cost
+from sigmagraph.data.deck import Deck
 from sigmagraph.driver import compile
 from sigmagraph.errors import AttributeValueError, GraphError
+from sigmagraph.layers.records import Cost
 from sigmagraph.options import CompileOptions
 from sigmagraph.program import CompiledFunction
 from sigmagraph.tensor.hyperparameter import Hyperparameters
@@ -23,8 +23,12 @@ NDArray: TypeAlias = "np.ndarray[Any, Any]"
 _RECORDS = 1000
 
 
-def _none(dtype: type[np.generic]) -> Any:
-    return field(default_factory=lambda: np.zeros(0, dtype), repr=False, compare=False)
+def _no_labels() -> NDArray:
+    return np.zeros(0, np.int32)
+
+
+def _no_probabilities() -> NDArray:
+    return np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,10 @@ class Evaluation:
 
     cost: float
     accuracy: float | None
-    labels: NDArray = _none(np.int32)
-    predicted: NDArray = _none(np.int32)
-    ranks: NDArray = _none(np.int32)
-    probability: NDArray = _none(np.float32)
+    labels: NDArray = field(default_factory=_no_labels, repr=False, compare=False)
+    predicted: NDArray = field(default_factory=_no_labels, repr=False, compare=False)
+    ranks: NDArray = field(default_factory=_no_labels, repr=False, compare=False)
+    probability: NDArray = field(default_factory=_no_probabilities, repr=False, compare=False)
 
     def top(self, k: int) -> float | None:
         """Share of labels among whose ``k`` most likely classes is the right one; None where no targets are classes.
@@ -58,7 +62,7 @@ class Evaluation:
             AttributeValueError: ``k`` is not a positive number.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise AttributeValueError("accuracy is by the first of classes", expected="an int of 1 or more", got=repr(k))
+            raise AttributeValueError("this is no number of classes", expected="an int of 1 or more", got=repr(k))
         return None if self.accuracy is None or not len(self.ranks) else float(np.mean(self.ranks < k))
 
 
@@ -91,7 +95,7 @@ class Evaluator:
             options=options,
         )
 
-    def __call__(self, dataset: Dataset) -> Evaluation:
+    def __call__(self, dataset: Deck) -> Evaluation:
         """Judge the network as it is now.
 
         Raises:

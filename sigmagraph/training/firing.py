@@ -137,7 +137,7 @@ class Firing:
             self._meanwhile()
 
     def _group(self, attachment: Attachment) -> int:
-        """The number of the hooks in the background that depend on each other; they share a thread, and so keep order."""
+        """The number of those in the background that depend on each other; they share a thread, and so keep order."""
         behind = [a for a in self.attachments if a.hook.background]
         group = {id(a): number for number, a in enumerate(behind)}
         for a in behind:

@@ -168,8 +168,8 @@ def gradient_graph(
     Args:
         forward: the network in training; parameters and states are read only.
         frozen: identifiers of parameters that stay as they are.
-        own: the worker's own variable of a name, for a value like the given one; gradients go to ``gradient.<identifier>``,
-            new states to ``state.<identifier>``.
+        own: the worker's own variable of a name, for a value like the given one; gradients go to
+            ``gradient.<identifier>``, new states to ``state.<identifier>``.
 
     Raises:
         GraphError: the network has no cost layer, or no parameters that are not frozen.
@@ -204,7 +204,9 @@ def update_graph(
 
     Args:
         forward: the network in training.
-        optimiser, frozen, memory: as in :func:`train_graph`.
+        optimiser: makes the new values.
+        frozen: identifiers of parameters that stay as they are.
+        memory: what the optimiser kept in an earlier graph, by name, if this one is to go on from there.
         results: what each worker's :func:`gradient_graph` writes, by name.
         merge: how values become one.
     """

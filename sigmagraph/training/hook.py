@@ -106,7 +106,7 @@ class Moment:
     values: Mapping[str, Any]
     owner: str
     given: Callable[[str, Any], None]
-    asked: Callable[[str, Any], None]
+    asked: Callable[[str, Any], object]
 
     def __getitem__(self, identifier: str) -> Any:
         """A value that the hook has declared to read; arrays are read-only.
@@ -212,14 +212,14 @@ class Hook(ABC):
         """What it remembers at the beginning."""
         return {}
 
-    def attached(self, trainer: Training) -> None:
+    def attached(self, trainer: Training) -> None:  # noqa: B027
         """Called once when training is about to start with it; for checks, and for opening files.
 
         Raises:
             SigmaError: it cannot do its work.
         """
 
-    def detached(self, trainer: Training) -> None:
+    def detached(self, trainer: Training) -> None:  # noqa: B027
         """Called when it is taken off; for closing files."""
 
     @abstractmethod

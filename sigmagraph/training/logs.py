@@ -15,6 +15,7 @@ from sigmagraph.errors import AttributeValueError, InputError
 
 _NAME = "sigmagraph"
 _OURS = "sigmagraph: enable_logging"
+_ROTATE_BYTES, _KEEP = 15 * 2**20, 5
 _LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -47,8 +48,8 @@ class LogHandle:
 def enable_logging(
     level: str | int = "INFO",
     file: str | PathLike[str] | None = None,
-    rotate_bytes: int = 15 * 2**20,
-    keep: int = 5,
+    rotate_bytes: int = _ROTATE_BYTES,
+    keep: int = _KEEP,
 ) -> LogHandle:
     """Show what the logger ``sigmagraph`` and those below it are told, on stderr and perhaps in a file.
 
@@ -74,7 +75,7 @@ def enable_logging(
             raise AttributeValueError(f"{what} is out of range", expected="1, 2, 3, ...", got=repr(value))
     handlers = [_console()]
     if file is not None:
-        handlers.append(_file(Path(file), rotate_bytes, keep))
+        handlers.append(file_handler(Path(file), rotate_bytes, keep))
     logger = logging.getLogger(_NAME)
     former = logger.level
     for old in [handler for handler in logger.handlers if handler.get_name() == _OURS]:
@@ -121,7 +122,17 @@ def _console() -> logging.Handler:
     return RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%Y-%m-%dT%H:%M:%S")
 
 
-def _file(path: Path, rotate_bytes: int, keep: int) -> logging.Handler:
+def file_handler(path: Path, rotate_bytes: int = _ROTATE_BYTES, keep: int = _KEEP) -> logging.Handler:
+    """What writes lines to a file; its folder is made if missing.
+
+    Args:
+        path: of the file.
+        rotate_bytes: how large it may get before it is renamed and begun anew.
+        keep: how many renamed files are kept.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = RotatingFileHandler(path, maxBytes=rotate_bytes, backupCount=keep, encoding="utf-8")

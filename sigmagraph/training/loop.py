@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
@@ -34,7 +35,7 @@ from sigmagraph.training.network import Network
 from sigmagraph.training.operators.crew import Crew, Outcome
 from sigmagraph.training.progress import Progress
 from sigmagraph.training.run_folder import RunFolder
-from sigmagraph.training.snapshot import snapshot
+from sigmagraph.training.snapshot import restore_values, snapshot
 from sigmagraph.training.steps import Fetch
 from sigmagraph.training.timing import TimeScale
 
@@ -251,6 +252,30 @@ class Loop:
 
         return self.at_rest(command)
 
+    def set(self, identifier: str, value: Any) -> Future[list[str]]:
+        """Set what an identifier or pattern of the registry names, between two iterations.
+
+        Returns:
+            The identifiers that were set, or what went wrong.
+        """
+        return self.control.submit(lambda: self.registry.assign(identifier, value))
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Let parameters, optimiser and random numbers be as in a checkpoint; epochs and hooks go on as they are.
+
+        Raises:
+            FileFormatError: it is the checkpoint of another training; nothing was changed.
+        """
+        self.change(lambda: restore_values(self, checkpoint))
+
+    def take_back(self, course: Course, handed: Any, data: Batches) -> None:
+        """Stand somewhere else: after a reset, or where a checkpoint was made."""
+        self.course, self.data = course, data
+        self._outcome = Outcome(dict(handed), {})
+        self._resized = None
+        self._verdicts.clear()
+        self._changed = True
+
     def open_folder(self, path: str | PathLike[str]) -> RunFolder:
         """A folder that this run is kept in; the first one also gets its metrics.
 
@@ -349,6 +374,7 @@ class Loop:
         self.hyperparameters.advance(course.iteration, course.epoch + course.batch / len(self.data))
         fetch = self._fetch(last=course.batch + len(batches) >= len(self.data))
         self._verdicts.clear()
+        self.crew.prepare(fetch)
         start = time.perf_counter()
         self._outcome = self.crew.run(batches, fetch)
         seconds = time.perf_counter() - start
@@ -431,4 +457,3 @@ class Loop:
     def _give(self, identifier: str, value: Any) -> None:
         place, _, name = identifier.rpartition(".")
         (self.registry.child(place) if place else self.registry).set(name, value)
-

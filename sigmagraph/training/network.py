@@ -69,6 +69,7 @@ class Network:
         self._frozen: tuple[str, ...] = ()
         self._predict: CompiledFunction | None = None
         self._maximisers: list[Maximiser] = []
+        self._drawn: dict[str, int] = {}  # versions of variables when their values were drawn
         assembly = self.forward(training=True).assembly
         self._placed: list[Placed] = assembly.placed
         self._calls = assembly.calls
@@ -91,6 +92,11 @@ class Network:
     def states(self) -> dict[str, NDArray]:
         """The live values of what layers keep from call to call, such as running means, by identifier."""
         return {spec.identifier: self._variables[spec.identifier].value for spec in self._kept()}
+
+    @property
+    def untouched(self) -> bool:
+        """Whether all values are as they were drawn: nobody loaded, trained, or asked for an array to write to."""
+        return all(variable.version == self._drawn[name] for name, variable in self._variables.items())
 
     @property
     def calls(self) -> Mapping[str, Call]:
@@ -146,7 +152,7 @@ class Network:
         values = {i: self._draw(self._specs[i], rules) for i in named if most_specific(i, rules) is rules[-1]}
         self._rules = rules
         for identifier, value in values.items():
-            self._variables[identifier].assign(value)
+            self._enter(identifier, value)
 
     def reset(self, seed: int | None = None) -> None:
         """Draw all parameters anew and start the random numbers of training again, with another seed if one is given.
@@ -156,7 +162,17 @@ class Network:
         """
         self.seed = self.seed if seed is None else _checked_seed(seed)
         for identifier, spec in self._specs.items():
-            self._variables[identifier].assign(self._draw(spec, self._rules))
+            variable = self._variables[identifier]
+            variable.assign(self._draw(spec, self._rules))
+            self._drawn[identifier] = variable.version
+
+    def _enter(self, identifier: str, value: NDArray) -> None:
+        """Give a variable a value that was drawn."""
+        variable = self._variables[identifier]
+        was = variable.version
+        variable.assign(value)
+        if was == self._drawn[identifier]:
+            self._drawn[identifier] = variable.version
 
     def modified(self, pattern: str, modifier: Modifier, step: int = 0, epoch: float = 0.0) -> dict[str, NDArray]:
         """What a modifier makes of the parameters that a pattern names, those that are frozen excepted.
@@ -252,6 +268,7 @@ class Network:
         if spec.identifier not in self._variables:
             value = self._draw(spec, self._rules)
             self._variables[spec.identifier] = Variable(spec.identifier, spec.dtype, spec.shape, value)
+            self._drawn[spec.identifier] = self._variables[spec.identifier].version
         return self._variables[spec.identifier]
 
     def _draw(self, spec: ParameterSpec, rules: list[tuple[str, Initialiser]]) -> NDArray:

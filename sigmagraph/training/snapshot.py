@@ -34,9 +34,13 @@ class Subject(Protocol):
     crew: Crew
     data: Batches
     course: Course
-    hyperparameters: Hyperparameters
     attachments: Attachments
     registry: Registry
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """Run-time scalars by name."""
+        ...
 
     @property
     def handed(self) -> Mapping[str, NDArray]:

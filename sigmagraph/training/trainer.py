@@ -7,17 +7,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
 from sigmagraph.data.batches import Batches
 from sigmagraph.data.deck import Deck
-from sigmagraph.errors import AttributeValueError, IdentifierError, InputError, TrainingStateError
+from sigmagraph.errors import AttributeValueError, IdentifierError, TrainingStateError
 from sigmagraph.initialisers import Initialiser
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.options import CompileOptions
 from sigmagraph.program import CompiledFunction
 from sigmagraph.tensor.tensor import Parameter
-from sigmagraph.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint, write_checkpoint
+from sigmagraph.training.checkpoints import CheckpointFolder, read_checkpoint, write_checkpoint
 from sigmagraph.training.contract import dataset_entries
 from sigmagraph.training.control import State
 from sigmagraph.training.course import Course, Epoch, History
@@ -26,16 +26,26 @@ from sigmagraph.training.hook import Hook
 from sigmagraph.training.interrupts import Interrupts
 from sigmagraph.training.loop import VALIDATION, Goal, Loop
 from sigmagraph.training.network import Network
-from sigmagraph.training.operators.crew import Outcome, Task
+from sigmagraph.training.operators.crew import Task
 from sigmagraph.training.operators.operator import Operator, as_operator
 from sigmagraph.training.progress import Progress
 from sigmagraph.training.seeds import Seeds
-from sigmagraph.training.snapshot import restore, restore_values
+from sigmagraph.training.snapshot import restore
 from sigmagraph.training.timing import TimeScale
 
 __all__ = ["Epoch", "History", "State", "Trainer"]
 
 T = TypeVar("T")
+
+
+class TrainerOptions(TypedDict, total=False):
+    """Arguments of :class:`Trainer` by name, as an environment hands them on."""
+
+    target: str
+    options: CompileOptions | None
+    operator: Operator | str
+    on_hook_error: OnError
+    prefetch: int | None
 
 
 class Trainer(Loop):
@@ -328,7 +338,8 @@ class Trainer(Loop):
             return
         path = self.folder.checkpoints.save(self.iteration, self.checkpoint())
         self.say(f"paused in {where}; {path} is written")
-        self.say(f"go on with trainer.resume({str(self.folder.path)!r}) and trainer.run(...), or here with trainer.run(...)")
+        folder = str(self.folder.path)
+        self.say(f"go on with trainer.run(...) here, or elsewhere after trainer.resume({folder!r})")
 
     def pause(self) -> None:
         """Let it pause after this iteration.
@@ -374,14 +385,6 @@ class Trainer(Loop):
         """
         return self.control.submit(command)
 
-    def set(self, identifier: str, value: Any) -> Future[list[str]]:
-        """Set what an identifier or pattern of the registry names, between two iterations.
-
-        Returns:
-            The identifiers that were set, or what went wrong.
-        """
-        return self.control.submit(lambda: self.registry.assign(identifier, value))
-
     def reset(self, seed: int | None = None) -> None:
         """End training, draw the network anew, and forget everything that was learnt.
 
@@ -417,14 +420,6 @@ class Trainer(Loop):
         checkpoint = self.checkpoint()
         write_checkpoint(path, checkpoint.select(*parts) if parts else checkpoint)
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Let parameters, optimiser and random numbers be as in a checkpoint; epochs and hooks go on as they are.
-
-        Raises:
-            FileFormatError: it is the checkpoint of another training; nothing was changed.
-        """
-        self.change(lambda: restore_values(self, checkpoint))
-
     def resume(self, path: str | PathLike[str], *, missing_ok: bool = False, same_data: bool = True) -> bool:
         """Stand where a training stood when a checkpoint was made, to the bit.
 
@@ -451,20 +446,12 @@ class Trainer(Loop):
             return True
         folder = where / "checkpoints" if (where / "checkpoints").is_dir() else where
         found = CheckpointFolder(folder)
-        if missing_ok and not found.list():
+        if missing_ok and not found.files():
             return False
         restore(self, found.read_latest(), same_data=same_data)
         if folder is not where:
             self._known_folders.append(where)
         return True
-
-    def take_back(self, course: Course, handed: Any, data: Batches) -> None:
-        """Stand somewhere else: after a reset, or where a checkpoint was made."""
-        self.course, self.data = course, data
-        self._outcome = Outcome(dict(handed), {})
-        self._resized = None
-        self._verdicts.clear()
-        self._changed = True
 
 
 def _expect(value: object, kind: type, message: str, expected: str) -> None:

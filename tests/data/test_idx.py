@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sigmagraph.data.datasets import mnist
-from sigmagraph.data.idx import read_idx
+from sigmagraph.data.readers.idx import read_idx
 from sigmagraph.errors import FileFormatError, InputError
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}

@@ -13,9 +13,11 @@ BANNED_WORDS = {"util", "utils", "helper", "helpers", "common", "misc", "info"}
 PUBLIC_PACKAGES = {
     "sigmagraph",
     "sigmagraph.data",
+    "sigmagraph.data.datasets",
     "sigmagraph.layers",
     "sigmagraph.optimisers",
     "sigmagraph.training.hooks",
+    "sigmagraph.training.operators",
 }
 
 

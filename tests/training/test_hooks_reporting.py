@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,3 +95,26 @@ def test_a_dataset_that_nobody_named_is_refused_before_training() -> None:
     target.add(hooks.Accuracy("elsewhere"))
     with pytest.raises(sg.errors.IdentifierError, match="elsewhere"):
         target.run(1, bar=False, lines=False)
+
+
+def test_reports_of_a_training_that_went_on_are_those_of_one_that_was_not_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def watched() -> tuple[Any, list[str]]:
+        target, lines = trainer(), []
+        monkeypatch.setattr(target, "say", lines.append)
+        lowest = hooks.Extremum(COST, "min") | hooks.Threshold(COST, "<", 0.5, once=True)
+        target.add(hooks.Report(COST, every="2 iterations", accumulate="mean", format=".17g"))
+        target.add(hooks.Report(COST, every="1 iteration", on=lowest.repeated(2), format=".17g"))
+        return target, lines
+
+    whole, expected = watched()
+    whole.run(3, bar=False, lines=False)
+    first, lines = watched()
+    first.run(iterations=5, bar=False, lines=False)
+    second, more = watched()
+    first.save(tmp_path / "first.safetensors")
+    second.resume(tmp_path / "first.safetensors")
+    second.run(iterations=4, bar=False, lines=False)
+    assert len(expected) > 5
+    assert lines + more == expected

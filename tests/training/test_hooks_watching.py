@@ -245,12 +245,19 @@ def test_reports_of_all_and_of_means_see_what_was_since_the_last_one() -> None:
         ((COST,), {"format": "nonsense"}),
         ((COST,), {"accumulate": "max"}),
         ((COST,), {"accumulate": "mean", "scope": "local"}),
+        ((COST,), {"accumulate": "mean", "background": True}),
+        ((COST,), {"accumulate": "mean", "every": "stop"}),
         ((COST,), {"every": "now and then"}),
     ],
 )
 def test_reports_that_make_no_sense_are_refused(identifiers: tuple[Any, ...], options: dict[str, Any]) -> None:
     with pytest.raises(AttributeValueError):
         hooks.Report(*identifiers, **options)
+
+
+def test_times_are_not_said_beside_training() -> None:
+    with pytest.raises(AttributeValueError, match="background"):
+        hooks.ReportTime(background=True)
 
 
 def test_reports_are_values_and_may_be_told_to_be_local() -> None:
@@ -423,7 +430,7 @@ def test_accuracy_is_by_the_most_likely_classes(digits: Any) -> None:
         for place in ("validation.", "shared.classification_")
     }
     one, three = (f"{100 * share:.2f} %" for share in expected.values())
-    assert training.lines == [f"epoch 2, iteration 45: validation accuracy top1 {one}, accuracy top3 {three}"]
+    assert training.lines == [f"epoch 2, iteration 45: validation accuracy {one}, top-3 accuracy {three}"]
     assert set(training.shared) == set(hooks.Accuracy(top=(1, 3)).provides())
 
 

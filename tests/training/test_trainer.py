@@ -100,6 +100,7 @@ def test_schedules_say_the_rate_of_every_step_and_nothing_is_compiled_again() ->
 
     batches = wedge(100).batches(25)
     scheduled = Trainer(classifier(), SGD(rate), batches)
+    assert scheduled.step.graph  # it is compiled when it is first needed
     seen.clear()
     before = snapshot()
     scheduled.run(2, bar=False, lines=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,13 +31,13 @@ class Draws:
 
     def __init__(self, records: NDArray, seed: int, epoch: int, place: int) -> None:
         self._records = np.asarray(records).astype(np.uint64)
-        self._keys = sequence(seed, AUGMENT, epoch, place).generate_state(8, np.uint64)
+        self._stream = (seed, epoch, place)
         self._used = 0
 
     def uniform(self) -> NDArray:
         """A number in [0, 1) for each record, f64[records]; others at each call."""
         # Products wrap around, which is meant; for arrays NumPy does so without a word.
-        x = (self._records + np.uint64(1)) * _GOLDEN + self._keys[self._used]
+        x = (self._records + np.uint64(1)) * _GOLDEN + _key(*self._stream, self._used)
         self._used += 1
         x = (x ^ (x >> np.uint64(30))) * _FIRST
         x = (x ^ (x >> np.uint64(27))) * _SECOND
@@ -46,6 +47,12 @@ class Draws:
     def integers(self, count: int) -> NDArray:
         """A whole number from 0 to ``count - 1`` for each record, i64[records]; others at each call."""
         return (self.uniform() * count).astype(np.int64)
+
+
+@lru_cache(maxsize=256)
+def _key(seed: int, epoch: int, place: int, call: int) -> np.uint64:
+    """Where the numbers of a call start; made once an epoch and not for every batch."""
+    return np.uint64(sequence(seed, AUGMENT, epoch, place, call).generate_state(1, np.uint64)[0])
 
 
 class Augmentation(Sectional, ABC):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from sigmagraph.data.digests import natural
 from sigmagraph.data.preprocessors.augmentation import Augmentation, Draws
@@ -116,9 +117,9 @@ def cut(
         raise ShapeError(
             "the images are smaller than what is to be cut out", expected=(rows, columns), got=images.shape[1:3]
         )
-    border = ((0, 0), (up, up), (left, left), *[(0, 0)] * (images.ndim - 3))
-    padded = np.pad(images, border, constant_values=np.asarray(fill, images.dtype))
-    row = draws.integers(room[0] + 1)[:, None, None] + np.arange(rows)[None, :, None]
-    column = draws.integers(room[1] + 1)[:, None, None] + np.arange(columns)[None, None, :]
-    pieces = padded[np.arange(records)[:, None, None], row, column]
+    padded = np.full((records, height + 2 * up, width + 2 * left, *images.shape[3:]), fill, images.dtype)
+    padded[:, up : up + height, left : left + width] = images
+    # Every piece that there is, as a view, so that each record's is copied row by row and not pixel by pixel.
+    places = np.moveaxis(sliding_window_view(padded, (rows, columns), axis=(1, 2)), (-2, -1), (3, 4))
+    pieces = places[np.arange(records), draws.integers(room[0] + 1), draws.integers(room[1] + 1)]
     return np.ascontiguousarray(np.moveaxis(pieces, (1, 2), [axis + 1 for axis in axes]))

@@ -40,13 +40,18 @@ class Moments:
         """Take some records ``[records, ...]`` into account."""
         values = rows.astype(np.float64)
         there = ~np.isnan(values)
+        complete = bool(there.all())
+
+        def known(numbers: NDArray, otherwise: float) -> NDArray:
+            return numbers if complete else np.where(there, numbers, otherwise)
+
         count = there.sum(axis=0)
         some = np.maximum(count, 1)
         if self.records == 0:
-            self._origin = np.where(there, values, 0).sum(axis=0) / some
+            self._origin = known(values, 0).sum(axis=0) / some
         x = values - self._origin
-        mean = np.where(there, x, 0).sum(axis=0) / some
-        rest = np.where(there, x - mean, 0)
+        mean = known(x, 0).sum(axis=0) / some
+        rest = known(x - mean, 0)
         slip = rest.sum(axis=0) / some
         mean += slip
         squares = (rest**2).sum(axis=0) - count * slip**2
@@ -55,8 +60,8 @@ class Moments:
         share = count / np.maximum(total, 1)
         self.squares += squares + step**2 * self.count * share
         self._mean += step * share
-        self.low = np.minimum(self.low, np.where(there, values, np.inf).min(axis=0, initial=np.inf))
-        self.high = np.maximum(self.high, np.where(there, values, -np.inf).max(axis=0, initial=-np.inf))
+        self.low = np.minimum(self.low, known(values, np.inf).min(axis=0, initial=np.inf))
+        self.high = np.maximum(self.high, known(values, -np.inf).max(axis=0, initial=-np.inf))
         self.count = total
         self.records += len(rows)
 

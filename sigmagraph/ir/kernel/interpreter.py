@@ -17,7 +17,7 @@ import numpy as np
 
 from sigmagraph.dims import Func, Size, evaluate
 from sigmagraph.dtypes import DType
-from sigmagraph.errors import InputError
+from sigmagraph.errors import InputError, VerifyError
 from sigmagraph.ir.kernel.expr import Apply, Bitcast, Cast, Const, Expr, Index, Load, Var
 from sigmagraph.ir.kernel.kernel import (
     Alloc,
@@ -262,13 +262,20 @@ class _Compiler:
 
     def store(self, stmt: Store) -> _Step:
         at, value = self.index(stmt.buffer, stmt.index, stmt), self.expr(stmt.value, stmt)
-        holds, buffer = _all_hold(stmt.guard), stmt.buffer
+        buffer = stmt.buffer
 
         def run(env: _Env) -> None:
+            env[buffer][at(env)] = value(env)
+
+        if not stmt.guard:
+            return run
+        holds = _all_hold(stmt.guard)
+
+        def run_guarded(env: _Env) -> None:
             if holds(env):
                 env[buffer][at(env)] = value(env)
 
-        return run
+        return run_guarded
 
     def call(self, stmt: Call) -> _Step:
         callee = self.source.callee(stmt.kernel)
@@ -326,6 +333,9 @@ class _Compiler:
         if len(args) == 2:
             left, right = args
             return lambda env: target.type(function(left(env), right(env)))
+        if len(args) == 3:
+            first, second, third = args
+            return lambda env: target.type(function(first(env), second(env), third(env)))
         return lambda env: target.type(function(*[a(env) for a in args]))
 
     def load(self, load: Load, stmt: Stmt) -> _Value:
@@ -339,16 +349,33 @@ class _Compiler:
         """An element's position; NumPy would take negative numbers from the end, so bounds are checked here."""
         numbers = [_number(i) for i in index]
 
+        def refused(where: tuple[int, ...], shape: tuple[int, ...]) -> VerifyError:
+            return statement_error(
+                self.source, stmt, f"an index of '{buffer}' is out of bounds", expected=f"within {shape}", got=where
+            )
+
         def at(env: _Env) -> tuple[int, ...]:
             where = tuple([number(env) for number in numbers])
             shape = env[buffer].shape
-            if len(where) != len(shape) or not all(0 <= i < n for i, n in zip(where, shape, strict=True)):
-                raise statement_error(
-                    self.source, stmt, f"an index of '{buffer}' is out of bounds", expected=f"within {shape}", got=where
-                )
+            if len(where) != len(shape):
+                raise refused(where, shape)
+            for i, n in zip(where, shape, strict=True):
+                if not 0 <= i < n:
+                    raise refused(where, shape)
             return where
 
-        return at
+        if len(numbers) != 1:
+            return at
+        (number,) = numbers
+
+        # Scheduled kernels have flat buffers.
+        def at_flat(env: _Env) -> tuple[int, ...]:
+            i, shape = number(env), env[buffer].shape
+            if len(shape) != 1 or not 0 <= i < shape[0]:
+                raise refused((i,), shape)
+            return (i,)
+
+        return at_flat
 
 
 def _waits(block: Block) -> bool:
@@ -378,6 +405,9 @@ def _exchange(waiting: Sequence[_Wait]) -> None:
 
 def _all_hold(conditions: Sequence[Size]) -> Callable[[_Env], bool]:
     numbers = [_number(c) for c in conditions]
+    if len(numbers) == 1:
+        (number,) = numbers
+        return lambda env: number(env) >= 0
     return lambda env: all(number(env) >= 0 for number in numbers)
 
 
@@ -385,26 +415,48 @@ def _number(size: Size) -> _Number:
     """An index expression as a closure."""
     if isinstance(size, int):
         return lambda _: size
-    terms = [(c, [_atom(a) for a in monomial]) for monomial, c in size.terms]
-    if len(terms) == 1 and terms[0][0] == 1 and len(terms[0][1]) == 1:
-        return terms[0][1][0]
+    parts = [_term(coefficient, [_atom(a) for a in monomial]) for monomial, coefficient in size.terms]
+    if len(parts) == 1:
+        return parts[0]
+    if len(parts) == 2:
+        left, right = parts
+        return lambda env: left(env) + right(env)
+    if len(parts) == 3:
+        first, second, third = parts
+        return lambda env: first(env) + second(env) + third(env)
+    return lambda env: sum([part(env) for part in parts])
 
-    def total(env: _Env) -> int:
-        out = 0
-        for term, atoms in terms:
-            for atom in atoms:
-                term *= atom(env)
-            out += term
+
+def _term(coefficient: int, atoms: Sequence[_Number]) -> _Number:
+    """A product of a number and atoms."""
+    if not atoms:
+        return lambda _: coefficient
+    first, *others = atoms
+    if not others:
+        return first if coefficient == 1 else lambda env: coefficient * first(env)
+    if len(atoms) == 2:
+        (second,) = others
+        return lambda env: coefficient * first(env) * second(env)
+
+    def product(env: _Env) -> int:
+        out = coefficient
+        for atom in atoms:
+            out *= atom(env)
         return out
 
-    return total
+    return product
 
 
 def _atom(atom: str | Func) -> _Number:
     if isinstance(atom, str):
         return lambda env: int(env[atom])
     args = [_number(a) for a in atom.args]
+    if len(args) != 2:
+        extreme = min if atom.kind == "min" else max
+        return lambda env: extreme([a(env) for a in args])
+    left, right = args
     if atom.kind == "//":
-        return lambda env: args[0](env) // args[1](env)
-    extreme = min if atom.kind == "min" else max
-    return lambda env: extreme([a(env) for a in args])
+        return lambda env: left(env) // right(env)
+    if atom.kind == "min":
+        return lambda env: min(left(env), right(env))
+    return lambda env: max(left(env), right(env))

@@ -150,6 +150,8 @@ def _shift(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _fma(a: Any, b: Any, c: Any) -> Any:
     """One rounding, by way of float64; 16-bit floats round the result of f32."""
+    if type(a) is type(b) is type(c) is np.float32:  # what kernels are interpreted with most of all
+        return np.float32(float(a) * float(b) + float(c))
     dtype = np.result_type(a, b, c)
     a, b, c = (np.asarray(v, np.float64) for v in (a, b, c))
     whole = fma(a, b, c) if dtype.itemsize == 8 else a * b + c

@@ -76,6 +76,10 @@ class _Scorer(JudgingHook):
     def score(self, verdict: Evaluation) -> Mapping[str, float]:
         """What it finds out, by the last part of the dataset's identifiers."""
 
+    def named(self, key: str) -> str:
+        """What a result is called where it is said."""
+        return key.replace("_", " ")
+
     def _identifiers(self, key: str) -> tuple[str, ...]:
         """The identifiers of a result. The contract has one key for all datasets, which is that of validation."""
         own = f"{self.dataset}.{key}"
@@ -90,7 +94,7 @@ class _Scorer(JudgingHook):
             for identifier in self._identifiers(key):
                 now.share(identifier, value)
         if not self.quiet:
-            parts = [f"{key.replace('_', ' ')} {100 * value:.2f} %" for key, value in found.items()]
+            parts = [f"{self.named(key)} {100 * value:.2f} %" for key, value in found.items()]
             now.say(f"{position(now)}: {self.dataset} {', '.join(parts)}")
 
 
@@ -120,6 +124,10 @@ class Accuracy(_Scorer):
 
     def keys(self) -> Mapping[str, str]:
         return {key: f"classification_{key}" for key in self._tops()}
+
+    def named(self, key: str) -> str:
+        k = self._tops()[key]
+        return "accuracy" if k == 1 else f"top-{k} accuracy"
 
     def _tops(self) -> dict[str, int]:
         top = (self.top,) if isinstance(self.top, int) else self.top

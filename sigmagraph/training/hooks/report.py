@@ -10,7 +10,7 @@ from sigmagraph.training.criteria import Criterion
 from sigmagraph.training.hook import Hook, Moment, Scope, When
 from sigmagraph.training.hooks.accumulate import Accumulate
 from sigmagraph.training.hooks.listing import listed
-from sigmagraph.training.hooks.sharing import FIRST, position
+from sigmagraph.training.hooks.sharing import FIRST, check_prompt, position
 from sigmagraph.training.hooks.values import shown
 from sigmagraph.training.timing import TimeScale, TimeStep
 
@@ -38,13 +38,13 @@ class Report(Hook):
         identifiers: of the values; patterns are allowed, unless values are accumulated.
         every: when.
         format: how numbers are said, as in ``format(number, ".3f")``.
-        accumulate: ``"mean"`` or ``"sum"`` for what the iterations since the last report came to (those of the epoch
-            for reports at other events than iterations and epochs), instead of the value of the last one.
+        accumulate: ``"mean"`` or ``"sum"`` for what the iterations since the last report came to, instead of the value
+            of the last one.
         on, priority, scope, background: as in :class:`Hook`.
 
     Raises:
         AttributeValueError: there is nothing to say; the format is none; what is accumulated is to be said for each
-            worker; or as for :class:`Hook`.
+            worker, in the background or at other events than epochs and iterations; or as for :class:`Hook`.
         IdentifierError: a pattern is to be accumulated.
     """
 
@@ -93,19 +93,25 @@ class Report(Hook):
             raise AttributeValueError(
                 "Report: 'accumulate' makes no sense", expected="mean, sum or None", got=repr(self.accumulate)
             )
-        self.requires()
+        if self.accumulate is not None:
+            check_prompt(self)
+            self._check_events()
+
+    def _check_events(self) -> None:
+        if self.time_step.scale not in (TimeScale.EPOCH, TimeScale.ITERATION):
+            raise AttributeValueError(
+                "Report: values are accumulated from one report to the next",
+                expected="every so many epochs or iterations",
+                got=self.time_step,
+            )
 
     def _accumulators(self) -> dict[str, Accumulate]:
         """What is to be accumulated, by identifier."""
         if self.accumulate is None:
             return {}
         step = self.time_step
-        counts = step.scale in (TimeScale.EPOCH, TimeScale.ITERATION)
-        reset = TimeStep(step.count, step.scale) if counts else TimeStep(1, TimeScale.EPOCH)
-        return {
-            name: Accumulate(name, mode=self.accumulate, reset=reset, scope=self.scope, background=self.background)
-            for name in self.identifiers
-        }
+        reset = TimeStep(step.count, step.scale)
+        return {name: Accumulate(name, mode=self.accumulate, reset=reset) for name in self.identifiers}
 
     def requires(self) -> tuple[Hook, ...]:
         return tuple(self._accumulators().values())

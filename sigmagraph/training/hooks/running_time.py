@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sigmagraph.errors import AttributeValueError
 from sigmagraph.training.hook import Hook, Moment, State, When
-from sigmagraph.training.hooks.sharing import EARLY, SharingHook, position
+from sigmagraph.training.hooks.sharing import EARLY, SharingHook, check_prompt, position
 from sigmagraph.training.timing import TimeScale, TimeStep, as_time_step
 
 
@@ -71,7 +71,7 @@ class ReportTime(Hook):
         span: how many of the latest ones are looked at.
 
     Raises:
-        AttributeValueError: as for :class:`RunningTime`.
+        AttributeValueError: it is to be local or in the background; or as for :class:`RunningTime`.
     """
 
     scale: TimeScale | str = TimeScale.ITERATION
@@ -80,10 +80,11 @@ class ReportTime(Hook):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "scale", _scale("ReportTime", self.scale))
-        self.requires()
+        _check_span("ReportTime", self.span)
+        check_prompt(self)
 
     def _source(self) -> RunningTime:
-        return RunningTime(self.scale, self.span, scope=self.scope, background=self.background)
+        return RunningTime(self.scale, self.span)
 
     def requires(self) -> tuple[Hook, ...]:
         return (self._source(),)

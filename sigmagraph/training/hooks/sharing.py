@@ -26,12 +26,29 @@ class SharingHook(Hook):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.scope != "global":
-            raise AttributeValueError(
-                f"{type(self).__name__} shares one value for all workers",
-                expected="scope='global'",
-                got=repr(self.scope),
-            )
+        _check_global(self)
+
+
+def _check_global(hook: Hook) -> None:
+    if hook.scope != "global":
+        raise AttributeValueError(
+            f"{type(hook).__name__} is about all workers together", expected="scope='global'", got=repr(hook.scope)
+        )
+
+
+def check_prompt(hook: Hook) -> None:
+    """Check that a hook can say what another one shares at the same event.
+
+    Values that hooks share beside training arrive at a later event, so that it would say older ones.
+
+    Raises:
+        AttributeValueError: it is to be local, or in the background.
+    """
+    _check_global(hook)
+    if hook.background:
+        raise AttributeValueError(
+            f"{type(hook).__name__} says what was found out at the same event", expected="background=False", got="True"
+        )
 
 
 def check_name(owner: str, name: object) -> None:

@@ -94,6 +94,14 @@ class Crew(ABC):
         """The program that takes most of the time."""
 
     @abstractmethod
+    def prepare(self, fetch: Fetch) -> None:
+        """Compile what an iteration needs that hands out certain values, unless that was done before.
+
+        Raises:
+            SigmaError: the step cannot be compiled.
+        """
+
+    @abstractmethod
     def run(self, batches: Sequence[Batch], fetch: Fetch) -> Outcome:
         """One iteration.
 
@@ -193,4 +201,3 @@ def combined(results: Sequence[Results], records: Sequence[int], by_row: Collect
             mean = sum(a.astype(np.float64) * (n / total) for a, n in zip(arrays, records, strict=True))
             out[name] = np.asarray(mean, arrays[0].dtype)
     return out
-

@@ -94,6 +94,10 @@ class Local(Crew):
     def own(self, number: int) -> Mapping[str, Variable]:
         return self._workers[number].variables
 
+    def prepare(self, fetch: Fetch) -> None:
+        for worker in self._workers:
+            worker.step(fetch)
+
     def run(self, batches: Sequence[Batch], fetch: Fetch) -> Outcome:
         counts = [rows(batch) for batch in batches]
         steps = [worker.step(fetch) for worker, _ in zip(self._workers, batches, strict=False)]

@@ -121,7 +121,7 @@ class Rules:
             matching(pattern, identifiers)
 
     def __call__(self, identifier: str, values: Sequence[Tensor], shares: Sequence[Tensor]) -> Tensor:
-        """The merged value; whole numbers, such as counters of steps, are equal everywhere, and the first one counts."""
+        """The merged value; whole numbers, such as counters of steps, are equal everywhere: the first one counts."""
         if not values[0].dtype.is_float or len(values) == 1:
             return values[0]
         return self._of(identifier).merge(values, shares).astype(values[0].dtype)
@@ -133,7 +133,7 @@ class Rules:
         return rule[1] if rule else Average()
 
 
-def merge_networks(into: Network, networks: Sequence[Network], mergers: Mergers = Average()) -> None:  # noqa: B008
+def merge_networks(into: Network, networks: Sequence[Network], mergers: Mergers = Average()) -> None:
     """Let the parameters and states of a network become those of several others together, which count alike.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sigmagraph.errors import AttributeValueError, TargetError
@@ -38,7 +38,7 @@ class Operator:
 
     workers: int = 1
     merge: Literal["gradients", "epoch"] | int = "gradients"
-    mergers: Mergers = Average()
+    mergers: Mergers = field(default_factory=Average)
     threads: int = 0
 
     def __post_init__(self) -> None:
@@ -104,4 +104,3 @@ def describe(operator: Operator) -> Mapping[str, object]:
     mergers = operator.mergers
     rules = repr(mergers) if not isinstance(mergers, Mapping) else {k: repr(v) for k, v in mergers.items()}
     return {"workers": operator.workers, "merge": operator.merge, "mergers": rules, "threads": operator.threads}
-

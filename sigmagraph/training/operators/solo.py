@@ -37,6 +37,9 @@ class Solo(Crew):
     def program(self) -> CompiledFunction:
         return self._worker.step().program
 
+    def prepare(self, fetch: Fetch) -> None:
+        self._worker.step(fetch)
+
     def run(self, batches: Sequence[Batch], fetch: Fetch) -> Outcome:
         values = self._worker.run(batches[0], self.hyperparameters, fetch)
         return Outcome(values, {0: values})

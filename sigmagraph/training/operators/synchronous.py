@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sigmagraph.data.dataset import Arrays, Batch
+from sigmagraph.dims import evaluate
 from sigmagraph.layers.assembly import RNG
 from sigmagraph.program import CompiledFunction
 from sigmagraph.runtime.state import Variable
@@ -64,7 +65,7 @@ class Synchronous(Crew):
     def _own(self, number: int, name: str, like: Tensor) -> Variable:
         known = self._results[number]
         if name not in known:
-            known[name] = Variable(name, like.dtype, tuple(int(size) for size in like.shape))
+            known[name] = Variable(name, like.dtype, tuple(evaluate(size, {}) for size in like.shape))
         return known[name]
 
     def _updates(self, forward: ForwardGraph, memory: Memory) -> TrainGraph:
@@ -87,14 +88,16 @@ class Synchronous(Crew):
     def program(self) -> CompiledFunction:
         return self._workers[0].step().program
 
+    def prepare(self, fetch: Fetch) -> None:
+        for worker in (*self._workers, self._updater):
+            worker.step(fetch)
+
     def run(self, batches: Sequence[Batch], fetch: Fetch) -> Outcome:
         parts = shards(batches[0], self.size)
         counts = [rows(part) for part in parts]
         busy = [number for number, count in enumerate(counts) if count]
-        steps = [self._workers[number].step(fetch) for number in busy]  # compiled here, one after the other
-        results = self.together(
-            [partial(s, parts[n], self.hyperparameters) for s, n in zip(steps, busy, strict=True)]
-        )
+        steps = [self._workers[number].step(fetch) for number in busy]
+        results = self.together([partial(s, parts[n], self.hyperparameters) for s, n in zip(steps, busy, strict=True)])
         for number, count in enumerate(counts):
             if not count:
                 self._clear(number)

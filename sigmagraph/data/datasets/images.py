@@ -1,4 +1,4 @@
-"""Datasets that come with the package, and readers of well-known ones."""
+"""Datasets of images: digits, which come with the package, and MNIST and its relatives, which are read from folders."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 
 from sigmagraph.data.dataset import Dataset
-from sigmagraph.data.idx import read_idx
+from sigmagraph.data.readers.idx import read_idx
 from sigmagraph.errors import FileFormatError, InputError
 
 NDArray = np.ndarray[Any, Any]
+# Where Debian's package dataset-fashion-mnist has its files.
+_FASHION = "/usr/share/datasets/fashion-mnist"
 
 
 def digits() -> Dataset:
     """1,797 handwritten digits: inputs f32[1797,8,8] from 0 to 1, targets i32[1797] from 0 to 9.
 
     Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits" (test set), UCI Machine Learning
-    Repository, CC BY 4.0; see digits.LICENSE beside this module.
+    Repository, CC BY 4.0; see digits.LICENSE in the package's folder ``data``.
     """
     with (
         files("sigmagraph.data").joinpath("digits.npz").open("rb") as file,
@@ -47,6 +49,29 @@ def mnist(folder: str | PathLike[str]) -> tuple[Dataset, Dataset]:
             f"the images in {where} differ in size", expected=train.inputs.shape[1:], got=test.inputs.shape[1:]
         )
     return train, test
+
+
+def fashion_mnist(folder: str | PathLike[str] | None = None) -> tuple[Dataset, Dataset]:
+    """The 60,000 training and the 10,000 test records of Fashion-MNIST: clothes in ten classes.
+
+    Inputs are f32[records,28,28] from 0 to 1, targets i32[records]. Source: H. Xiao, K. Rasul, R. Vollgraf,
+    "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms", arXiv:1708.07747, MIT licence.
+
+    Args:
+        folder: holds the four files as those of MNIST are named; the folder of Debian's package unless given.
+
+    Raises:
+        InputError: one of the files is missing.
+        FileFormatError: one is damaged, or images and labels do not fit together.
+    """
+    where = Path(_FASHION if folder is None else folder)
+    try:
+        return mnist(where)
+    except InputError as error:
+        error.hint = (
+            "Debian's package dataset-fashion-mnist has the files, as has github.com/zalandoresearch/fashion-mnist"
+        )
+        raise
 
 
 def _mnist_part(folder: Path, part: str) -> Dataset:
