@@ -53,7 +53,7 @@ def test_schedules_and_plateaus_lead_the_rate_of_the_next_step() -> None:
     training, seen = trainer(), []
     training.add(hooks.Schedule("optimiser.learning_rate", StepDecay(0.5, every=10, factor=0.5)))
 
-    @hooks.hook("1 iteration", reads=["optimiser.learning_rate"], priority=-1)  # before it is set for the next step
+    @hooks.hook("1 iteration", reads=["optimiser.learning_rate"])
     def note(now: Any) -> None:
         seen.append(now["optimiser.learning_rate"])
 
@@ -105,3 +105,49 @@ def test_predictions_beside_training_are_those_of_one_moment() -> None:
         for name, value in other.parameters().items():
             value[...] = values[name]
         assert np.array_equal(other.predict(INPUTS[:5]), out)
+
+
+def test_a_resumed_training_is_the_one_that_was_never_stopped(tmp_path: Path) -> None:
+    def hooked(name: str) -> Any:
+        training = trainer()
+        training.add(hooks.Checkpoint(tmp_path / name, every="7 iterations", best="optimiser.cost"))
+        training.add(hooks.CsvLog(tmp_path / f"{name}.csv", "optimiser.*", "validation.*", every="5 iterations"))
+        training.add(hooks.ReduceOnPlateau("validation.cost", patience=1, min_delta=1.0, factor=0.5))
+        training.add(hooks.EarlyStop("validation.cost", patience=3, min_delta=1.0))
+        return training
+
+    def table(name: str) -> list[dict[str, str]]:
+        with (tmp_path / f"{name}.csv").open(newline="") as file:
+            return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+    whole, stopped, resumed = hooked("whole"), hooked("broken"), hooked("broken")
+    run(whole, 10)
+    stopped.run(iterations=18, bar=False, lines=False)
+    del stopped
+    resumed.resume(tmp_path / "broken")
+    assert resumed.iteration == 14
+    resumed.run(until=10, bar=False, lines=False)
+    assert whole.iteration == resumed.iteration == 40
+    for name, value in whole.network.parameters().items():
+        assert np.array_equal(value, resumed.network.parameters()[name]), name
+    assert table("whole") == table("broken")
+    assert len(table("whole")) == 8
+    kept = [sorted(p.name for p in (tmp_path / name / "checkpoints").iterdir()) for name in ("whole", "broken")]
+    assert kept[0] == kept[1]
+
+
+def test_the_best_is_given_back(tmp_path: Path) -> None:
+    training = trainer(rate=0.2)
+    training.add(hooks.Checkpoint(tmp_path, best="validation.cost"))
+    training.add(hooks.EarlyStop("validation.cost", patience=2, restore_best=True))
+    training.add(hooks.ValueChange("network.layers.*.weights", 0.0, every=hooks.every(3, "epochs", live=1)))
+    run(training, 9)
+    # The change comes after all have looked at the third epoch, and before it is written down.
+    best = min(epoch.validation.cost for epoch in training.history.epochs)
+    assert training.epoch == 5
+    assert best == training.history.epochs[2].validation.cost
+    assert training.evaluate(Dataset(INPUTS, TARGETS)).cost == best
+    training.registry.assign("network.layers.*.weights", 0.0)
+    training.add(hooks.Restore(tmp_path))
+    run(training, 1)
+    assert training.evaluate(Dataset(INPUTS, TARGETS)).cost == best

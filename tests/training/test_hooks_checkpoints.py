@@ -236,3 +236,18 @@ def test_early_stop_gives_back_the_best(tmp_path: Path) -> None:
 def test_early_stop_needs_a_folder_to_give_back_the_best() -> None:
     with pytest.raises(InputError, match="nowhere to keep the best"):
         Savable().epochs(EarlyStop(restore_best=True), accuracies(0.5))
+
+
+def test_two_that_stop_early_keep_each_their_best(tmp_path: Path) -> None:
+    training = Savable()
+    training.open_folder(tmp_path)
+    picky = EarlyStop(patience=3, restore_best=True, min_delta=0.2)
+    other = EarlyStop(patience=3, restore_best=True)
+    states = [picky.initial(), other.initial()]
+    for accuracy in (0.5, 0.6, 0.65):
+        training.epoch, training.iteration = training.epoch + 1, training.iteration + 10
+        for hook, state in zip((picky, other), states, strict=True):
+            hook.invoke(training.moment(hook, state, accuracies(accuracy)[0]))
+    training.epochs(picky, accuracies(0.6), states[0])
+    training.epochs(other, accuracies(0.6, 0.6, 0.6), states[1])
+    assert [record.document["iteration"] for record in training.restored] == [10, 30]

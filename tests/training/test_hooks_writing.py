@@ -55,6 +55,7 @@ def test_columns_come_from_patterns_and_each_comes_once(tmp_path: Path) -> None:
 
 def test_cells_are_numbers_texts_or_empty(tmp_path: Path) -> None:
     values = {"shared.a": 'x, "y"', "shared.b": math.nan, "shared.c": np.array([7]), "shared.d": None, "shared.e": True}
+    values |= {"shared.f": object(), "shared.g": np.zeros(2), "shared.h": (1,)}  # which a pattern leaves out
     training, hook = HandmadeTraining(), CsvLog(tmp_path / "log.csv", "shared.*")
     training.epochs(hook, [values])
     assert list(rows(tmp_path / "log.csv")[0].values())[3:] == ['x, "y"', "nan", "7", "", "True"]
@@ -257,6 +258,8 @@ def test_a_training_resumed_where_it_stopped_goes_on_in_its_file(tmp_path: Path)
 
 
 def test_event_files_take_numbers(tmp_path: Path) -> None:
+    HandmadeTraining().epochs(TensorBoard(tmp_path, "*"), [{"a": None, "b": 2.0, "c": "text", "d": np.zeros(3)}])
+    assert [value.tag for event in events(tmp_path) for value in event.summary.value] == ["b"]
     with pytest.raises(InputError, match="TensorBoard needs a number"):
         HandmadeTraining().epochs(TensorBoard(tmp_path, "a"), [{"a": None}])
 

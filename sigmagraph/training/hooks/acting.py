@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from sigmagraph.errors import AttributeValueError
 from sigmagraph.training.hook import Hook
 
-# Priorities: what stops training sees what others did, and what writes all down comes after everything.
+# Priorities. What ends training comes after those that look and report; then what changes values, so that all before it
+# have seen the same network; then what goes back; and what writes everything down comes last.
 LATE = 10_000
+CHANGING = 15_000
+GOING_BACK = 20_000
 LAST = 1_000_000
 
 

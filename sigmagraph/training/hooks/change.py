@@ -11,7 +11,7 @@ from sigmagraph.errors import AttributeValueError
 from sigmagraph.identifiers import matching
 from sigmagraph.optimisers.modifiers import Modifier
 from sigmagraph.training.hook import Moment, Training
-from sigmagraph.training.hooks.acting import ActingHook
+from sigmagraph.training.hooks.acting import CHANGING, ActingHook
 from sigmagraph.training.hooks.sameness import sameness
 
 
@@ -31,6 +31,7 @@ class ValueChange(ActingHook):
     identifier: str
     value: Any = field(compare=False)
     _: KW_ONLY
+    priority: int = CHANGING
     names: tuple[str, ...] = ()
     _same: Any = field(init=False, repr=False, hash=False, default=None)
 
@@ -76,6 +77,8 @@ class Modify(ActingHook):
 
     pattern: str
     modifier: Modifier
+    _: KW_ONLY
+    priority: int = CHANGING
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,7 +13,7 @@ from sigmagraph.errors import AttributeValueError, InputError
 from sigmagraph.training import checkpoints
 from sigmagraph.training.checkpoints import CheckpointFolder, Score, read_checkpoint
 from sigmagraph.training.hook import Moment, Training
-from sigmagraph.training.hooks.acting import LAST, LATE, ActingHook
+from sigmagraph.training.hooks.acting import GOING_BACK, LAST, ActingHook
 from sigmagraph.training.hooks.comparison import Mode, check_count, mode_of, number
 from sigmagraph.training.hooks.kept_files import keep, kept_by
 from sigmagraph.training.run_folder import RunFolder
@@ -124,7 +124,7 @@ class Restore(ActingHook):
     which: Literal["best", "latest"] = "best"
     by: str | None = None
     _: KW_ONLY
-    priority: int = 2 * LATE
+    priority: int = GOING_BACK
 
     def __post_init__(self) -> None:
         super().__post_init__()

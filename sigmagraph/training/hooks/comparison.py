@@ -61,11 +61,17 @@ def number(now: Moment, identifier: str) -> float:
         InputError: it is something else, such as the accuracy where targets are no classes.
     """
     value = now[identifier]
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "biuf":
-        got = f"{array.dtype}{list(array.shape)}" if array.ndim else repr(value)
+    if not is_number(value):
+        got = f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else f"{value!r:.80}"
         raise InputError(f"{now.owner} needs a number", expected=f"'{identifier}' as one", got=got)
-    return float(array.reshape(())[()])
+    return float(np.asarray(value).reshape(())[()])
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a real number, or an array of one."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.size == 1 and value.dtype.kind in "biuf"
+    return isinstance(value, (bool, int, float))
 
 
 def check_amount(owner: str, name: str, value: object, below: float = math.inf, *, positive: bool = False) -> None:

@@ -17,6 +17,7 @@ from sigmagraph.training.criteria import Criterion
 from sigmagraph.training.hook import Moment, State, Training, When
 from sigmagraph.training.hooks.acting import ActingHook
 from sigmagraph.training.hooks.claims import claim, release
+from sigmagraph.training.hooks.comparison import is_number
 from sigmagraph.training.hooks.listing import listed
 
 
@@ -31,7 +32,7 @@ class CsvLog(ActingHook):
 
     Args:
         path: of the file; its folder is made.
-        identifiers: of numbers or texts, or patterns of them.
+        identifiers: of numbers or texts, or patterns; of what these name, numbers and texts count.
         every, on, priority: as for :class:`Hook`.
 
     Raises:
@@ -73,7 +74,9 @@ class CsvLog(ActingHook):
 
     def invoke(self, now: Moment, /) -> None:
         row: dict[str, Any] = {"epoch": now.epoch, "iteration": now.iteration, "seconds": round(now.seconds, 6)}
-        row |= {name: value for name, value in listed(now, self.identifiers).items() if name not in row}
+        for name, value in listed(now, self.identifiers).items():
+            if name in self.identifiers or _is_cell(value):
+                row.setdefault(name, value)
         columns = now.state["columns"] or list(row)
         extra = [name for name in row if name not in columns]
         if extra:
@@ -130,11 +133,12 @@ def _line(cells: Iterable[Any]) -> bytes:
 
 def _cell(name: str, value: Any) -> Any:
     """A value as a table has it; numbers are written so that reading them gives the same again."""
+    if not _is_cell(value):
+        raise InputError("a table takes numbers and texts", expected=f"'{name}' as one", got=f"{value!r:.80}")
+    return value if value is None or isinstance(value, (str, bool, int, float)) else np.asarray(value).item()
+
+
+def _is_cell(value: Any) -> bool:
     if value is None or isinstance(value, (str, bool, int, float)):
-        return value
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "biuf":
-        raise InputError(
-            "a table takes numbers and texts", expected=f"'{name}' as one", got=f"{array.dtype}{list(array.shape)}"
-        )
-    return array.item()
+        return True
+    return isinstance(value, (np.ndarray, np.generic)) and is_number(value)

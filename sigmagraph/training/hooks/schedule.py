@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from sigmagraph.errors import AttributeValueError
 from sigmagraph.tensor.hyperparameter import Schedule as Numbers
 from sigmagraph.training.hook import Moment, State, Training, When
-from sigmagraph.training.hooks.acting import ActingHook
+from sigmagraph.training.hooks.acting import CHANGING, ActingHook
 from sigmagraph.training.hooks.comparison import Mode, better, check_amount, check_count, mode_of, number
 
 
@@ -34,6 +34,7 @@ class Schedule(ActingHook):
     schedule: Numbers
     _: KW_ONLY
     every: When = "1 iteration"
+    priority: int = CHANGING
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,6 +79,8 @@ class ReduceOnPlateau(ActingHook):
     rate: str = "optimiser.learning_rate"
     min_delta: float = 1e-4
     mode: Mode | None = None
+    _: KW_ONLY
+    priority: int = CHANGING
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import KW_ONLY, dataclass
 
 from sigmagraph.errors import AttributeValueError, InputError
@@ -95,7 +94,7 @@ class EarlyStop(ActingHook):
             if self.restore_best:
                 files = self._files(now.trainer)
                 state["file"] = files.save(now.iteration, now.trainer.checkpoint()).name
-                keep(files.path, "EarlyStop", [state["file"]])
+                keep(files.path, self._owner, [state["file"]])
             return
         state["waits"] += 1
         if state["waits"] >= self.patience:
@@ -111,8 +110,13 @@ class EarlyStop(ActingHook):
                 expected="a run folder",
                 hint="Checkpoint('runs/digits') makes one",
             )
-        words = re.sub(r"[^A-Za-z0-9-]+", "_", f"{self.identifier}-{self.mode}-{self.patience}-{self.time_step}")
-        return CheckpointFolder(trainer.folder.checkpoints.path / f"early-stop-{words}")
+        return CheckpointFolder(trainer.folder.checkpoints.path / "early-stop")
+
+    @property
+    def _owner(self) -> str:
+        """What tells it from others that keep their best in the same folder."""
+        how = f"{self.mode}, patience={self.patience}, min_delta={self.min_delta}"
+        return f"{self.identifier}, {how}, {self.time_step}, {self.on or 'always'}"
 
     def _reason(self, state: State) -> str:
         if state["best"] is None:

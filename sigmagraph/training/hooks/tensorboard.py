@@ -16,7 +16,7 @@ from sigmagraph.errors import InputError
 from sigmagraph.training.criteria import Criterion
 from sigmagraph.training.hook import Moment, State, Training, When
 from sigmagraph.training.hooks.acting import ActingHook
-from sigmagraph.training.hooks.comparison import number
+from sigmagraph.training.hooks.comparison import is_number, number
 from sigmagraph.training.hooks.listing import listed
 
 _BINS = 64
@@ -34,7 +34,7 @@ class TensorBoard(ActingHook):
 
     Args:
         folder: of the event files; it is made.
-        identifiers: of numbers, or patterns of them.
+        identifiers: of numbers, or patterns; of what these name, numbers count.
         histograms: identifiers of arrays, or patterns of them. Elements that are not finite are left out, and it is
             said how many they are.
         every, on, priority: as for :class:`Hook`.
@@ -97,8 +97,9 @@ class TensorBoard(ActingHook):
         return path.is_file() and path.stat().st_size == state["bytes"]
 
     def _summaries(self, now: Moment, form: _Format) -> Iterator[Any]:
-        for identifier in listed(now, self.identifiers):
-            yield form.scalar(_tag(identifier), number(now, identifier))
+        for identifier, value in listed(now, self.identifiers).items():
+            if identifier in self.identifiers or is_number(value):
+                yield form.scalar(_tag(identifier), number(now, identifier))
         for identifier, value in listed(now, self.histograms).items():
             array = np.asarray(value, np.float64).ravel()
             finite = array[np.isfinite(array)]
