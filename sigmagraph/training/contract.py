@@ -117,7 +117,7 @@ def _network(place: Registry, subject: Subject) -> None:
         about = architecture.child(f"layers.{name}", tags=("layerarchitecture",))
         about.set("inputs", tuple(str(operand.type) for operand in call.operands))
         about.set("output", str(call.result.type))
-    for identifier in (*network.parameters(), *network.states()):
+    for identifier in network.identifiers:
         get, put = partial(_value, network, identifier), partial(_set_value, subject, identifier)
         _link(layers, identifier, get, put)
 

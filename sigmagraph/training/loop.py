@@ -100,6 +100,7 @@ class Loop:
         self._verdicts: dict[str, Evaluation] = {}
         self._outcome = Outcome({}, {})
         self._began: float | None = None
+        self._started = False
         self._progress: Progress | None = None
         self._resized: int | None = None
         self._ahead = ahead
@@ -328,7 +329,7 @@ class Loop:
     def train(self, goal: Goal) -> None:
         """Train until a goal is reached, or training is stopped; the thread that calls it has begun."""
         self._prepare()
-        self._began = time.perf_counter()
+        self._began, self._started = time.perf_counter(), True
         self._emit(TimeScale.START)
         while not goal.reached(self.course) and not self.control.stopping:
             if not self._epoch(goal):
@@ -437,6 +438,8 @@ class Loop:
         try:
             if self._began is not None:
                 self._clock(running=False)
+            if self._started:
+                self._started = False
                 self._emit(TimeScale.PAUSE if state is State.PAUSED else TimeScale.STOP)
             self._firing.settle(all_=True)
         finally:

@@ -89,6 +89,11 @@ class Network:
         """The live values of all parameters by identifier; writing to an array writes to the network."""
         return {spec.identifier: self._variables[spec.identifier].value for spec in self._trainable()}
 
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """The names of all parameters, then of all states."""
+        return tuple(spec.identifier for spec in (*self._trainable(), *self._kept()))
+
     def states(self) -> dict[str, NDArray]:
         """The live values of what layers keep from call to call, such as running means, by identifier."""
         return {spec.identifier: self._variables[spec.identifier].value for spec in self._kept()}

@@ -55,7 +55,7 @@ class Local(Crew):
         ]
         self._memory = _blank(self._workers[0].memory)
         self.hyperparameters = self._workers[0].hyperparameters
-        task.rules.check([*network.parameters(), *network.states(), *self._memory])
+        task.rules.check([*network.identifiers, *self._memory])
         self._merger = self._compile()
 
     def _graph(self, forward: ForwardGraph, memory: Memory) -> TrainGraph:

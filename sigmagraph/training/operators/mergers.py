@@ -147,7 +147,7 @@ def merge_networks(into: Network, networks: Sequence[Network], mergers: Mergers 
         AttributeValueError: something else stands in the place of a merger.
     """
     rules = Rules(mergers)
-    names = [*into.parameters(), *into.states()]
+    names = into.identifiers
     rules.check(names)
     if not networks:
         raise GraphError("there is nothing to merge", expected="one network or more", got="none")
@@ -173,8 +173,7 @@ def _check_alike(a: Network, b: Network, names: Sequence[str]) -> None:
         variable = network.variables.get(name)
         return "absent" if variable is None else f"{variable.dtype}{list(variable.shape)}"
 
-    theirs = [*b.parameters(), *b.states()]
-    for name in dict.fromkeys([*names, *theirs]):
+    for name in dict.fromkeys([*names, *b.identifiers]):
         if described(a, name) != described(b, name):
             raise GraphError(
                 f"the networks '{a.name}' and '{b.name}' differ in '{name}'",
