@@ -7,11 +7,12 @@ DATA   ?=
 EPOCHS ?=
 
 .NOTPARALLEL:
-.PHONY: help demo test compare check bench clean
+.PHONY: help demo test extended compare check bench clean
 
 help:
 	@echo "make demo [DATA=folder] [EPOCHS=n]  train a network on handwritten digits"
 	@echo "make test                           run the tests"
+	@echo "make extended                       run the tests that show the same in more ways"
 	@echo "make compare                        compare layers and losses with PyTorch (installs it)"
 	@echo "make check                          format, lint, types and the import contract"
 	@echo "make bench                          time compiled programs beside PyTorch, JAX, ONNX Runtime, OpenVINO (installs them)"
@@ -22,6 +23,9 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -n auto --dist worksteal
+
+extended: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m extended
 
 compare: $(VENV)/.compare
 	$(BIN)/python -m pytest -q tests/peers

@@ -130,7 +130,10 @@ class Environment:
 
         Args:
             name: a word that no other trainer of the environment has.
-            network, optimiser, data, validation: what is trained, how, on what, and what it is judged by.
+            network: what is trained.
+            optimiser: how.
+            data: on what.
+            validation: what it is judged by.
             more: further arguments of :class:`Trainer`, such as ``operator="cpu:2"``.
 
         Raises:

@@ -142,7 +142,7 @@ class Loop:
             IdentifierError: it did not.
         """
         if identifier in self._outcome.values:
-            return self._outcome.values[identifier]
+            return _plain(self._outcome.values[identifier])
         raise IdentifierError(
             f"the last iteration did not hand out '{identifier}'",
             expected=", ".join(self._outcome.values) or "an iteration",
@@ -460,7 +460,7 @@ class Loop:
             source = {"optimiser.cost": "cost", "optimiser.cost_total": "cost"}.get(identifier, identifier)
             values = self._outcome.workers.get(worker, {})
             if source in values:
-                return values[source]
+                return _plain(values[source])
             own, name = self.crew.own(worker), identifier.removeprefix("network.layers.")
             if name in own and name != identifier:
                 return own[name].value
@@ -471,3 +471,8 @@ class Loop:
     def _give(self, identifier: str, value: Any) -> None:
         place, _, name = identifier.rpartition(".")
         (self.registry.child(place) if place else self.registry).set(name, value)
+
+
+def _plain(value: NDArray) -> NDArray | float:
+    """A number as one of Python's."""
+    return value if value.ndim else value.item()

@@ -29,6 +29,7 @@ from sigmagraph.training.network import Network
 from sigmagraph.training.operators.crew import Task
 from sigmagraph.training.operators.operator import Operator, as_operator
 from sigmagraph.training.progress import Progress
+from sigmagraph.training.run_folder import Ending
 from sigmagraph.training.seeds import Seeds
 from sigmagraph.training.snapshot import restore
 from sigmagraph.training.timing import TimeScale
@@ -313,7 +314,8 @@ class Trainer(Loop):
 
     def _run(self, goal: Goal, bar: bool | None, lines: bool) -> History:
         """Train in the thread that has begun."""
-        state, ending = State.PAUSED, "failed"
+        state = State.PAUSED
+        ending: Ending = "failed"
         rounds = -(-len(self.data) // self.crew.takes)
         total = (goal.epochs - self.epoch) * rounds if goal.epochs else (goal.iterations or 0) - self.iteration
         try:

@@ -93,8 +93,15 @@ def test_programs_for_aarch64_compute_what_the_graph_says(name: str, tmp_path: P
         at.check(program.results(at), f"aarch64 for {at.sizes}")
 
 
+# The one that lacks most is tried by default.
+LESSER = [
+    pytest.param(target, id=name, marks=() if name == "any x86-64" else pytest.mark.extended)
+    for name, target in NATIVE.items()
+]
+
+
 @every_program
-@pytest.mark.parametrize("target", NATIVE.values(), ids=NATIVE)
+@pytest.mark.parametrize("target", LESSER)
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="code for x86-64")
 def test_programs_for_lesser_processors_compute_what_the_graph_says(name: str, target: Target) -> None:
     lacks = set(filter(None, target.features.split(","))) - set(processor(Target()).features.split(","))

@@ -98,7 +98,9 @@ def test_an_epoch_that_was_begun_counts_as_one() -> None:
 def test_what_is_set_while_training_runs_counts_from_the_next_iteration_on() -> None:
     of = trainer()
     rates = []
-    of.add(hook("1 iteration", reads=["optimiser.learning_rate"])(lambda now: rates.append(now["optimiser.learning_rate"])))
+    of.add(
+        hook("1 iteration", reads=["optimiser.learning_rate"])(lambda now: rates.append(now["optimiser.learning_rate"]))
+    )
     of.run(1, **QUIET)
     before = snapshot()
     done = of.start(100_000)
@@ -174,7 +176,9 @@ def test_a_hook_cannot_wait_for_itself() -> None:
         of.run(1, **QUIET)
 
 
-@pytest.mark.parametrize("numbers", [{}, {"epochs": 1, "until": 2}, {"epochs": -1}, {"iterations": 1.5}, {"until": True}])
+@pytest.mark.parametrize(
+    "numbers", [{}, {"epochs": 1, "until": 2}, {"epochs": -1}, {"iterations": 1.5}, {"until": True}]
+)
 def test_a_run_has_one_end(numbers: dict[str, Any]) -> None:
     with pytest.raises(AttributeValueError, match="number of epochs"):
         trainer().run(**numbers, **QUIET)
@@ -230,7 +234,9 @@ def test_trainers_of_an_environment() -> None:
         first = environment.trainer("first", trainer().network, trainer().optimiser, wedge().batches(25))
         second = environment.trainer("second", trainer().network, trainer().optimiser, wedge().batches(25))
         assert first.data.seed != second.data.seed
-        assert not np.array_equal(first.network.parameters()["1-dense.weights"], second.network.parameters()["1-dense.weights"])
+        assert not np.array_equal(
+            first.network.parameters()["1-dense.weights"], second.network.parameters()["1-dense.weights"]
+        )
         histories = environment.run_all(2)
         assert {name: len(history.epochs) for name, history in histories.items()} == {"first": 2, "second": 2}
         found = environment.registry.resolve("*<trainer>.epoch")
