@@ -222,7 +222,7 @@ class RunFolder:
         return handler
 
     def metrics(self) -> list[dict[str, Any]]:
-        """What was measured so far: ``epoch``, ``iteration``, ``time`` (seconds since 1970) and ``values`` of events."""
+        """What was measured: ``epoch``, ``iteration``, ``time`` in seconds since 1970, ``values`` of all events."""
         return read_metrics(self.path / METRICS)[0]
 
     @staticmethod
@@ -283,7 +283,7 @@ def _stays(line: bytes, iteration: int) -> bool:
         return False
     try:
         return int(json.loads(line)["iteration"]) <= iteration
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return True
 
 

@@ -19,6 +19,7 @@ from sigmagraph.training.plain_values import from_json
 CONFIG, ENVIRONMENT, STATE = "config.json", "environment.json", "state.json"
 METRICS, LOG, CHECKPOINTS = "metrics.jsonl", "log.txt", "checkpoints"
 _STATES = ("running", "paused", "finished", "stopped", "failed")
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 _ENDS = ("NaN", "Infinity", "-Infinity")
 
 
@@ -168,7 +169,7 @@ def read_metrics(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
                     break  # its writer was killed, or is just writing it
                 try:
                     events.append(_event(line))
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                except _UNREADABLE as error:
                     faults.append(f"{path.name}:{number} cannot be read: {error!r:.100}")
     except FileNotFoundError:
         pass

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable
+from os import fsync, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,8 +41,8 @@ def fill_whole(path: Path, fill: Callable[[BinaryIO], None]) -> None:
         with part.open("xb") as file:
             fill(file)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+            fsync(file.fileno())
+        replace(part, path)
         _sync_folder(path.parent)
     except OSError as error:
         raise InputError(f"{path} cannot be written", got=error.strerror or error) from error
