@@ -20,7 +20,7 @@ from sigmagraph.errors import AttributeValueError, FileFormatError, InputError
 from sigmagraph.identifiers import matching
 from sigmagraph.training.plain_values import as_json, from_json
 from sigmagraph.training.weights import read_file, read_metadata, write_arrays
-from sigmagraph.training.whole_files import write_whole
+from sigmagraph.training.whole_files import write_text
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 Mode: TypeAlias = Literal["max", "min"]
@@ -179,7 +179,7 @@ class CheckpointFolder:
         Raises:
             InputError: they cannot be moved.
         """
-        later = [path for path in self.list() if _step(path) > after]
+        later = [path for path in self.files() if _step(path) > after]
         try:
             for path in later:
                 (self.path / _SUPERSEDED).mkdir(exist_ok=True)
@@ -187,7 +187,7 @@ class CheckpointFolder:
         except OSError as error:
             raise InputError(f"{self.path} cannot be written to", got=error.strerror) from error
 
-    def list(self) -> list[Path]:
+    def files(self) -> list[Path]:
         """All checkpoints, from the earliest to the latest."""
         if not self.path.is_dir():
             return []
@@ -200,7 +200,7 @@ class CheckpointFolder:
         Raises:
             InputError: there is none.
         """
-        found = self.list()
+        found = self.files()
         if not found:
             raise InputError(f"there is no checkpoint in {self.path}", expected="step-<iteration>.safetensors")
         return found[-1]
@@ -214,7 +214,7 @@ class CheckpointFolder:
         Raises:
             InputError: there is none.
         """
-        known = self._brought_up_to_date(*self._index())
+        known = self.scores()
         chosen = known.get(name) if name else next(iter(known.values()), None)
         if chosen is None or (name is None and len(known) > 1):
             raise InputError(
@@ -222,7 +222,12 @@ class CheckpointFolder:
                 expected=", ".join(known) or "one that was saved with a score",
                 got=name or ("no name" if known else None),
             )
-        return self.path / chosen[0]
+        return chosen[0]
+
+    def scores(self) -> dict[str, tuple[Path, Score]]:
+        """The best checkpoint by each score, and the score."""
+        best = self._brought_up_to_date(*self._index())
+        return {name: (self.path / file, score) for name, (file, score) in best.items()}
 
     def read_latest(self) -> Checkpoint:
         """What is in the latest checkpoint.
@@ -239,7 +244,7 @@ class CheckpointFolder:
             raise
 
     def _whole_before(self, path: Path) -> str:
-        for other in reversed(self.list()):
+        for other in reversed(self.files()):
             if _step(other) < _step(path):
                 with contextlib.suppress(FileFormatError, InputError):
                     read_checkpoint(other)
@@ -254,14 +259,14 @@ class CheckpointFolder:
             seen = [str(name) for name in index["files"]]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}, []
-        there = [path.name for path in self.list()]
+        there = [path.name for path in self.files()]
         lost = index.get("format") != INDEX_FORMAT or any(file not in there for file, _ in best.values())
         return ({}, []) if lost else (best, seen)
 
     def _brought_up_to_date(self, best: _Best, seen: Sequence[str]) -> _Best:
         """With the scores of files that the index does not know, since its writer was killed or it got lost."""
         best = dict(best)
-        for path in self.list():
+        for path in self.files():
             for score in _scores_of(path) if path.name not in seen else ():
                 if score.name not in best or score.beats(best[score.name][1].value):
                     best[score.name] = (path.name, score)
@@ -269,12 +274,12 @@ class CheckpointFolder:
 
     def _write_index(self, best: _Best) -> None:
         entries = {name: {"file": file, "value": s.value, "mode": s.mode} for name, (file, s) in best.items()}
-        files = [path.name for path in self.list()]
+        files = [path.name for path in self.files()]
         text = as_json({"format": INDEX_FORMAT, "best": entries, "files": files}, "index", indent=1)
-        write_whole(self.path / _INDEX, (text + "\n").encode())
+        write_text(self.path / _INDEX, text + "\n")
 
     def _prune(self, keep_last: int | None, wanted: Sequence[str]) -> None:
-        for path in self.list()[:-keep_last] if keep_last is not None else ():
+        for path in self.files()[:-keep_last] if keep_last is not None else ():
             if path.name not in wanted:
                 with contextlib.suppress(OSError):
                     path.unlink()

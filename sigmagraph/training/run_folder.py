@@ -40,7 +40,7 @@ from sigmagraph.training.run_reading import (
     read_metrics,
     read_run,
 )
-from sigmagraph.training.whole_files import fill_whole, write_whole
+from sigmagraph.training.whole_files import fill_whole, write_text
 
 _LOG = logging.getLogger("sigmagraph.training")
 Ending: TypeAlias = Literal["paused", "finished", "stopped", "failed"]
@@ -125,7 +125,7 @@ class RunFolder:
 
     def _holds_a_run(self) -> bool:
         metrics = self.path / METRICS
-        return bool(self.checkpoints.list()) or (metrics.is_file() and metrics.stat().st_size > 0)
+        return bool(self.checkpoints.files()) or (metrics.is_file() and metrics.stat().st_size > 0)
 
     def _cut(self, iteration: int) -> None:
         """Drop what was measured after an iteration, and half a line at the end."""
@@ -235,7 +235,7 @@ class RunFolder:
         return read_run(path)
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
-        write_whole(self.path / name, (as_json(value, name.removesuffix(".json"), indent=1) + "\n").encode())
+        write_text(self.path / name, as_json(value, name.removesuffix(".json"), indent=1) + "\n")
 
     def _tell_environment(self) -> None:
         now, former = environment(), read_json(self.path / ENVIRONMENT)

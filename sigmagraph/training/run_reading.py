@@ -29,8 +29,8 @@ class Run:
 
     Attributes:
         path: of the folder.
-        state: ``running``, ``paused``, ``finished``, ``stopped``, ``failed``; ``killed`` if it was running when its
-            process ended; ``unknown`` if that cannot be read.
+        state: ``running``, ``paused``, ``finished``, ``stopped``, ``failed``; ``killed`` if its process ended
+            without a word; ``unknown`` if that cannot be read.
         started: when, in ISO 8601; None if that cannot be read.
         ended: when it ended last; None while it runs, and after it was killed.
         config: what was trained.
@@ -94,10 +94,10 @@ def read_run(path: str | PathLike[str]) -> Run:
     now = state.get("state")
     if state and now not in _STATES:
         faults.append(f"{STATE} has an unknown state: {now!r:.40}")
-    if now == "running" and not is_locked(folder):
+    if _goes_on(state) and not is_locked(folder):
         # It may have ended since its state was read.
-        now = (read_json(folder / STATE) or {}).get("state")
-        now = "killed" if now == "running" else now
+        state = read_json(folder / STATE) or state
+        now = "killed" if _goes_on(state) else state.get("state")
     return Run(
         folder,
         now if now in (*_STATES, "killed") else "unknown",
@@ -107,6 +107,10 @@ def read_run(path: str | PathLike[str]) -> Run:
         environment,
         tuple(faults),
     )
+
+
+def _goes_on(state: Mapping[str, Any]) -> bool:
+    return state.get("state") in ("running", "paused") and state.get("ended") is None
 
 
 def _text(value: Any) -> str | None:

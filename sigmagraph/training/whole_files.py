@@ -26,6 +26,15 @@ def write_whole(path: Path, content: bytes) -> None:
     fill_whole(path, fill)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8. Until all is on disk, a file that was there stays as it was.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    write_whole(path, text.encode())
+
+
 def fill_whole(path: Path, fill: Callable[[BinaryIO], None]) -> None:
     """Write a file part by part. Until all is on disk, a file that was there stays as it was.
 

@@ -315,7 +315,7 @@ def test_a_full_disk_leaves_what_was_there(fail: Any, tmp_path: Path, monkeypatc
             assert "No space left" in str(caught.value)
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     folder.save(2, small(2.0), Score("a", 2.0, "max"), keep_last=1)
-    assert [path.name for path in folder.list()] == ["step-00000002.safetensors"]
+    assert [path.name for path in folder.files()] == ["step-00000002.safetensors"]
 
 
 def test_ctrl_c_leaves_no_part(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,7 +341,7 @@ def test_a_disk_that_fills_up_between_a_checkpoint_and_the_index_loses_no_best(
             folder.save(2, small(), Score("a", 9.0, "max"))
     for step in (3, 4, 5):
         folder.save(step, small(), Score("a", 2.0, "max"), keep_last=1)
-    assert steps(folder.list()) == [2, 5]
+    assert steps(folder.files()) == [2, 5]
     assert steps([folder.best()]) == [2]
 
 
@@ -354,12 +354,12 @@ def steps(paths: list[Path]) -> list[int]:
 
 def test_the_last_and_the_best_by_each_score_are_kept(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path / "made")
-    assert folder.list() == []
+    assert folder.files() == []
     accuracies, costs = [0.1, 0.9, 0.3, float("nan"), 0.9, 0.5], [5.0, 4.0, 1.0, float("nan"), 2.0, 3.0]
     for step, (accuracy, cost) in enumerate(zip(accuracies, costs, strict=True), 1):
         folder.save(step, small(step), Score("accuracy", accuracy, "max"), keep_last=2)
         folder.save(step, small(step), Score("cost", cost, "min"), keep_last=2)
-    assert steps(folder.list()) == [2, 3, 5, 6]
+    assert steps(folder.files()) == [2, 3, 5, 6]
     assert steps([folder.best("accuracy"), folder.best("cost"), folder.latest()]) == [2, 3, 6]
     assert folder.read_latest().document == {"iteration": 1, "value": 6}
     for name in (None, "absent"):
@@ -403,7 +403,7 @@ def test_an_index_that_is_lost_is_made_again(index: bytes | None, tmp_path: Path
         (tmp_path / "index.json").write_bytes(index)
     assert steps([folder.best()]) == [2]
     folder.save(4, small(), Score("a", 0.0, "max"), keep_last=1)
-    assert steps(folder.list()) == [2, 4]
+    assert steps(folder.files()) == [2, 4]
     assert json.loads((tmp_path / "index.json").read_text())["best"]["a"]["value"] == 3.0
 
 
@@ -435,11 +435,11 @@ def test_steps_are_ordered_as_numbers(tmp_path: Path) -> None:
         folder.save(step, small(step))
     (tmp_path / "step-7.safetensors").write_bytes(b"")
     (tmp_path / "step-00000008.safetensors.bak").write_bytes(b"")
-    assert steps(folder.list()) == [2, 99_999_999, 10**8]
+    assert steps(folder.files()) == [2, 99_999_999, 10**8]
     folder.latest().write_bytes(b"damaged")
     with pytest.raises(FileFormatError, match=r"step-99999999\.safetensors is whole"):
         folder.read_latest()
-    for path in folder.list():
+    for path in folder.files():
         path.write_bytes(b"damaged")
     with pytest.raises(FileFormatError, match="no other checkpoint"):
         folder.read_latest()
@@ -449,7 +449,7 @@ def test_the_one_just_written_is_never_removed(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
     folder.save(9, small())
     assert folder.save(3, small(), keep_last=1).exists()
-    assert steps(folder.list()) == [3, 9]
+    assert steps(folder.files()) == [3, 9]
 
 
 def test_later_ones_are_set_aside(tmp_path: Path) -> None:
@@ -458,11 +458,11 @@ def test_later_ones_are_set_aside(tmp_path: Path) -> None:
     for step, value in ((1, 1.0), (2, 2.0), (3, 3.0)):
         folder.save(step, small(value), Score("a", value, "max"))
     folder.set_aside(2)
-    assert steps(folder.list()) == [1, 2]
+    assert steps(folder.files()) == [1, 2]
     assert steps([folder.best()]) == [2]
     assert read_checkpoint(tmp_path / "superseded" / "step-00000003.safetensors").document["value"] == 3.0
     folder.set_aside(2)
-    assert steps(folder.list()) == [1, 2]
+    assert steps(folder.files()) == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -513,7 +513,7 @@ def test_a_writer_that_is_killed_leaves_whole_files(tmp_path: Path) -> None:
             assert child.stdout.readline() == b"go\n"
             time.sleep(float(pause))
             os.kill(child.pid, signal.SIGKILL)
-        found = folder.list()
+        found = folder.files()
         assert found
         for path in found:
             checkpoint = read_checkpoint(path)
