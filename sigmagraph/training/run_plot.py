@@ -42,7 +42,7 @@ def plot_runs(path: str | PathLike[str], runs: Sequence[Run], labels: Sequence[s
             "plots are drawn by matplotlib", got="it is not installed", hint='pip install "sigmagraph[plot]"'
         ) from error
     figure = Figure(figsize=(_WIDTH, _HEIGHT * len(names)), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     for number, name in enumerate(names, 1):
         axes = figure.add_subplot(len(names), 1, number)
         for run, label in zip(runs, labels, strict=True):
@@ -57,5 +57,5 @@ def plot_runs(path: str | PathLike[str], runs: Sequence[Run], labels: Sequence[s
             text.set_parse_math(False)
     axes.set_xlabel("epoch")
     content = io.BytesIO()
-    canvas.print_png(content)
+    figure.savefig(content, format="png")
     write_whole(target, content.getvalue())
