@@ -1,4 +1,4 @@
-"""The command line: train the demo; show, rewrite and run graphs; look at devices and the cache."""
+"""The command line: train the demo; show, rewrite and run graphs; look at devices, the cache and runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import typer
 
+from sigmagraph.cli_runs import runs_commands
 from sigmagraph.driver import compile_graph
 from sigmagraph.errors import FileFormatError, InputError, PassError, SigmaError
 from sigmagraph.ir.graph.graph import Graph, iter_updates
@@ -42,6 +43,7 @@ def main() -> None:
     app.callback()(sigmagraph)
     for command in (demo, show, opt, run, devices, cache):
         app.command()(command)
+    app.add_typer(runs_commands(), name="runs")
     try:
         app()
     except SigmaError as error:

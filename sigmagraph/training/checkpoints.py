@@ -1,18 +1,16 @@
 """Checkpoints: everything that a training depends on, in one safetensors file each, and the folders that hold them.
 
-A file has arrays by name and, in its metadata, one JSON document. It is written whole or not at all. What cannot stand
-in JSON as it is, such as an infinite number, is written as an object with one key that says what it is.
+A file has arrays by name and, in its metadata, one JSON document of plain values. It is written whole or not at all.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike, fsync, replace
+from os import PathLike, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -20,16 +18,19 @@ import numpy as np
 
 from sigmagraph.errors import AttributeValueError, FileFormatError, InputError
 from sigmagraph.identifiers import matching
-from sigmagraph.training.weights import read_file, write_arrays
+from sigmagraph.training.plain_values import as_json, from_json
+from sigmagraph.training.weights import read_file, read_metadata, write_arrays
+from sigmagraph.training.whole_files import write_text
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 Mode: TypeAlias = Literal["max", "min"]
 
 FORMAT = "sigmagraph checkpoint 1"
+INDEX_FORMAT = "sigmagraph checkpoints 1"
+_INDEX = "index.json"
 _NAME = re.compile(r"step-(\d{8,})\.safetensors")
 _PARTS = {"network": "network/*", "optimiser": "optimiser/*", "random": "random/*", "workers": "worker.*"}
 _SUPERSEDED = "superseded"
-_FLOAT = "__float__"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,65 +58,6 @@ class Checkpoint:
         return Checkpoint({name: self.arrays[name] for name in self.arrays if name in wanted}, self.document)
 
 
-def write_checkpoint(path: str | PathLike[str], checkpoint: Checkpoint) -> None:
-    """Write a checkpoint to a file. Until all is on disk, a file that was there stays as it was.
-
-    Raises:
-        InputError: the file cannot be written.
-        AttributeValueError: the document holds something that is no plain value.
-    """
-    text = json.dumps(_plain(checkpoint.document, "document"), allow_nan=False, separators=(",", ":"))
-    write_arrays(path, checkpoint.arrays, {"format": FORMAT, "training": text})
-
-
-def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
-    """The checkpoint in a file.
-
-    Raises:
-        InputError: the file does not exist or cannot be opened.
-        FileFormatError: it is damaged, no checkpoint, or of another version.
-    """
-    arrays, metadata = read_file(path)
-    found = metadata.get("format", "a file without a format")
-    if found != FORMAT:
-        hint = "a newer sigmagraph wrote it" if found.startswith("sigmagraph checkpoint") else None
-        raise FileFormatError(f"{path} is no checkpoint of this version", expected=FORMAT, got=found, hint=hint)
-    try:
-        document = json.loads(metadata["training"], object_hook=_object)
-    except (KeyError, ValueError) as error:
-        raise FileFormatError(f"{path} is damaged", expected="a document in JSON", got=error) from error
-    if not isinstance(document, dict):
-        raise FileFormatError(f"{path} is damaged", expected="a JSON object", got=type(document).__name__)
-    return Checkpoint(arrays, document)
-
-
-def _plain(value: Any, where: str) -> Any:
-    """A value as JSON can hold it."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return {_FLOAT: value.hex()}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Mapping):
-        return {_key(key, where): _plain(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, f"{where}[{number}]") for number, item in enumerate(value)]
-    raise AttributeValueError(
-        f"{where} is no plain value", expected="numbers, text, lists and dicts of them", got=f"{value!r:.80}"
-    )
-
-
-def _key(key: Any, where: str) -> str:
-    if not isinstance(key, str):
-        raise AttributeValueError(f"{where} has a key that is no text", expected="text", got=repr(key))
-    return key
-
-
-def _object(found: dict[str, Any]) -> Any:
-    return float.fromhex(found[_FLOAT]) if found.keys() == {_FLOAT} else found
-
-
 @dataclass(frozen=True, slots=True)
 class Score:
     """How good the network was when a checkpoint was made.
@@ -135,6 +77,49 @@ class Score:
         if math.isnan(other):
             return not math.isnan(self.value)
         return self.value > other if self.mode == "max" else self.value < other
+
+
+def write_checkpoint(path: str | PathLike[str], checkpoint: Checkpoint, scores: Iterable[Score] = ()) -> None:
+    """Write a checkpoint to a file. Until all is on disk, a file that was there stays as it was.
+
+    Args:
+        path: of the file.
+        checkpoint: what is written.
+        scores: how good it is.
+
+    Raises:
+        InputError: the file cannot be written.
+        AttributeValueError: the document holds something that is no plain value.
+        DTypeError: an array is of a type that there is no element type for.
+    """
+    texts = {"format": FORMAT, "training": as_json(checkpoint.document, "document")}
+    found = {score.name: [score.value, score.mode] for score in scores}
+    write_arrays(path, checkpoint.arrays, texts | ({"scores": as_json(found, "scores")} if found else {}))
+
+
+def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
+    """The checkpoint in a file.
+
+    Raises:
+        InputError: the file does not exist or cannot be opened.
+        FileFormatError: it is damaged, no checkpoint, or of another version.
+    """
+    arrays, metadata = read_file(path)
+    found = metadata.get("format", "a file without a format")
+    if found != FORMAT:
+        hint = "a newer sigmagraph wrote it" if found.startswith("sigmagraph checkpoint") else None
+        raise FileFormatError(f"{path} is no checkpoint of this version", expected=FORMAT, got=found, hint=hint)
+    try:
+        document = from_json(metadata["training"])
+    except (KeyError, ValueError) as error:
+        raise FileFormatError(f"{path} is damaged", expected="a document in JSON", got=error) from error
+    if not isinstance(document, dict):
+        raise FileFormatError(f"{path} is damaged", expected="a JSON object", got=type(document).__name__)
+    return Checkpoint(arrays, document)
+
+
+# By the name of a score: the best file, and its score.
+_Best: TypeAlias = dict[str, tuple[str, Score]]
 
 
 class CheckpointFolder:
@@ -163,22 +148,26 @@ class CheckpointFolder:
 
         Raises:
             InputError: it cannot be written; the others are as they were.
+            AttributeValueError: the document holds something that is no plain value, or a number is out of range.
         """
+        _check_count("step", step, 0)
+        if keep_last is not None:
+            _check_count("keep_last", keep_last, 1)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for leftover in self.path.glob(".step-*.part"):
+            for leftover in self.path.glob(".*.part"):
                 leftover.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"the folder {self.path} cannot be used", got=error.strerror) from error
         path = self.path / f"step-{step:08}.safetensors"
-        write_checkpoint(path, checkpoint)
-        best = self._best()
-        if score is not None and score.name in best and best[score.name]["file"] == path.name:
-            del best[score.name]  # the file was overwritten
-        if score is not None and (score.name not in best or score.beats(best[score.name]["value"])):
-            best[score.name] = {"file": path.name, "value": score.value, "mode": score.mode}
+        best, seen = self._index()
+        if path.name in seen:  # what was said of it need not be true of what comes
+            best, seen = {}, []
+        scores = {s.name: s for s in (*_still_true(path, checkpoint), *([score] if score else ()))}
+        write_checkpoint(path, checkpoint, scores.values())
+        best = self._brought_up_to_date(best, seen)
         self._write_index(best)
-        self._prune(keep_last, [str(entry["file"]) for entry in best.values()])
+        self._prune(keep_last, [path.name, *(file for file, _ in best.values())])
         return path
 
     def set_aside(self, after: int) -> None:
@@ -225,15 +214,20 @@ class CheckpointFolder:
         Raises:
             InputError: there is none.
         """
-        known = self._best()
+        known = self.scores()
         chosen = known.get(name) if name else next(iter(known.values()), None)
         if chosen is None or (name is None and len(known) > 1):
             raise InputError(
                 f"there is no best checkpoint in {self.path}",
                 expected=", ".join(known) or "one that was saved with a score",
-                got=name,
+                got=name or ("no name" if known else None),
             )
-        return self.path / str(chosen["file"])
+        return chosen[0]
+
+    def scores(self) -> dict[str, tuple[Path, Score]]:
+        """The best checkpoint by each score, and the score."""
+        best = self._brought_up_to_date(*self._index())
+        return {name: (self.path / file, score) for name, (file, score) in best.items()}
 
     def read_latest(self) -> Checkpoint:
         """What is in the latest checkpoint.
@@ -251,40 +245,42 @@ class CheckpointFolder:
 
     def _whole_before(self, path: Path) -> str:
         for other in reversed(self.files()):
-            if other < path:
+            if _step(other) < _step(path):
                 with contextlib.suppress(FileFormatError, InputError):
                     read_checkpoint(other)
                     return f"{other} is whole: resume from it by its name"
         return "no other checkpoint in this folder is whole"
 
-    def _best(self) -> dict[str, dict[str, Any]]:
-        """What the index says of files that exist; scores that it has lost stand in the files' documents."""
+    def _index(self) -> tuple[_Best, Sequence[str]]:
+        """The best files as the index has them, and all files that it takes into account; nothing if it is no good."""
         try:
-            index = json.loads((self.path / "index.json").read_text("utf-8"), object_hook=_object)
-            best = index["best"]
-            return {name: entry for name, entry in best.items() if (self.path / entry["file"]).is_file()}
+            index = from_json((self.path / _INDEX).read_bytes())
+            best = {name: (entry["file"], _score(name, entry)) for name, entry in index["best"].items()}
+            seen = [str(name) for name in index["files"]]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return self._best_of_files()
+            return {}, []
+        there = [path.name for path in self.files()]
+        lost = index.get("format") != INDEX_FORMAT or any(file not in there for file, _ in best.values())
+        return ({}, []) if lost else (best, seen)
 
-    def _best_of_files(self) -> dict[str, dict[str, Any]]:
-        best: dict[str, dict[str, Any]] = {}
+    def _brought_up_to_date(self, best: _Best, seen: Sequence[str]) -> _Best:
+        """With the scores of files that the index does not know, since its writer was killed or it got lost."""
+        best = dict(best)
         for path in self.files():
-            with contextlib.suppress(FileFormatError, InputError, KeyError, TypeError):
-                found = read_checkpoint(path).document["score"]
-                score = Score(found["name"], found["value"], found["mode"])
-                if score.name not in best or score.beats(best[score.name]["value"]):
-                    best[score.name] = {"file": path.name, "value": score.value, "mode": score.mode}
+            for score in _scores_of(path) if path.name not in seen else ():
+                if score.name not in best or score.beats(best[score.name][1].value):
+                    best[score.name] = (path.name, score)
         return best
 
-    def _write_index(self, best: Mapping[str, Mapping[str, Any]]) -> None:
-        text = json.dumps(_plain({"format": "sigmagraph checkpoints 1", "best": best}, "index"), indent=1)
-        write_text(self.path / "index.json", text + "\n")
+    def _write_index(self, best: _Best) -> None:
+        entries = {name: {"file": file, "value": s.value, "mode": s.mode} for name, (file, s) in best.items()}
+        files = [path.name for path in self.files()]
+        text = as_json({"format": INDEX_FORMAT, "best": entries, "files": files}, "index", indent=1)
+        write_text(self.path / _INDEX, text + "\n")
 
-    def _prune(self, keep_last: int | None, best: list[str]) -> None:
-        if keep_last is None:
-            return
-        for path in self.files()[:-keep_last]:
-            if path.name not in best:
+    def _prune(self, keep_last: int | None, wanted: Sequence[str]) -> None:
+        for path in self.files()[:-keep_last] if keep_last is not None else ():
+            if path.name not in wanted:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
@@ -294,20 +290,44 @@ def _step(path: Path) -> int:
     return int(path.stem.removeprefix("step-"))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file. Until all is on disk, a file that was there stays as it was.
+def _check_count(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise AttributeValueError(f"{name} is out of range", expected=f"{least}, {least + 1}, ...", got=repr(value))
+
+
+def _score(name: str, entry: Mapping[str, Any]) -> Score:
+    """What an index says of a score.
 
     Raises:
-        InputError: it cannot be written.
+        ValueError: it is none.
+        KeyError: something is missing.
     """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            fsync(file.fileno())
-        replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written", got=error.strerror) from error
+    value, mode = entry["value"], entry["mode"]
+    if mode not in ("max", "min") or not isinstance(value, (int, float)):
+        raise ValueError(f"this is no score: {entry!r:.80}")
+    return Score(name, value, mode)
+
+
+def _scores_of(path: Path) -> list[Score]:
+    """The scores in a file; none of one that is damaged, which whoever reads it is told."""
+    with contextlib.suppress(FileFormatError, InputError, ValueError, TypeError, AttributeError):
+        found = from_json(read_metadata(path).get("scores", "{}"))
+        return [_score(name, {"value": value, "mode": mode}) for name, (value, mode) in found.items()]
+    return []
+
+
+def _still_true(path: Path, checkpoint: Checkpoint) -> list[Score]:
+    """The scores of a file that is written again with the same arrays."""
+    scores = _scores_of(path)
+    if not scores:
+        return []
+    with contextlib.suppress(FileFormatError, InputError):
+        before = read_file(path)[0]
+        now = checkpoint.arrays
+        if before.keys() == now.keys() and all(_same(before[name], now[name]) for name in before):
+            return scores
+    return []
+
+
+def _same(one: NDArray, other: NDArray) -> bool:
+    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()

@@ -295,7 +295,8 @@ class Loop:
         where = Path(path)
         if where not in self._folders:
             folder = RunFolder(where)
-            folder.open(self.iteration if where in self._known_folders else None)
+            known = where in self._known_folders
+            folder.open(self.iteration if known else None, self.epoch if known else None)
             folder.configure(self.describe())
             self._logs.append(folder.handler())
             self._folders[where] = folder

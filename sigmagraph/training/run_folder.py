@@ -40,7 +40,7 @@ from sigmagraph.training.run_reading import (
     read_metrics,
     read_run,
 )
-from sigmagraph.training.whole_files import fill_whole, write_whole
+from sigmagraph.training.whole_files import fill_whole, write_text
 
 _LOG = logging.getLogger("sigmagraph.training")
 Ending: TypeAlias = Literal["paused", "finished", "stopped", "failed"]
@@ -74,12 +74,14 @@ class RunFolder:
 
     # ---- from its beginning to its end
 
-    def open(self, resuming_at: int | None = None) -> None:
+    def open(self, resuming_at: int | None = None, epochs: int | None = None) -> None:
         """Lock the folder and begin a run in it, or go on with the one that it holds.
 
         Args:
             resuming_at: iterations that were done where the run goes on; what the folder has of later ones is dropped
                 from the metrics, and later checkpoints are set aside. None begins a run.
+            epochs: epochs that were done there. What was measured at the end of a later one is dropped too: its last
+                iteration may be done before the epoch is.
 
         Raises:
             TrainingStateError: somebody else writes to the folder, or it holds a run and a new one is to begin.
@@ -93,13 +95,13 @@ class RunFolder:
             raise InputError(f"the folder {self.path} cannot be made", got=error.strerror) from error
         lock = FolderLock(self.path)
         try:
-            self._prepare(resuming_at)
+            self._prepare(resuming_at, epochs)
         except BaseException:
             lock.release()
             raise
         self._lock = lock
 
-    def _prepare(self, resuming_at: int | None) -> None:
+    def _prepare(self, resuming_at: int | None, epochs: int | None) -> None:
         former = read_json(self.path / STATE) or {}
         if resuming_at is None:
             if self._holds_a_run():
@@ -110,7 +112,7 @@ class RunFolder:
                 )
             former = {}
         else:
-            self._cut(resuming_at)
+            self._cut(resuming_at, epochs)
             self.checkpoints.set_aside(resuming_at)
         resumed = list(former.get("resumed") or [])
         state = {
@@ -127,16 +129,16 @@ class RunFolder:
         metrics = self.path / METRICS
         return bool(self.checkpoints.files()) or (metrics.is_file() and metrics.stat().st_size > 0)
 
-    def _cut(self, iteration: int) -> None:
+    def _cut(self, iteration: int, epochs: int | None) -> None:
         """Drop what was measured after an iteration, and half a line at the end."""
         path = self.path / METRICS
         with contextlib.suppress(FileNotFoundError), path.open("rb") as source:
-            if all(_stays(line, iteration) for line in source):
+            if all(_stays(line, iteration, epochs) for line in source):
                 return
             source.seek(0)
 
             def fill(file: BinaryIO) -> None:
-                file.writelines(line for line in source if _stays(line, iteration))
+                file.writelines(line for line in source if _stays(line, iteration, epochs))
 
             fill_whole(path, fill)
 
@@ -222,7 +224,7 @@ class RunFolder:
         return handler
 
     def metrics(self) -> list[dict[str, Any]]:
-        """What was measured so far: ``epoch``, ``iteration``, ``time`` (seconds since 1970) and ``values`` of events."""
+        """What was measured: ``epoch``, ``iteration``, ``time`` in seconds since 1970, ``values`` of all events."""
         return read_metrics(self.path / METRICS)[0]
 
     @staticmethod
@@ -235,7 +237,7 @@ class RunFolder:
         return read_run(path)
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
-        write_whole(self.path / name, (as_json(value, name.removesuffix(".json"), indent=1) + "\n").encode())
+        write_text(self.path / name, as_json(value, name.removesuffix(".json"), indent=1) + "\n")
 
     def _tell_environment(self) -> None:
         now, former = environment(), read_json(self.path / ENVIRONMENT)
@@ -277,13 +279,14 @@ def _now() -> str:
     return datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
-def _stays(line: bytes, iteration: int) -> bool:
+def _stays(line: bytes, iteration: int, epochs: int | None) -> bool:
     """Whether a line is of no later iteration; a whole one that cannot be read stays, for somebody to look at."""
     if not line.endswith(b"\n"):
         return False
     try:
-        return int(json.loads(line)["iteration"]) <= iteration
-    except (ValueError, KeyError, TypeError, RecursionError):
+        event = json.loads(line)
+        return int(event["iteration"]) <= iteration and (epochs is None or int(event["epoch"]) <= epochs)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return True
 
 

@@ -19,6 +19,7 @@ from sigmagraph.training.plain_values import from_json
 CONFIG, ENVIRONMENT, STATE = "config.json", "environment.json", "state.json"
 METRICS, LOG, CHECKPOINTS = "metrics.jsonl", "log.txt", "checkpoints"
 _STATES = ("running", "paused", "finished", "stopped", "failed")
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 _ENDS = ("NaN", "Infinity", "-Infinity")
 
 
@@ -28,8 +29,8 @@ class Run:
 
     Attributes:
         path: of the folder.
-        state: ``running``, ``paused``, ``finished``, ``stopped``, ``failed``; ``killed`` if it was running when its
-            process ended; ``unknown`` if that cannot be read.
+        state: ``running``, ``paused``, ``finished``, ``stopped``, ``failed``; ``killed`` if its process ended
+            without a word; ``unknown`` if that cannot be read.
         started: when, in ISO 8601; None if that cannot be read.
         ended: when it ended last; None while it runs, and after it was killed.
         config: what was trained.
@@ -93,10 +94,10 @@ def read_run(path: str | PathLike[str]) -> Run:
     now = state.get("state")
     if state and now not in _STATES:
         faults.append(f"{STATE} has an unknown state: {now!r:.40}")
-    if now == "running" and not is_locked(folder):
+    if _goes_on(state) and not is_locked(folder):
         # It may have ended since its state was read.
-        now = (read_json(folder / STATE) or {}).get("state")
-        now = "killed" if now == "running" else now
+        state = read_json(folder / STATE) or state
+        now = "killed" if _goes_on(state) else state.get("state")
     return Run(
         folder,
         now if now in (*_STATES, "killed") else "unknown",
@@ -106,6 +107,10 @@ def read_run(path: str | PathLike[str]) -> Run:
         environment,
         tuple(faults),
     )
+
+
+def _goes_on(state: Mapping[str, Any]) -> bool:
+    return state.get("state") in ("running", "paused") and state.get("ended") is None
 
 
 def _text(value: Any) -> str | None:
@@ -168,7 +173,7 @@ def read_metrics(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
                     break  # its writer was killed, or is just writing it
                 try:
                     events.append(_event(line))
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                except _UNREADABLE as error:
                     faults.append(f"{path.name}:{number} cannot be read: {error!r:.100}")
     except FileNotFoundError:
         pass

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import secrets
 from collections.abc import Iterator, Mapping
-from os import PathLike, fsync, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError, deserialize, safe_open
 from safetensors.numpy import save
 
-from sigmagraph.dtypes import DType
-from sigmagraph.errors import FileFormatError, InputError
+from sigmagraph.dtypes import DType, as_dtype
+from sigmagraph.errors import AttributeValueError, DTypeError, FileFormatError, InputError
+from sigmagraph.training.whole_files import write_whole
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
+
+_METADATA = "__metadata__"  # the format's own entry among the arrays
 
 
 def write_arrays(path: str | PathLike[str], arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> None:
@@ -25,20 +26,32 @@ def write_arrays(path: str | PathLike[str], arrays: Mapping[str, NDArray], metad
 
     Raises:
         InputError: the file cannot be written.
+        DTypeError: an array is of a type that there is no element type for.
+        AttributeValueError: a name cannot stand in a file.
     """
-    target = Path(path)
-    content = save({name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(metadata))
-    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    content = {_checked_name(name): _checked(name, array) for name, array in arrays.items()}
+    write_whole(Path(path), save(content, dict(metadata)))
+
+
+def _checked_name(name: str) -> str:
     try:
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            fsync(file.fileno())
-        replace(part, target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise InputError(f"{target} cannot be written", got=error.strerror) from error
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise AttributeValueError(
+            "this is no name of an array in a file", expected="text in Unicode", got=repr(name)
+        ) from error
+    if name == _METADATA:
+        raise AttributeValueError("this is no name of an array in a file", expected="another one", got=name)
+    return name
+
+
+def _checked(name: str, array: NDArray) -> NDArray:
+    array = np.asarray(array, order="C")
+    try:
+        as_dtype(array.dtype)
+    except DTypeError as error:
+        raise error.at(node=name) from None
+    return array
 
 
 def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray]:
@@ -63,7 +76,7 @@ def read_file(path: str | PathLike[str]) -> tuple[dict[str, NDArray], dict[str, 
         content = source.read_bytes()
         return dict(_arrays(content)), _metadata(content)
     except OSError as error:
-        raise InputError(f"{source} cannot be read", got=error.strerror) from error
+        raise InputError(f"{source} cannot be read", got=error.strerror or error) from error
     except (SafetensorError, ValueError) as error:
         raise FileFormatError(f"{source} cannot be used", expected="a whole safetensors file", got=error) from error
 
@@ -78,4 +91,21 @@ def _arrays(content: bytes) -> Iterator[tuple[str, NDArray]]:
 def _metadata(content: bytes) -> dict[str, str]:
     """The texts in the header of a file that was found to be whole."""
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return dict(header.get("__metadata__") or {})
+    return dict(header.get(_METADATA) or {})
+
+
+def read_metadata(path: str | PathLike[str]) -> dict[str, str]:
+    """The metadata of a file alone.
+
+    Raises:
+        InputError: the file does not exist or cannot be opened.
+        FileFormatError: it is no safetensors file, or is damaged.
+    """
+    source = Path(path)
+    try:
+        with safe_open(source, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except OSError as error:
+        raise InputError(f"{source} cannot be read", got=error.strerror or error) from error
+    except (SafetensorError, ValueError) as error:
+        raise FileFormatError(f"{source} cannot be used", expected="a whole safetensors file", got=error) from error

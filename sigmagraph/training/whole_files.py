@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable
+from os import fsync, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,15 @@ def write_whole(path: Path, content: bytes) -> None:
     fill_whole(path, fill)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8. Until all is on disk, a file that was there stays as it was.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    write_whole(path, text.encode())
+
+
 def fill_whole(path: Path, fill: Callable[[BinaryIO], None]) -> None:
     """Write a file part by part. Until all is on disk, a file that was there stays as it was.
 
@@ -40,8 +50,8 @@ def fill_whole(path: Path, fill: Callable[[BinaryIO], None]) -> None:
         with part.open("xb") as file:
             fill(file)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+            fsync(file.fileno())
+        replace(part, path)
         _sync_folder(path.parent)
     except OSError as error:
         raise InputError(f"{path} cannot be written", got=error.strerror or error) from error

@@ -21,10 +21,10 @@ CONFINED = {
     "platformdirs": ("sigmagraph.loader", "sigmagraph.data", "sigmagraph.training"),
     "pyarrow": ("sigmagraph.data",),
     "pycuda": ("sigmagraph.codegen.cuda.compile", "sigmagraph.runtime.cuda"),
-    "rich": ("sigmagraph.cli", "sigmagraph.training"),
+    "rich": ("sigmagraph.cli", "sigmagraph.cli_runs", "sigmagraph.training"),
     "safetensors": ("sigmagraph.training", "sigmagraph.artifact"),
     "tensorboardX": ("sigmagraph.training",),
-    "typer": ("sigmagraph.cli",),
+    "typer": ("sigmagraph.cli", "sigmagraph.cli_runs"),
 }
 FREE = ("numpy", "ml_dtypes", "sigmagraph")
 
