@@ -147,7 +147,7 @@ class Environment:
         seeds = self.seeds.child(name)
         if network.untouched:
             network.reset(seeds.child("initialisation").integer())
-        trainer = Trainer(network, optimiser, data, validation, name=name, seeds=seeds, **more)
+        trainer = Trainer(network, optimiser, data, validation, name=name, seeds=seeds, tasks=self.tasks, **more)
         self.registry[name] = trainer.registry
         self._trainers[name] = trainer
         return trainer

@@ -37,6 +37,7 @@ from sigmagraph.training.progress import Progress
 from sigmagraph.training.run_folder import Ending, RunFolder
 from sigmagraph.training.snapshot import restore_values, snapshot
 from sigmagraph.training.steps import Fetch
+from sigmagraph.training.tasks import Task
 from sigmagraph.training.timing import TimeScale
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
@@ -102,6 +103,7 @@ class Loop:
         self._began: float | None = None
         self._started = False
         self._progress: Progress | None = None
+        self._task: Task | None = None
         self._resized: int | None = None
         self._ahead = ahead
         self._changed = True  # hooks or identifiers: what hooks read must be found again
@@ -394,6 +396,8 @@ class Loop:
         course.step(len(batches), cost, seconds)
         if self._progress is not None:
             self._progress.step(course.epoch + 1, cost)
+        if self._task is not None:
+            self._task.advance()
         self._emit(TimeScale.ITERATION)
 
     def _fetch(self, *, last: bool) -> Fetch:
@@ -447,7 +451,7 @@ class Loop:
             self._firing.close()
             self.crew.close()
             self._verdicts.clear()
-            self._progress = None
+            self._progress = self._task = None
             for folder in self._folders.values():
                 folder.close(ending)
             self._folders.clear()

@@ -32,6 +32,7 @@ from sigmagraph.training.progress import Progress
 from sigmagraph.training.run_folder import Ending
 from sigmagraph.training.seeds import Seeds
 from sigmagraph.training.snapshot import restore
+from sigmagraph.training.tasks import Kind, Tasks
 from sigmagraph.training.timing import TimeScale
 
 __all__ = ["Epoch", "History", "State", "Trainer"]
@@ -70,6 +71,7 @@ class Trainer(Loop):
         seeds: where the seeds of workers, and of batches without one, come from.
         on_hook_error: whether a hook that fails ends training (``raise``), or is logged only (``log``).
         prefetch: how many batches a thread gathers ahead; None gathers ahead what does not lie in memory.
+        tasks: where it is told that training is under way, and how far it is.
 
     Attributes:
         hyperparameters: run-time scalars by name, such as ``optimiser.learning_rate``; they are read at every step and
@@ -100,6 +102,7 @@ class Trainer(Loop):
         seeds: Seeds | None = None,
         on_hook_error: OnError = "raise",
         prefetch: int | None = None,
+        tasks: Tasks | None = None,
     ) -> None:
         _expect(data, Batches, "a trainer takes batches", "dataset.batches(size)")
         _expect(optimiser, Optimiser, "a trainer takes an optimiser", "one of sg.optimisers")
@@ -114,6 +117,7 @@ class Trainer(Loop):
         task = Task(network, optimiser, target, options, lambda number: tree.child("worker", number).integer())
         crew = self.operator.crew(task)
         super().__init__(name, network, optimiser, data, crew, (target, options), on_hook_error, prefetch)
+        self._tasks = tasks or Tasks()
         if validation is not None:
             self.add_dataset(VALIDATION, validation)
 
@@ -316,11 +320,11 @@ class Trainer(Loop):
         """Train in the thread that has begun."""
         state = State.PAUSED
         ending: Ending = "failed"
-        rounds = -(-len(self.data) // self.crew.takes)
-        total = (goal.epochs - self.epoch) * rounds if goal.epochs else (goal.iterations or 0) - self.iteration
+        total = self._left(goal)
         try:
             with (
-                Progress(1, max(total, 0), bar=bar, lines=lines) as self._progress,
+                self._tasks.begin(Kind.TRAIN, self.name, total) as self._task,
+                Progress(1, total, bar=bar, lines=lines) as self._progress,
                 Interrupts(lambda: self.control.stop("Ctrl-C")) as interrupts,
             ):
                 self.train(goal)
@@ -332,6 +336,14 @@ class Trainer(Loop):
         finally:
             self.finish(state, ending)
         return self.history
+
+    def _left(self, goal: Goal) -> int:
+        """How many iterations there are until a goal."""
+        if goal.epochs is None:
+            return max(0, (goal.iterations or 0) - self.iteration)
+        takes = self.crew.takes
+        rounds = (goal.epochs - self.epoch) * -(-len(self.data) // takes) - -(-self.course.batch // takes)
+        return max(0, rounds)
 
     def _keep(self) -> None:
         """After Ctrl-C: write a checkpoint, and say how to go on."""

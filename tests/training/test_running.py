@@ -237,7 +237,11 @@ def test_trainers_of_an_environment() -> None:
         assert not np.array_equal(
             first.network.parameters()["1-dense.weights"], second.network.parameters()["1-dense.weights"]
         )
+        told: list[tuple[str, str, float | None]] = []
+        environment.tasks.observe(lambda event: told.append((event.event.value, event.task.name, event.task.progress)))
         histories = environment.run_all(2)
+        assert ("ended", "first", 1.0) in told
+        assert environment.tasks.running() == []
         assert {name: len(history.epochs) for name, history in histories.items()} == {"first": 2, "second": 2}
         found = environment.registry.resolve("*<trainer>.epoch")
         assert found == {"first.epoch": 2, "second.epoch": 2}
