@@ -290,8 +290,9 @@ class Loop:
             folder.configure(self.describe())
             self._folders[where] = folder
             if self.folder is None:
-                self.folder = folder
                 self.attachments.add(Journal())
+            if self.folder is None or self.folder.path == where:
+                self.folder = folder
             self._changed = True
             if where not in self._known_folders:
                 self._known_folders.append(where)
