@@ -93,6 +93,7 @@ class Loop:
         self.folder: RunFolder | None = None
         self._folders: dict[Path, RunFolder] = {}
         self._known_folders: list[Path] = []  # those that hold this run, as far as it has come
+        self._origin: Path | None = None  # the one that holds it if a hook asks for it
         self._judge_with = judge_with
         self._evaluator: Evaluator | None = None
         self._datasets: dict[str, Deck] = {}
@@ -283,10 +284,10 @@ class Loop:
             TrainingStateError: it holds another run, or another one uses it.
             InputError: it cannot be used.
         """
-        where = Path(path)
+        where = Path(path).resolve()
         if where not in self._folders:
             folder = RunFolder(where)
-            folder.open(self.iteration if where in self._known_folders else None)
+            folder.open(self.iteration if where in (*self._known_folders, self._origin) else None)
             folder.configure(self.describe())
             self._folders[where] = folder
             if self.folder is None:
