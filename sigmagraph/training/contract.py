@@ -62,9 +62,9 @@ class Subject(Protocol):
 def contract(subject: Subject) -> Registry:
     """The registry of a trainer."""
     root = Registry(subject.name, tags=("trainer",))
-    root.link("epoch", lambda: subject.epoch)
-    root.link("iteration", lambda: subject.iteration)
-    root.link("runtime_millis", lambda: 1000 * subject.seconds)
+    root.link("epoch", lambda: subject.epoch, type=int)
+    root.link("iteration", lambda: subject.iteration, type=int)
+    root.link("runtime_millis", lambda: 1000 * subject.seconds, type=float)
     root.child("shared", tags=("shared",))
     _network(root.child("network", tags=("network",)), subject)
     _optimiser(root.child("optimiser", tags=("optimiser",)), subject)
@@ -72,11 +72,11 @@ def contract(subject: Subject) -> Registry:
     _hyperparameters(root, subject)
     step_entries(root, subject)
     about = root.child("trainer")
-    about.set("self", subject)
-    about.set("name", subject.name)
-    about.set("initialised", True)
-    about.set("network", subject.network)
-    about.set("optimiser", subject.optimiser)
+    _fact(about, "self", subject)
+    _fact(about, "name", subject.name)
+    _fact(about, "initialised", True)
+    _fact(about, "network", subject.network)
+    _fact(about, "optimiser", subject.optimiser)
     return root
 
 
@@ -96,30 +96,35 @@ def step_entries(root: Registry, subject: Subject) -> None:
 def dataset_entries(root: Registry, name: str, judge: Callable[[str], Evaluation]) -> None:
     """Enter the verdict on a named dataset, which is found when it is read."""
     place = root.child(name, tags=("dataset",))
-    place.link("cost", lambda: judge(name).cost)
+    place.link("cost", lambda: judge(name).cost, type=float)
     place.link("accuracy", lambda: judge(name).accuracy)
 
 
 def _network(place: Registry, subject: Subject) -> None:
     network = subject.network
-    place.set("self", network)
-    place.set("name", network.name)
-    place.set("initialised", True)
-    place.link("parameter_count", lambda: network.parameter_count)
+    _fact(place, "self", network)
+    _fact(place, "name", network.name)
+    _fact(place, "initialised", True)
+    place.link("parameter_count", lambda: network.parameter_count, type=int)
     calls = network.calls
     architecture = place.child("architecture", tags=("architecture",))
     linear = all(len(call.operands) == 1 for call in calls.values())
-    architecture.set("type", "linear" if linear else "directed")
-    architecture.set("layercount", len(calls))
+    _fact(architecture, "type", "linear" if linear else "directed")
+    _fact(architecture, "layercount", len(calls))
     layers = place.child("layers")
     for name, call in calls.items():
         _layer(layers.child(name, tags=("layer", type(call.layer).__name__.lower())), call)
         about = architecture.child(f"layers.{name}", tags=("layerarchitecture",))
-        about.set("inputs", tuple(str(operand.type) for operand in call.operands))
-        about.set("output", str(call.result.type))
+        _fact(about, "inputs", tuple(str(operand.type) for operand in call.operands))
+        _fact(about, "output", str(call.result.type))
     for identifier in network.identifiers:
         get, put = partial(_value, network, identifier), partial(_set_value, subject, identifier)
         _link(layers, identifier, get, put)
+
+
+def _fact(place: Registry, name: str, value: Any) -> None:
+    """Enter what training cannot change; setting it would change the entry and nothing else, so it is refused."""
+    place.link(name, lambda: value, type=type(value))
 
 
 def _layer(place: Registry, call: Call) -> None:
@@ -130,7 +135,7 @@ def _layer(place: Registry, call: Call) -> None:
     for field in fields(layer):
         value = getattr(layer, field.name)
         if isinstance(value, _PLAIN) and field.name != "name":
-            place.set(field.name, value)
+            _fact(place, field.name, value)
 
 
 def _value(network: Network, identifier: str) -> NDArray:
@@ -146,8 +151,8 @@ def _set_value(subject: Subject, identifier: str, value: Any) -> None:
 
 
 def _optimiser(place: Registry, subject: Subject) -> None:
-    place.set("self", subject.optimiser)
-    place.set("name", type(subject.optimiser).__name__)
+    _fact(place, "self", subject.optimiser)
+    _fact(place, "name", type(subject.optimiser).__name__)
     for name in ("cost", "cost_total"):
         place.link(name, partial(subject.handed_out, "cost"))
     partials = place.child("cost_partials", tags=("costs",))
@@ -156,7 +161,7 @@ def _optimiser(place: Registry, subject: Subject) -> None:
     for cost, importance in costs.items():
         source = f"cost.{cost}" if len(costs) > 1 else "cost"
         partials.link(f"partial_{cost}", partial(subject.handed_out, source))
-        partials.set(f"partial_{cost}_importance", importance)
+        _fact(partials, f"partial_{cost}_importance", importance)
     place.link("filtered_identifiers", lambda: subject.network.frozen)
 
 
@@ -167,8 +172,8 @@ def _memory(subject: Subject, name: str) -> NDArray:
 def _iterator(place: Registry, subject: Subject) -> None:
     place.link("self", lambda: subject.data)
     place.link("minibatch_size", lambda: subject.data.size, subject.resize, int, low=1)
-    place.link("batches", lambda: len(subject.data))
-    place.link("records", lambda: subject.data.records)
+    place.link("batches", lambda: len(subject.data), type=int)
+    place.link("records", lambda: subject.data.records, type=int)
 
 
 def _hyperparameters(root: Registry, subject: Subject) -> None:

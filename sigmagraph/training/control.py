@@ -87,7 +87,7 @@ class Control:
         with self._changed:
             self._expect_active("resume")
             self._pausing, self._steps = False, 0
-            self._changed.notify_all()
+            self._leave_pause()
 
     def advance(self, iterations: int = 1) -> None:
         """Let it do some iterations, and pause then.
@@ -98,7 +98,7 @@ class Control:
         with self._changed:
             self._expect_active("advance")
             self._pausing, self._steps = False, iterations
-            self._changed.notify_all()
+            self._leave_pause()
 
     def stop(self, reason: str = "") -> None:
         """Let it end after this iteration; nothing happens if nobody trains."""
@@ -106,7 +106,7 @@ class Control:
             if self.active:
                 self._stopping = True
                 self.reason = self.reason or reason
-                self._changed.notify_all()
+                self._leave_pause()
 
     def submit(self, command: Callable[[], T]) -> Future[T]:
         """Have something done between two iterations, or at once if nobody trains; the future has what it gives."""
@@ -198,6 +198,10 @@ class Control:
     def _become(self, state: State) -> None:
         self._state = state
         self._changed.notify_all()
+
+    def _leave_pause(self) -> None:
+        """Let a pause end; it counts as ended from now on, so that whoever waits for the next one does not see this."""
+        self._become(State.RUNNING)
 
     def _expect_active(self, what: str) -> None:
         if not self.active:

@@ -95,6 +95,7 @@ class Loop:
         self._folders: dict[Path, RunFolder] = {}
         self._logs: list[logging.Handler] = []
         self._known_folders: list[Path] = []  # those that hold this run, as far as it has come
+        self._origin: Path | None = None  # the one that holds it if a hook asks for it
         self._judge_with = judge_with
         self._evaluator: Evaluator | None = None
         self._datasets: dict[str, Deck] = {}
@@ -294,10 +295,10 @@ class Loop:
             TrainingStateError: it holds another run, or another one uses it.
             InputError: it cannot be used.
         """
-        where = Path(path)
+        where = Path(path).resolve()
         if where not in self._folders:
             folder = RunFolder(where)
-            known = where in self._known_folders
+            known = where in (*self._known_folders, self._origin)
             folder.open(self.iteration if known else None, self.epoch if known else None)
             folder.configure(self.describe())
             self._logs.append(folder.handler())

@@ -30,6 +30,7 @@ from sigmagraph.training.operators.crew import Task
 from sigmagraph.training.operators.operator import Operator, as_operator
 from sigmagraph.training.progress import Progress
 from sigmagraph.training.run_folder import Ending
+from sigmagraph.training.run_reading import CHECKPOINTS
 from sigmagraph.training.seeds import Seeds
 from sigmagraph.training.snapshot import restore
 from sigmagraph.training.tasks import Kind, Tasks
@@ -420,7 +421,7 @@ class Trainer(Loop):
         self.attachments.forget()
         self.take_back(Course(), {}, self.data)
         self._known_folders.clear()
-        self.folder = None
+        self._origin = self.folder = None
         self._emit(TimeScale.RESET)
 
     # ---- keeping and going on
@@ -441,7 +442,8 @@ class Trainer(Loop):
         Hooks are to be attached before, so that they remember what they knew.
 
         Args:
-            path: a run's folder, of which the latest checkpoint is taken, or a file.
+            path: a run's folder, of which the latest checkpoint is taken, and in which the run goes on; or a file, which
+                may be the beginning of another run.
             missing_ok: whether it is no error if there is none.
             same_data: whether data must be the same as then.
 
@@ -458,15 +460,23 @@ class Trainer(Loop):
         where = Path(path)
         if where.is_file():
             restore(self, read_checkpoint(where), same_data=same_data)
+            self._origin = _run_of(where.parent)
             return True
-        folder = where / "checkpoints" if (where / "checkpoints").is_dir() else where
+        folder = where / CHECKPOINTS if (where / CHECKPOINTS).is_dir() else where
         found = CheckpointFolder(folder)
         if missing_ok and not found.files():
             return False
         restore(self, found.read_latest(), same_data=same_data)
-        if folder is not where:
-            self._known_folders.append(where)
+        self._origin, run = None, _run_of(folder)
+        if run is not None and run not in self._known_folders:
+            self._known_folders.append(run)
         return True
+
+
+def _run_of(checkpoints: Path) -> Path | None:
+    """The folder of the run that checkpoints are of; None if they lie elsewhere."""
+    where = checkpoints.resolve()
+    return where.parent if where.name == CHECKPOINTS else None
 
 
 def _expect(value: object, kind: type, message: str, expected: str) -> None:
