@@ -125,6 +125,10 @@ class HookError(SigmaError):
     """A hook that failed, or hooks that cannot work together."""
 
 
+class NotFiniteError(SigmaError):
+    """Numbers of a training step that are not finite, and the node that made them."""
+
+
 class TrainingStateError(SigmaError):
     """Something was asked of a trainer that it cannot do in its present state."""
 

@@ -29,6 +29,7 @@ from sigmagraph.training.contract import contract, step_entries
 from sigmagraph.training.control import Control, State
 from sigmagraph.training.course import Course
 from sigmagraph.training.evaluation import Evaluation, Evaluator
+from sigmagraph.training.finite import FiniteCheck
 from sigmagraph.training.firing import Firing, OnError
 from sigmagraph.training.journal import Journal
 from sigmagraph.training.network import Network
@@ -85,6 +86,7 @@ class Loop:
         judge_with: tuple[str, CompileOptions | None],
         on_hook_error: OnError,
         ahead: int | None,
+        check_finite: bool,
     ) -> None:
         self.name, self.network, self.optimiser = name, network, optimiser
         self.data, self.crew = data, crew
@@ -107,6 +109,7 @@ class Loop:
         self._task: Task | None = None
         self._resized: int | None = None
         self._ahead = ahead
+        self._finite = FiniteCheck(crew) if check_finite else None
         self._changed = True  # hooks or identifiers: what hooks read must be found again
         self.registry = contract(self)
         self._firing = Firing(self, self.attachments, self._read, self._give, on_hook_error, self.control.obey)
@@ -390,9 +393,13 @@ class Loop:
         fetch = self._fetch(last=course.batch + len(batches) >= len(self.data))
         self._verdicts.clear()
         self.crew.prepare(fetch)
+        if self._finite is not None:
+            self._finite.remember()
         start = time.perf_counter()
         self._outcome = self.crew.run(batches, fetch)
         seconds = time.perf_counter() - start
+        if self._finite is not None:
+            self._finite.check(batches, self._outcome)
         cost = float(self._outcome.values["cost"])
         course.step(len(batches), cost, seconds)
         if self._progress is not None:

@@ -34,6 +34,11 @@ class Step:
         self._records, self._targets = graph.records, graph.targets
         self._scalars = tuple(graph.hyperparameters)
 
+    def arguments(self, batch: Batch, scalars: Mapping[str, float], **more: Any) -> dict[str, Any]:
+        """What the program takes for a batch, by name; arguments and errors are those of a call."""
+        arrays = feed(batch, self._records, self._targets)
+        return {**arrays, **{name: scalars[name] for name in self._scalars}, **more}
+
     def __call__(self, batch: Batch, scalars: Mapping[str, float], **more: Any) -> dict[str, NDArray]:
         """Run it on a batch; what comes out is named as in the graph.
 
@@ -45,8 +50,7 @@ class Step:
         Raises:
             InputError: the batch is not what the network takes.
         """
-        arrays = feed(batch, self._records, self._targets)
-        return self.program(**arrays, **{name: scalars[name] for name in self._scalars}, **more)
+        return self.program(**self.arguments(batch, scalars, **more))
 
 
 class Steps:

@@ -49,6 +49,7 @@ class TrainerOptions(TypedDict, total=False):
     operator: Operator | str
     on_hook_error: OnError
     prefetch: int | None
+    check_finite: bool
 
 
 class Trainer(Loop):
@@ -73,6 +74,8 @@ class Trainer(Loop):
         on_hook_error: whether a hook that fails ends training (``raise``), or is logged only (``log``).
         prefetch: how many batches a thread gathers ahead; None gathers ahead what does not lie in memory.
         tasks: where it is told that training is under way, and how far it is.
+        check_finite: whether every iteration is looked at, and the layer, the node and the line are named that make the
+            first NaN or infinity; for finding faults, as it takes time.
 
     Attributes:
         hyperparameters: run-time scalars by name, such as ``optimiser.learning_rate``; they are read at every step and
@@ -104,6 +107,7 @@ class Trainer(Loop):
         on_hook_error: OnError = "raise",
         prefetch: int | None = None,
         tasks: Tasks | None = None,
+        check_finite: bool = False,
     ) -> None:
         _expect(data, Batches, "a trainer takes batches", "dataset.batches(size)")
         _expect(optimiser, Optimiser, "a trainer takes an optimiser", "one of sg.optimisers")
@@ -117,7 +121,7 @@ class Trainer(Loop):
         self.operator = as_operator(operator)
         task = Task(network, optimiser, target, options, lambda number: tree.child("worker", number).integer())
         crew = self.operator.crew(task)
-        super().__init__(name, network, optimiser, data, crew, (target, options), on_hook_error, prefetch)
+        super().__init__(name, network, optimiser, data, crew, (target, options), on_hook_error, prefetch, check_finite)
         self._tasks = tasks or Tasks()
         if validation is not None:
             self.add_dataset(VALIDATION, validation)
@@ -442,7 +446,7 @@ class Trainer(Loop):
         Hooks are to be attached before, so that they remember what they knew.
 
         Args:
-            path: a run's folder, of which the latest checkpoint is taken, and in which the run goes on; or a file, which
+            path: a run's folder, of which the latest checkpoint is taken and in which the run goes on; or a file, which
                 may be the beginning of another run.
             missing_ok: whether it is no error if there is none.
             same_data: whether data must be the same as then.

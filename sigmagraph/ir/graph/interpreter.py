@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,12 +20,15 @@ from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.plan import Port, Requirement
 
+Watch: TypeAlias = Callable[[Node, Sequence[NDArray], Sequence[NDArray]], None]
+
 
 def interpret(
     graph: Graph,
     inputs: Mapping[str, Any],
     params: Mapping[str, Any] | None = None,
     dims: Mapping[str, int] | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, NDArray]:
     """The outputs of a graph, by name; outputs that are new values of parameters are among them.
 
@@ -34,6 +37,7 @@ def interpret(
         inputs: an array for every input. Python numbers, and arrays whose dtype is of the same kind, are cast.
         params: an array for every parameter, likewise.
         dims: numbers for dims that no array tells; those of a body are known outside.
+        watch: called with every node that was run, its operands and its results.
 
     Raises:
         InputError: an array is missing or unknown, or has another dtype or shape than its port.
@@ -46,8 +50,11 @@ def interpret(
         requirement.check(dims)
     for node in graph.nodes():
         if node.outputs[0] not in values:
-            results = run_node(node, [values[v] for v in node.inputs], dims)
+            operands = [values[v] for v in node.inputs]
+            results = run_node(node, operands, dims)
             values.update(zip(node.outputs, results, strict=True))
+            if watch is not None:
+                watch(node, operands, results)
     return {output.name: np.array(values[output.value]) for output in graph.outputs}
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from sigmagraph.data.dataset import Batch
+from sigmagraph.errors import TrainingStateError
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.options import CompileOptions, Target
 from sigmagraph.program import CompiledFunction
@@ -112,6 +113,15 @@ class Crew(ABC):
         Raises:
             InputError: a batch is not what the network takes; nothing was changed by its worker.
         """
+
+    def call(self, batch: Batch) -> tuple[CompiledFunction, dict[str, Any]]:
+        """The program that an iteration over a batch runs, and what it takes; only where it is but one.
+
+        Raises:
+            TrainingStateError: there are several workers.
+        """
+        _ = batch
+        raise TrainingStateError("an iteration is several programs", got=f"{self.size} workers")
 
     @abstractmethod
     def restart(self, *, keep: bool) -> None:

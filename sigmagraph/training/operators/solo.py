@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sigmagraph.data.dataset import Batch
 from sigmagraph.program import CompiledFunction
@@ -43,6 +44,10 @@ class Solo(Crew):
     def run(self, batches: Sequence[Batch], fetch: Fetch) -> Outcome:
         values = self._worker.run(batches[0], self.hyperparameters, fetch)
         return Outcome(values, {0: values})
+
+    def call(self, batch: Batch) -> tuple[CompiledFunction, dict[str, Any]]:
+        step = self._worker.step()
+        return step.program, step.arguments(batch, self.hyperparameters)
 
     def restart(self, *, keep: bool) -> None:
         self._worker.restart(self.memory if keep else None)
