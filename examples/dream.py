@@ -7,7 +7,7 @@ import numpy as np
 import sigmagraph as sg
 from sigmagraph import data, optimisers
 from sigmagraph import layers as L
-from sigmagraph.training.pictures import ascii_picture, beside, save_png
+from sigmagraph.training.display.pictures import ascii_picture, beside, save_png
 
 train, held_out = data.datasets.digits().split(0.8, 0.2, seed=7)
 

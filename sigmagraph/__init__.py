@@ -212,7 +212,8 @@ _HOME = {name: module for module, names in _OFFERS.items() for name in names}
 _MODULES = {
     **dict.fromkeys(("data", "errors", "initialisers", "layers", "losses", "optimisers"), "sigmagraph"),
     **dict.fromkeys(("linalg", "random"), "sigmagraph.tensor"),
-    **dict.fromkeys(("hooks", "operators", "pictures"), "sigmagraph.training"),
+    **dict.fromkeys(("hooks", "operators"), "sigmagraph.training"),
+    "pictures": "sigmagraph.training.display",
 }
 
 __all__ = ["__version__", *sorted((*_HOME, *_MODULES))]  # noqa: PLE0604

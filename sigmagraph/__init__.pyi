@@ -195,7 +195,7 @@ from sigmagraph.tensor.windows import transposed_convolution as transposed_convo
 from sigmagraph.tensor.windows import unfold as unfold
 from sigmagraph.training import hooks as hooks
 from sigmagraph.training import operators as operators
-from sigmagraph.training import pictures as pictures
+from sigmagraph.training.display import pictures as pictures
 from sigmagraph.training.environment import Environment as Environment
 from sigmagraph.training.network import Network as Network
 from sigmagraph.training.trainer import Trainer as Trainer

@@ -15,7 +15,7 @@ from sigmagraph.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sigmagraph.training.run_reading import Run
+    from sigmagraph.training.storage.run_reading import Run
 
 _NONE = "-"
 _LAST = 10  # epochs that are shown of one run
@@ -34,8 +34,8 @@ def list_runs(
     folder: Annotated[Path, typer.Argument(help="Where runs are looked for, up to three levels down.")] = Path("runs"),
 ) -> None:
     """List the runs in a folder: how each was set up, how far it got, and what it came to."""
-    from sigmagraph.training.run_comparison import summary
-    from sigmagraph.training.run_folder import find_runs
+    from sigmagraph.training.storage.run_comparison import summary
+    from sigmagraph.training.storage.run_folder import find_runs
 
     runs = find_runs(folder)
     if not runs:
@@ -58,8 +58,8 @@ def show_run(
     epochs: Annotated[int, typer.Option(min=0, help="How many of the last epochs are shown.")] = _LAST,
 ) -> None:
     """Show one run: settings, environment, checkpoints, metrics, and what of it is damaged."""
-    from sigmagraph.training.run_comparison import settings
-    from sigmagraph.training.run_folder import RunFolder
+    from sigmagraph.training.storage.run_comparison import settings
+    from sigmagraph.training.storage.run_folder import RunFolder
 
     found = RunFolder.read(run)
     typer.echo(f"{_safe(run)}: {found.state}, started {_time(found.started)}, ended {_time(found.ended)}")
@@ -93,8 +93,8 @@ def compare_runs(
     ] = None,
 ) -> None:
     """Compare runs: settings that differ, and metrics side by side by epoch."""
-    from sigmagraph.training.run_comparison import by_epoch, chosen, differences
-    from sigmagraph.training.run_folder import RunFolder
+    from sigmagraph.training.storage.run_comparison import by_epoch, chosen, differences
+    from sigmagraph.training.storage.run_folder import RunFolder
 
     if len(runs) < 2:
         raise typer.BadParameter("expected two runs or more", param_hint="RUN...")
@@ -112,7 +112,7 @@ def compare_runs(
         rows = [[epoch, *map(_number, values)] for epoch, values in by_epoch(found, name).items()]
         _print(_table(("epoch", *labels), rows, title=name, right=range(1 + len(labels))))
     if plot is not None:
-        from sigmagraph.training.run_plot import plot_runs
+        from sigmagraph.training.storage.run_plot import plot_runs
 
         plot_runs(plot, found, labels, names)
         typer.echo(f"plot: {plot}")

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from sigmagraph.training.hook import Hook, Moment
-from sigmagraph.training.timing import TimeScale
+from sigmagraph.training.hooking.hook import Hook, Moment
+from sigmagraph.training.hooking.timing import TimeScale
 
 
 class HandmadeTraining:

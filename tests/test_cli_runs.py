@@ -12,9 +12,9 @@ from PIL import Image
 
 from sigmagraph import cli
 from sigmagraph.errors import AttributeValueError
-from sigmagraph.training.checkpoints import Checkpoint, Score
-from sigmagraph.training.run_folder import RunFolder
-from sigmagraph.training.run_plot import plot_runs
+from sigmagraph.training.storage.checkpoints import Checkpoint, Score
+from sigmagraph.training.storage.run_folder import RunFolder
+from sigmagraph.training.storage.run_plot import plot_runs
 
 
 class Result:

@@ -18,7 +18,7 @@ from sigmagraph.tensor.hyperparameter import Hyperparameter
 from sigmagraph.training.evaluation import Evaluation
 from sigmagraph.training.network import Network
 from sigmagraph.training.operators.crew import Crew
-from sigmagraph.training.registry import Registry
+from sigmagraph.training.registry.registry import Registry
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 _PLAIN = (bool, int, float, str)

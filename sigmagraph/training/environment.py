@@ -23,7 +23,7 @@ from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.training.course import History
 from sigmagraph.training.namers import checked_file_name
 from sigmagraph.training.network import Network
-from sigmagraph.training.registry import Registry
+from sigmagraph.training.registry.registry import Registry
 from sigmagraph.training.seeds import Seeds
 from sigmagraph.training.tasks import Tasks
 from sigmagraph.training.trainer import Trainer, TrainerOptions

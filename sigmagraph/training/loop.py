@@ -23,23 +23,23 @@ from sigmagraph.errors import IdentifierError
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.options import CompileOptions
 from sigmagraph.tensor.hyperparameter import Hyperparameters
-from sigmagraph.training.attachments import Attachments
-from sigmagraph.training.checkpoints import Checkpoint
 from sigmagraph.training.contract import contract, step_entries
 from sigmagraph.training.control import Control, State
 from sigmagraph.training.course import Course
+from sigmagraph.training.display.progress import Progress
 from sigmagraph.training.evaluation import Evaluation, Evaluator
 from sigmagraph.training.finite import FiniteCheck
-from sigmagraph.training.firing import Firing, OnError
-from sigmagraph.training.journal import Journal
+from sigmagraph.training.hooking.attachments import Attachments
+from sigmagraph.training.hooking.firing import Firing, OnError
+from sigmagraph.training.hooking.journal import Journal
+from sigmagraph.training.hooking.timing import TimeScale
 from sigmagraph.training.network import Network
 from sigmagraph.training.operators.crew import Crew, Outcome
-from sigmagraph.training.progress import Progress
-from sigmagraph.training.run_folder import Ending, RunFolder
 from sigmagraph.training.snapshot import restore_values, snapshot
 from sigmagraph.training.steps import Fetch
+from sigmagraph.training.storage.checkpoints import Checkpoint
+from sigmagraph.training.storage.run_folder import Ending, RunFolder
 from sigmagraph.training.tasks import Task
-from sigmagraph.training.timing import TimeScale
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 T = TypeVar("T")

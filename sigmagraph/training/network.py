@@ -35,7 +35,7 @@ from sigmagraph.training.maximisation import (
     desired_outputs,
     output_shape,
 )
-from sigmagraph.training.weights import read_arrays, write_arrays
+from sigmagraph.training.storage.weights import read_arrays, write_arrays
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 VariableOf: TypeAlias = Callable[[ParameterSpec], Variable]

@@ -13,12 +13,12 @@ from sigmagraph.layers.assembly import RNG
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.runtime.state import Variable
 from sigmagraph.tensor.hyperparameter import Hyperparameters
-from sigmagraph.training.attachments import Attachments
-from sigmagraph.training.checkpoints import Checkpoint
 from sigmagraph.training.course import Course
+from sigmagraph.training.hooking.attachments import Attachments
 from sigmagraph.training.network import Network
 from sigmagraph.training.operators.crew import Crew
-from sigmagraph.training.registry import Registry
+from sigmagraph.training.registry.registry import Registry
+from sigmagraph.training.storage.checkpoints import Checkpoint
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 _TIMES = "course/step_seconds"

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from sigmagraph.errors import AttributeValueError
-from sigmagraph.training.deliveries import Deliveries, Listener
+from sigmagraph.training.registry.deliveries import Deliveries, Listener
 
 
 class Kind(Enum):

@@ -17,24 +17,24 @@ from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.options import CompileOptions
 from sigmagraph.program import CompiledFunction
 from sigmagraph.tensor.tensor import Parameter
-from sigmagraph.training.checkpoints import CheckpointFolder, read_checkpoint, write_checkpoint
 from sigmagraph.training.contract import dataset_entries
 from sigmagraph.training.control import State
 from sigmagraph.training.course import Course, Epoch, History
-from sigmagraph.training.firing import OnError
-from sigmagraph.training.hook import Hook
+from sigmagraph.training.display.progress import Progress
+from sigmagraph.training.hooking.firing import OnError
+from sigmagraph.training.hooking.hook import Hook
+from sigmagraph.training.hooking.timing import TimeScale
 from sigmagraph.training.interrupts import Interrupts
 from sigmagraph.training.loop import VALIDATION, Goal, Loop
 from sigmagraph.training.network import Network
 from sigmagraph.training.operators.crew import Task
 from sigmagraph.training.operators.operator import Operator, as_operator
-from sigmagraph.training.progress import Progress
-from sigmagraph.training.run_folder import Ending
-from sigmagraph.training.run_reading import CHECKPOINTS
 from sigmagraph.training.seeds import Seeds
 from sigmagraph.training.snapshot import restore
+from sigmagraph.training.storage.checkpoints import CheckpointFolder, read_checkpoint, write_checkpoint
+from sigmagraph.training.storage.run_folder import Ending
+from sigmagraph.training.storage.run_reading import CHECKPOINTS
 from sigmagraph.training.tasks import Kind, Tasks
-from sigmagraph.training.timing import TimeScale
 
 __all__ = ["Epoch", "History", "State", "Trainer"]
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sigmagraph.dtypes import DType
 from sigmagraph.errors import AttributeValueError, DTypeError, FileFormatError, IdentifierError, InputError
-from sigmagraph.training.checkpoints import (
+from sigmagraph.training.storage.checkpoints import (
     FORMAT,
     Checkpoint,
     CheckpointFolder,
@@ -26,8 +26,8 @@ from sigmagraph.training.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from sigmagraph.training.plain_values import as_json, from_json
-from sigmagraph.training.weights import read_arrays, read_metadata, write_arrays
+from sigmagraph.training.storage.plain_values import as_json, from_json
+from sigmagraph.training.storage.weights import read_arrays, read_metadata, write_arrays
 
 
 def small(value: float = 0.0) -> Checkpoint:
@@ -297,7 +297,7 @@ def fail_call(name: str) -> Any:
     def no_space(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    return lambda monkeypatch: monkeypatch.setattr(f"sigmagraph.training.whole_files.{name}", no_space)
+    return lambda monkeypatch: monkeypatch.setattr(f"sigmagraph.training.storage.whole_files.{name}", no_space)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_ctrl_c_leaves_no_part(file: Path, monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyboardInterrupt
 
     before = file.read_bytes()
-    monkeypatch.setattr("sigmagraph.training.whole_files.fsync", interrupt)
+    monkeypatch.setattr("sigmagraph.training.storage.whole_files.fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_checkpoint(file, small(2.0))
     assert file.read_bytes() == before
@@ -490,7 +490,7 @@ def test_a_folder_without_checkpoints_says_so(tmp_path: Path) -> None:
 
 WRITER = """
 import sys, numpy as np
-from sigmagraph.training.checkpoints import Checkpoint, CheckpointFolder, Score
+from sigmagraph.training.storage.checkpoints import Checkpoint, CheckpointFolder, Score
 folder = CheckpointFolder(sys.argv[1])
 step = 0
 while True:

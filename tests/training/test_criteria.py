@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sigmagraph.errors import AttributeValueError, IdentifierError, InputError
-from sigmagraph.training.criteria import (
+from sigmagraph.training.hooking.criteria import (
     And,
     Changed,
     Criterion,

@@ -12,7 +12,7 @@ import pytest
 
 from sigmagraph.errors import AttributeValueError, IdentifierError, InputError
 from sigmagraph.training.environment import Environment
-from sigmagraph.training.registry import Registry
+from sigmagraph.training.registry.registry import Registry
 from sigmagraph.training.tasks import Kind
 
 

@@ -13,11 +13,11 @@ import pytest
 from acting_runs import HandmadeTraining
 
 from sigmagraph.errors import AttributeValueError, FileFormatError, IdentifierError, InputError
-from sigmagraph.training.checkpoints import Checkpoint as Record
-from sigmagraph.training.checkpoints import CheckpointFolder, read_checkpoint
 from sigmagraph.training.hooks.checkpoint import Checkpoint, Restore
 from sigmagraph.training.hooks.kept_files import keep, kept_by
 from sigmagraph.training.hooks.stopping import EarlyStop
+from sigmagraph.training.storage.checkpoints import Checkpoint as Record
+from sigmagraph.training.storage.checkpoints import CheckpointFolder, read_checkpoint
 
 
 class Folder:
@@ -173,7 +173,7 @@ def test_a_full_disk_is_named_and_the_old_checkpoints_stay(tmp_path: Path, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sigmagraph.training.whole_files.fsync", full)
+        patch.setattr("sigmagraph.training.storage.whole_files.fsync", full)
         with pytest.raises(InputError, match=r"step-00000020\.safetensors cannot be written"):
             training.epochs(hook, [{}])
     assert files(tmp_path) == [10]

@@ -13,9 +13,9 @@ from training.wedge import QUIET, bits, trainer
 
 from sigmagraph.errors import AttributeValueError, HookError, IdentifierError
 from sigmagraph.runtime.profile import counters, snapshot
-from sigmagraph.training.criteria import Threshold
-from sigmagraph.training.hook import Hook, Moment, hook
-from sigmagraph.training.timing import TimeScale, TimeStep
+from sigmagraph.training.hooking.criteria import Threshold
+from sigmagraph.training.hooking.hook import Hook, Moment, hook
+from sigmagraph.training.hooking.timing import TimeScale, TimeStep
 
 ACTIVATIONS = "network.layers.1-dense._outputs.default.activations"
 GRADIENT = "optimiser.gradients.1-dense.weights"

@@ -12,7 +12,7 @@ import sigmagraph as sg
 from sigmagraph import layers as L
 from sigmagraph.data.dataset import Dataset
 from sigmagraph.training import hooks
-from sigmagraph.training.hook import Moment
+from sigmagraph.training.hooking.hook import Moment
 
 pytestmark = pytest.mark.skipif(not hasattr(sg.Trainer, "add"), reason="trainers take no hooks yet")
 

@@ -17,9 +17,9 @@ from acting_runs import HandmadeTraining
 
 from sigmagraph.errors import AttributeValueError, IdentifierError, InputError
 from sigmagraph.training import hooks
-from sigmagraph.training.hook import Hook, Moment
+from sigmagraph.training.hooking.hook import Hook, Moment
+from sigmagraph.training.hooking.timing import TimeScale, TimeStep
 from sigmagraph.training.hooks.confusion import confusion_table, precision, recall
-from sigmagraph.training.timing import TimeScale, TimeStep
 
 COST = "optimiser.cost"
 NDArray = np.ndarray[Any, Any]

@@ -9,7 +9,7 @@ import pytest
 
 from sigmagraph.errors import AttributeValueError, IdentifierError
 from sigmagraph.training.namers import Namer, checked_file_name
-from sigmagraph.training.registry import Registry
+from sigmagraph.training.registry.registry import Registry
 
 
 def registry() -> Registry:

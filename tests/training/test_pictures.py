@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sigmagraph.errors import AttributeValueError, InputError, ShapeError, SigmaError
-from sigmagraph.training.pictures import ascii_picture, beside, block_picture, save_png
+from sigmagraph.training.display.pictures import ascii_picture, beside, block_picture, save_png
 
 IMAGE = np.array([[0.0, 1.0], [0.5, 7.0]])
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from sigmagraph.errors import AttributeValueError, IdentifierError
-from sigmagraph.training.registry import Registry
-from sigmagraph.training.registry_entries import Change
+from sigmagraph.training.registry.entries import Change
+from sigmagraph.training.registry.registry import Registry
 
 
 def forest() -> Registry:

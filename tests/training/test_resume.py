@@ -17,12 +17,12 @@ from training.wedge import QUIET, bits, classifier, trainer, wedge
 from sigmagraph.errors import FileFormatError, InputError, TrainingStateError
 from sigmagraph.optimisers.adam import Adam
 from sigmagraph.optimisers.sgd import SGD
-from sigmagraph.training.checkpoints import read_checkpoint, write_checkpoint
-from sigmagraph.training.hook import Moment, hook
+from sigmagraph.training.hooking.hook import Moment, hook
 from sigmagraph.training.hooks.accumulate import Accumulate
 from sigmagraph.training.hooks.checkpoint import Checkpoint
 from sigmagraph.training.hooks.stopping import EarlyStop
 from sigmagraph.training.operators.operator import Operator
+from sigmagraph.training.storage.checkpoints import read_checkpoint, write_checkpoint
 from sigmagraph.training.trainer import Trainer
 
 OPERATORS = {

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from sigmagraph.errors import AttributeValueError, InputError, TrainingStateError
-from sigmagraph.training.checkpoints import Checkpoint
-from sigmagraph.training.folder_lock import FolderLock, is_locked
-from sigmagraph.training.run_folder import RunFolder, environment, find_runs
+from sigmagraph.training.storage.checkpoints import Checkpoint
+from sigmagraph.training.storage.folder_lock import FolderLock, is_locked
+from sigmagraph.training.storage.run_folder import RunFolder, environment, find_runs
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_full_disk_leaves_whole_lines(folder: RunFolder, monkeypatch: pytest.M
         return write(handle, content[: len(content) // 2])
 
     with monkeypatch.context() as patch:
-        patch.setattr("sigmagraph.training.run_folder.os.write", half)
+        patch.setattr("sigmagraph.training.storage.run_folder.os.write", half)
         with pytest.raises(InputError, match="cannot be written") as caught:
             folder.record(0, 2, {"cost": 1.0})
         assert "No space left" in str(caught.value)
@@ -275,7 +275,7 @@ def test_a_full_disk_while_cutting_leaves_all_lines(folder: RunFolder, monkeypat
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sigmagraph.training.whole_files.fsync", no_space)
+        patch.setattr("sigmagraph.training.storage.whole_files.fsync", no_space)
         with pytest.raises(InputError, match="cannot be written"):
             folder.open(1)
     assert iterations(folder) == [1, 2]
@@ -298,7 +298,7 @@ def test_another_environment_is_noticed(folder: RunFolder, caplog: pytest.LogCap
 
 HOLDER = """
 import sys, time
-from sigmagraph.training.run_folder import RunFolder
+from sigmagraph.training.storage.run_folder import RunFolder
 folder = RunFolder(sys.argv[1])
 folder.open()
 folder.record(0, 1, {"cost": 1.0})

@@ -12,7 +12,7 @@ from sigmagraph import hooks
 from sigmagraph import layers as L
 from sigmagraph.data.dataset import Dataset
 from sigmagraph.errors import TrainingStateError
-from sigmagraph.training.run_folder import RunFolder
+from sigmagraph.training.storage.run_folder import RunFolder
 from sigmagraph.training.trainer import Trainer
 
 

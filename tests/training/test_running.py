@@ -17,9 +17,9 @@ from sigmagraph.initialisers import Constant
 from sigmagraph.runtime.profile import counters, snapshot
 from sigmagraph.training.control import State
 from sigmagraph.training.environment import Environment
-from sigmagraph.training.hook import Moment, hook
+from sigmagraph.training.hooking.hook import Moment, hook
+from sigmagraph.training.hooking.timing import TimeScale
 from sigmagraph.training.hooks.checkpoint import Checkpoint
-from sigmagraph.training.timing import TimeScale
 from sigmagraph.training.trainer import Trainer
 
 SCALES = [scale for scale in TimeScale if scale not in (TimeScale.ITERATION, TimeScale.INDETERMINATE)]

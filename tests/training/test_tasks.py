@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from sigmagraph.errors import AttributeValueError
-from sigmagraph.training.progress import Progress
-from sigmagraph.training.task_lines import TaskLines
+from sigmagraph.training.display.progress import Progress
+from sigmagraph.training.display.task_lines import TaskLines
+from sigmagraph.training.display.terminal import Terminal, terminal
 from sigmagraph.training.tasks import Event, Kind, TaskEvent, Tasks
-from sigmagraph.training.terminal import Terminal, terminal
 
 
 def test_progress_is_what_is_done_of_the_total() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sigmagraph.errors import AttributeValueError
-from sigmagraph.training.timing import TimeScale, TimeStep, after, as_time_step, every
+from sigmagraph.training.hooking.timing import TimeScale, TimeStep, after, as_time_step, every
 
 
 def fires(step: TimeStep, events: int) -> list[int]:

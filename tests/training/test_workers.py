@@ -13,7 +13,7 @@ from sigmagraph.data.batches import Batch
 from sigmagraph.errors import AttributeValueError, GraphError, IdentifierError, ShapeError, TargetError
 from sigmagraph.optimisers.sgd import SGD
 from sigmagraph.tensor.functions import maximum
-from sigmagraph.training.hook import Moment, hook
+from sigmagraph.training.hooking.hook import Moment, hook
 from sigmagraph.training.network import Network
 from sigmagraph.training.operators.crew import combined
 from sigmagraph.training.operators.mergers import Average, Custom, Maximum, Weighted, merge_networks

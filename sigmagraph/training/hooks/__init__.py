@@ -1,6 +1,6 @@
 """Hooks: what happens at certain events of a training, and the criteria that say where."""
 
-from sigmagraph.training.criteria import (
+from sigmagraph.training.hooking.criteria import (
     And,
     Changed,
     Criterion,
@@ -11,7 +11,8 @@ from sigmagraph.training.criteria import (
     Repeated,
     Threshold,
 )
-from sigmagraph.training.hook import Hook, LambdaHook, Moment, hook
+from sigmagraph.training.hooking.hook import Hook, LambdaHook, Moment, hook
+from sigmagraph.training.hooking.timing import TimeScale, TimeStep, after, every
 from sigmagraph.training.hooks.accumulate import Accumulate
 from sigmagraph.training.hooks.accuracy import Accuracy, BinaryAccuracy
 from sigmagraph.training.hooks.change import Modify, ValueChange
@@ -26,7 +27,6 @@ from sigmagraph.training.hooks.running_time import ReportTime, RunningTime
 from sigmagraph.training.hooks.schedule import ReduceOnPlateau, Schedule
 from sigmagraph.training.hooks.stopping import EarlyStop, Stop
 from sigmagraph.training.hooks.tensorboard import TensorBoard
-from sigmagraph.training.timing import TimeScale, TimeStep, after, every
 
 __all__ = [
     "Accumulate",

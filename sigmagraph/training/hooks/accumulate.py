@@ -9,10 +9,10 @@ from typing import Literal, TypeAlias, get_args
 
 from sigmagraph.errors import AttributeValueError
 from sigmagraph.identifiers import split_path
-from sigmagraph.training.criteria import number
-from sigmagraph.training.hook import Moment, State, When
+from sigmagraph.training.hooking.criteria import number
+from sigmagraph.training.hooking.hook import Moment, State, When
+from sigmagraph.training.hooking.timing import TimeScale, TimeStep, as_time_step
 from sigmagraph.training.hooks.sharing import EARLY, SharingHook, check_name
-from sigmagraph.training.timing import TimeScale, TimeStep, as_time_step
 
 Mode: TypeAlias = Literal["mean", "sum", "min", "max", "last"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from sigmagraph.errors import AttributeValueError, InputError
 from sigmagraph.training.evaluation import Evaluation
-from sigmagraph.training.hook import Moment
+from sigmagraph.training.hooking.hook import Moment
 from sigmagraph.training.hooks.sharing import EARLY, SharingHook, check_name, position
 
 # The dataset whose accuracies stand under the keys of the contract too.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sigmagraph.errors import AttributeValueError
-from sigmagraph.training.hook import Hook
+from sigmagraph.training.hooking.hook import Hook
 
 # Priorities. What ends training comes after those that look and report; then what changes values, so that all before it
 # have seen the same network; then what goes back; and what writes everything down comes last.

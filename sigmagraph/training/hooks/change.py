@@ -10,7 +10,7 @@ from typing import Any
 from sigmagraph.errors import AttributeValueError
 from sigmagraph.identifiers import matching
 from sigmagraph.optimisers.modifiers import Modifier
-from sigmagraph.training.hook import Moment, Training
+from sigmagraph.training.hooking.hook import Moment, Training
 from sigmagraph.training.hooks.acting import CHANGING, ActingHook
 from sigmagraph.training.hooks.sameness import sameness
 

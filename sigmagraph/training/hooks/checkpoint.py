@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from sigmagraph.errors import AttributeValueError, InputError
-from sigmagraph.training import checkpoints
-from sigmagraph.training.checkpoints import CheckpointFolder, Score, read_checkpoint
-from sigmagraph.training.hook import Moment, Training
+from sigmagraph.training.hooking.hook import Moment, Training
 from sigmagraph.training.hooks.acting import GOING_BACK, LAST, ActingHook
 from sigmagraph.training.hooks.comparison import Mode, check_count, mode_of, number
 from sigmagraph.training.hooks.kept_files import keep, kept_by
-from sigmagraph.training.run_folder import RunFolder
+from sigmagraph.training.storage import checkpoints
+from sigmagraph.training.storage.checkpoints import CheckpointFolder, Score, read_checkpoint
+from sigmagraph.training.storage.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from sigmagraph.errors import InputError
-from sigmagraph.training.hook import Hook, Training
+from sigmagraph.training.hooking.hook import Hook, Training
 
 
 def claim(trainer: Training, path: Path, hook: Hook) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from sigmagraph.errors import AttributeValueError, InputError
-from sigmagraph.training.hook import Moment
+from sigmagraph.training.hooking.hook import Moment
 
 Mode: TypeAlias = Literal["max", "min"]
 

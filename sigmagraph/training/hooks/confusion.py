@@ -14,7 +14,7 @@ import numpy as np
 
 from sigmagraph.errors import AttributeValueError, InputError
 from sigmagraph.training.evaluation import Evaluation
-from sigmagraph.training.hook import Moment, Training
+from sigmagraph.training.hooking.hook import Moment, Training
 from sigmagraph.training.hooks.accuracy import JudgingHook
 from sigmagraph.training.hooks.sharing import position
 

@@ -13,8 +13,8 @@ from typing import IO, Any
 import numpy as np
 
 from sigmagraph.errors import FileFormatError, InputError
-from sigmagraph.training.criteria import Criterion
-from sigmagraph.training.hook import Moment, State, Training, When
+from sigmagraph.training.hooking.criteria import Criterion
+from sigmagraph.training.hooking.hook import Moment, State, Training, When
 from sigmagraph.training.hooks.acting import ActingHook
 from sigmagraph.training.hooks.claims import claim, release
 from sigmagraph.training.hooks.comparison import is_number

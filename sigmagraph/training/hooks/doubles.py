@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from sigmagraph.training.hook import Moment
+from sigmagraph.training.hooking.hook import Moment
 from sigmagraph.training.network import Network
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"

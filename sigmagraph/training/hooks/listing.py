@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sigmagraph.training.hook import Moment
+from sigmagraph.training.hooking.hook import Moment
 
 
 def listed(now: Moment, patterns: Iterable[str]) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from typing import Any, ClassVar, TypeAlias, Unpack
 import numpy as np
 
 from sigmagraph.errors import AttributeValueError, InputError
-from sigmagraph.training.criteria import Criterion
-from sigmagraph.training.hook import Hook, Moment, Training, When
+from sigmagraph.training.display.pictures import ascii_picture, beside, save_png
+from sigmagraph.training.hooking.criteria import Criterion
+from sigmagraph.training.hooking.hook import Hook, Moment, Training, When
 from sigmagraph.training.hooks.acting import LATE
 from sigmagraph.training.hooks.doubles import VALUES, double
 from sigmagraph.training.hooks.sameness import sameness
 from sigmagraph.training.maximisation import DreamKeywords, DreamOptions
 from sigmagraph.training.namers import Namer
-from sigmagraph.training.pictures import ascii_picture, beside, save_png
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 _COLUMNS = 80  # of the terminal

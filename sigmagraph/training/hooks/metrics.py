@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sigmagraph.errors import AttributeValueError, InputError
-from sigmagraph.training.criteria import is_numeric
-from sigmagraph.training.hook import Moment, When
+from sigmagraph.training.hooking.criteria import is_numeric
+from sigmagraph.training.hooking.hook import Moment, When
 from sigmagraph.training.hooks.listing import listed
 from sigmagraph.training.hooks.sharing import EARLY, SharingHook, check_name
 

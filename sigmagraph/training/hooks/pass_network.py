@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from sigmagraph.errors import AttributeValueError
-from sigmagraph.training.hook import Hook, Moment, Training
+from sigmagraph.training.hooking.hook import Hook, Moment, Training
 from sigmagraph.training.hooks.doubles import VALUES, double
 from sigmagraph.training.hooks.sameness import sameness
 from sigmagraph.training.network import Network

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from sigmagraph.errors import AttributeValueError
-from sigmagraph.training.criteria import Criterion
-from sigmagraph.training.hook import Hook, Moment, Scope, When
+from sigmagraph.training.hooking.criteria import Criterion
+from sigmagraph.training.hooking.hook import Hook, Moment, Scope, When
+from sigmagraph.training.hooking.timing import TimeScale, TimeStep
 from sigmagraph.training.hooks.accumulate import Accumulate
 from sigmagraph.training.hooks.listing import listed
 from sigmagraph.training.hooks.sharing import FIRST, check_prompt, position
 from sigmagraph.training.hooks.values import shown
-from sigmagraph.training.timing import TimeScale, TimeStep
 
 Summary: TypeAlias = Literal["mean", "sum"]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sigmagraph.errors import AttributeValueError
-from sigmagraph.training.hook import Hook, Moment, State, When
+from sigmagraph.training.hooking.hook import Hook, Moment, State, When
+from sigmagraph.training.hooking.timing import TimeScale, TimeStep, as_time_step
 from sigmagraph.training.hooks.sharing import EARLY, SharingHook, check_prompt, position
-from sigmagraph.training.timing import TimeScale, TimeStep, as_time_step
 
 
 @dataclass(frozen=True)

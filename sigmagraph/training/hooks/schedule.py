@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from sigmagraph.errors import AttributeValueError
 from sigmagraph.tensor.hyperparameter import Schedule as Numbers
-from sigmagraph.training.hook import Moment, State, Training, When
+from sigmagraph.training.hooking.hook import Moment, State, Training, When
 from sigmagraph.training.hooks.acting import CHANGING, ActingHook
 from sigmagraph.training.hooks.comparison import Mode, better, check_amount, check_count, mode_of, number
 

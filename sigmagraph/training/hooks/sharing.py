@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from sigmagraph.errors import AttributeValueError
-from sigmagraph.training.hook import Hook, Moment
-from sigmagraph.training.timing import TimeScale
+from sigmagraph.training.hooking.hook import Hook, Moment
+from sigmagraph.training.hooking.timing import TimeScale
 
 # Priorities: what is found out comes before what uses it, and where training stands is said before all else.
 FIRST = -10_000

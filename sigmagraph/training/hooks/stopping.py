@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 
 from sigmagraph.errors import AttributeValueError, InputError
-from sigmagraph.training.checkpoints import CheckpointFolder, read_checkpoint
-from sigmagraph.training.hook import Moment, State, Training
+from sigmagraph.training.hooking.hook import Moment, State, Training
 from sigmagraph.training.hooks.acting import LATE, ActingHook
 from sigmagraph.training.hooks.comparison import Mode, better, check_amount, check_count, mode_of, number
 from sigmagraph.training.hooks.kept_files import keep
+from sigmagraph.training.storage.checkpoints import CheckpointFolder, read_checkpoint
 
 
 @dataclass(frozen=True)

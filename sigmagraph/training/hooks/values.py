@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sigmagraph.training.criteria import is_numeric
+from sigmagraph.training.hooking.criteria import is_numeric
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 

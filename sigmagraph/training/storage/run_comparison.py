@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sigmagraph.identifiers import matching
-from sigmagraph.training.run_reading import Run
+from sigmagraph.training.storage.run_reading import Run
 
 COST, ACCURACY, RATE = "cost", "validation.accuracy", "optimiser.learning_rate"
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 from sigmagraph.errors import AttributeValueError, IdentifierError
 from sigmagraph.identifiers import path_pattern
-from sigmagraph.training.checkpoints import Checkpoint
-from sigmagraph.training.criteria import Criterion
 from sigmagraph.training.evaluation import Evaluation
+from sigmagraph.training.hooking.criteria import Criterion
+from sigmagraph.training.hooking.timing import TimeScale, TimeStep, as_time_step
 from sigmagraph.training.network import Network
-from sigmagraph.training.registry import Registry
-from sigmagraph.training.run_folder import RunFolder
-from sigmagraph.training.timing import TimeScale, TimeStep, as_time_step
+from sigmagraph.training.registry.registry import Registry
+from sigmagraph.training.storage.checkpoints import Checkpoint
+from sigmagraph.training.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -14,7 +14,7 @@ import numpy as np
 
 from sigmagraph.errors import AttributeValueError, IdentifierError
 from sigmagraph.identifiers import PathPattern
-from sigmagraph.training.deliveries import Deliveries, Listener
+from sigmagraph.training.registry.deliveries import Deliveries, Listener
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sigmagraph.training.terminal import terminal
+from sigmagraph.training.display.terminal import terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

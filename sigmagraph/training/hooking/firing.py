@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from sigmagraph.errors import HookError, SigmaError
-from sigmagraph.training.attachments import GLOBAL, Attachment, Attachments, Place
-from sigmagraph.training.hook import Hook, Moment, Training
-from sigmagraph.training.timing import TimeScale
+from sigmagraph.training.hooking.attachments import GLOBAL, Attachment, Attachments, Place
+from sigmagraph.training.hooking.hook import Hook, Moment, Training
+from sigmagraph.training.hooking.timing import TimeScale
 
 OnError: TypeAlias = Literal["raise", "log"]
 # The value of an identifier, for a worker or for all of them.

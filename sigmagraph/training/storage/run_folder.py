@@ -23,11 +23,11 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 
 from sigmagraph.errors import AttributeValueError, InputError, TrainingStateError
 from sigmagraph.runtime.devices import default_threads, devices
-from sigmagraph.training.checkpoints import CheckpointFolder
-from sigmagraph.training.folder_lock import FolderLock
 from sigmagraph.training.logs import file_handler
-from sigmagraph.training.plain_values import as_json
-from sigmagraph.training.run_reading import (
+from sigmagraph.training.storage.checkpoints import CheckpointFolder
+from sigmagraph.training.storage.folder_lock import FolderLock
+from sigmagraph.training.storage.plain_values import as_json
+from sigmagraph.training.storage.run_reading import (
     CHECKPOINTS,
     CONFIG,
     ENVIRONMENT,
@@ -40,7 +40,7 @@ from sigmagraph.training.run_reading import (
     read_metrics,
     read_run,
 )
-from sigmagraph.training.whole_files import fill_whole, write_text
+from sigmagraph.training.storage.whole_files import fill_whole, write_text
 
 _LOG = logging.getLogger("sigmagraph.training")
 Ending: TypeAlias = Literal["paused", "finished", "stopped", "failed"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 
-from sigmagraph.training.hook import Hook, Moment, When
+from sigmagraph.training.hooking.hook import Hook, Moment, When
 
 # After hooks that find out what is to be written, and before those that make checkpoints: what a checkpoint knows of is
 # written then, and whoever goes on from it cuts off what comes later.

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from sigmagraph.errors import AttributeValueError, InputError
-from sigmagraph.training.checkpoints import CheckpointFolder
-from sigmagraph.training.folder_lock import is_locked
-from sigmagraph.training.plain_values import from_json
+from sigmagraph.training.storage.checkpoints import CheckpointFolder
+from sigmagraph.training.storage.folder_lock import is_locked
+from sigmagraph.training.storage.plain_values import from_json
 
 CONFIG, ENVIRONMENT, STATE = "config.json", "environment.json", "state.json"
 METRICS, LOG, CHECKPOINTS = "metrics.jsonl", "log.txt", "checkpoints"

@@ -10,8 +10,8 @@ from typing import Any
 
 from sigmagraph.errors import HookError, IdentifierError
 from sigmagraph.identifiers import path_pattern
-from sigmagraph.training.hook import Hook, State
-from sigmagraph.training.timing import TimeScale
+from sigmagraph.training.hooking.hook import Hook, State
+from sigmagraph.training.hooking.timing import TimeScale
 
 GLOBAL = "global"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sigmagraph.training.registry_entries import Leaf, Level
+from sigmagraph.training.registry.entries import Leaf, Level
 
 
 def tree_text(level: Level) -> str:

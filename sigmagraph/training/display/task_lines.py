@@ -8,8 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from sigmagraph.training.display.terminal import terminal
 from sigmagraph.training.tasks import Event, Task, TaskEvent, Tasks
-from sigmagraph.training.terminal import terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

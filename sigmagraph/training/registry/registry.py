@@ -10,8 +10,8 @@ from typing import Any
 
 from sigmagraph.errors import AttributeValueError, IdentifierError
 from sigmagraph.identifiers import path_pattern, split_path
-from sigmagraph.training.deliveries import Listener
-from sigmagraph.training.registry_entries import (
+from sigmagraph.training.registry.deliveries import Listener
+from sigmagraph.training.registry.entries import (
     Change,
     Entry,
     Leaf,
@@ -26,7 +26,7 @@ from sigmagraph.training.registry_entries import (
     one_type,
     unknown,
 )
-from sigmagraph.training.registry_text import tree_text
+from sigmagraph.training.registry.text import tree_text
 
 _MISSING = object()
 
