@@ -1,4 +1,4 @@
-"""What the documentation shows runs, what it points at exists, and the list of ops is that of the registry.
+"""What the documentation shows runs, what it points at exists, and its lists are complete.
 
 ``python tests/house/test_docs.py`` writes the list of ops anew.
 """
@@ -57,6 +57,33 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8"))
     local = [target for target in targets if "://" not in target]
     assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def test_tests_that_pages_name_exist() -> None:
+    named = [found for page in PAGES for found in re.findall(r"`([\w/]+\.py)::(\w+)`", page.read_text("utf-8"))]
+    assert len(named) > 40
+    texts = {file: (ROOT / "tests" / file).read_text("utf-8") for file in dict.fromkeys(file for file, _ in named)}
+    assert [f"{file}::{test}" for file, test in named if f"\ndef {test}(" not in texts[file]] == []
+
+
+def test_every_hook_and_criterion_is_in_the_list() -> None:
+    words = set(re.findall(r"\w+", (ROOT / "docs" / "hooks.md").read_text("utf-8")))
+    assert [name for name in sg.hooks.__all__ if name not in words] == []
+
+
+def test_everything_in_the_registry_of_a_trainer_is_in_the_contract() -> None:
+    contract = (ROOT / "docs" / "hooks.md").read_text("utf-8").split("## The contract")[1].split("### Patterns")[0]
+    rows = re.findall(r"^\| (`[^|]+) \|", contract, re.MULTILINE)
+    forms = [re.escape(form) for row in rows for form in re.findall(r"`([\w.<>-]+)`", row)]
+    forms = [form.replace("<dataset>", "validation") for form in forms]
+    deep = [re.sub("<parameter>|<name>", ".+", form) for form in forms]  # names of parameters have dots in them
+    known = re.compile("|".join(re.sub(r"<\w+>", "[^.]+", form) for form in deep))
+    digits = sg.data.datasets.digits()
+    network = sg.Network("all", sg.layers.Input(8, 8) + sg.layers.Dense(10) + sg.layers.SoftmaxCrossEntropy())
+    trainer = sg.Trainer(network, sg.optimisers.Adam(), digits.batches(100), digits)
+    names = trainer.registry.names("**")
+    assert len(names) > 40
+    assert [name for name in names if not known.fullmatch(name)] == []
 
 
 def test_every_public_function_is_in_the_list() -> None:
