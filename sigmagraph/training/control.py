@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from enum import Enum
 from typing import Any, TypeVar
 
-from sigmagraph.errors import TrainingStateError
+from sigmagraph.errors import AttributeValueError, TrainingStateError
 
 T = TypeVar("T")
 
@@ -93,8 +93,11 @@ class Control:
         """Let it do some iterations, and pause then.
 
         Raises:
+            AttributeValueError: it is no number of iterations.
             TrainingStateError: nobody trains.
         """
+        if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
+            raise AttributeValueError("training advances by iterations", expected="1, 2, 3, ...", got=repr(iterations))
         with self._changed:
             self._expect_active("advance")
             self._pausing, self._steps = False, iterations

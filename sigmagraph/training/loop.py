@@ -482,6 +482,12 @@ class Loop:
         return None  # what a hook provides and has not shared yet
 
     def _give(self, identifier: str, value: Any) -> None:
+        if identifier in self.registry and self.registry.describe(identifier).live:
+            raise IdentifierError(
+                f"'{identifier}' is no name for what hooks share: it is training's own",
+                expected="another one, such as shared.largest",
+                got=identifier,
+            )
         place, _, name = identifier.rpartition(".")
         (self.registry.child(place) if place else self.registry).set(name, value)
 

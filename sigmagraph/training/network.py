@@ -35,7 +35,7 @@ from sigmagraph.training.maximisation import (
     desired_outputs,
     output_shape,
 )
-from sigmagraph.training.storage.weights import read_arrays, write_arrays
+from sigmagraph.training.storage.weights import read_parameters, write_arrays
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 VariableOf: TypeAlias = Callable[[ParameterSpec], Variable]
@@ -427,11 +427,14 @@ class Network:
     def load(self, path: str | PathLike[str]) -> None:
         """Read all parameters and states from a safetensors file; the network stays as it was if anything does not fit.
 
+        Args:
+            path: what :meth:`save` has written, or a checkpoint of a training.
+
         Raises:
             InputError: the file cannot be read.
             FileFormatError: it is damaged, or holds other names, shapes or dtypes than the network has.
         """
-        arrays, parameters = read_arrays(path), self.parameters() | self.states()
+        arrays, parameters = read_parameters(path), self.parameters() | self.states()
         expected = {identifier: f"{p.dtype}{list(p.shape)}" for identifier, p in parameters.items()}
         got = {identifier: f"{a.dtype}{list(a.shape)}" for identifier, a in arrays.items()}
         wrong = [i for i in (*expected, *got) if expected.get(i) != got.get(i)]

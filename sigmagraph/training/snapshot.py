@@ -108,7 +108,11 @@ def restore(subject: Subject, checkpoint: Checkpoint, *, same_data: bool) -> Non
         numbers = {k: v for k, v in document["hyperparameters"].items() if v is not None}
         hooks, shared, frozen = document["hooks"], document["shared"], document["frozen"]
     except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError("the checkpoint lacks a part", got=error) from error
+        raise FileFormatError(
+            "the checkpoint lacks a part",
+            got=error,
+            hint="if it was written in part, network.load(path) takes its parameters",
+        ) from error
     _expect("workers", subject.crew.size, document["workers"])
     _expect("optimiser", type(subject.optimiser).__name__, document["optimiser"])
     if same_data:

@@ -12,6 +12,7 @@ from typing import TypedDict, TypeVar
 from sigmagraph.data.batches import Batches
 from sigmagraph.data.deck import Deck
 from sigmagraph.errors import AttributeValueError, IdentifierError, TrainingStateError
+from sigmagraph.identifiers import split_path
 from sigmagraph.initialisers import Initialiser
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.options import CompileOptions
@@ -87,7 +88,7 @@ class Trainer(Loop):
     Raises:
         AttributeValueError: ``data`` is a dataset that is not in batches, or the seed is out of range.
         GraphError: the network has no cost layer, or no parameters that are not frozen.
-        IdentifierError: a pattern of the optimiser names no parameter.
+        IdentifierError: a pattern of the optimiser names no parameter, or the name is none.
         TargetError: there is no such operator.
     """
 
@@ -109,6 +110,7 @@ class Trainer(Loop):
         tasks: Tasks | None = None,
         check_finite: bool = False,
     ) -> None:
+        _one_word(name, "trainer")
         _expect(data, Batches, "a trainer takes batches", "dataset.batches(size)")
         _expect(optimiser, Optimiser, "a trainer takes an optimiser", "one of sg.optimisers")
         if on_hook_error not in ("raise", "log"):
@@ -196,6 +198,7 @@ class Trainer(Loop):
             IdentifierError: the name is taken, or no name.
             AttributeValueError: it is no dataset.
         """
+        _one_word(name, "dataset")
         _expect(dataset, Deck, "the network is judged on datasets", "a dataset")
 
         def command() -> None:
@@ -381,6 +384,7 @@ class Trainer(Loop):
         """Let it do some iterations, step by step, and pause then.
 
         Raises:
+            AttributeValueError: it is no number of iterations.
             TrainingStateError: it does not train.
         """
         self.control.advance(iterations)
@@ -481,6 +485,11 @@ def _run_of(checkpoints: Path) -> Path | None:
     """The folder of the run that checkpoints are of; None if they lie elsewhere."""
     where = checkpoints.resolve()
     return where.parent if where.name == CHECKPOINTS else None
+
+
+def _one_word(name: str, what: str) -> None:
+    if len(split_path(name)) != 1:
+        raise IdentifierError(f"this is no name of a {what}", expected="a word without dots", got=repr(name))
 
 
 def _expect(value: object, kind: type, message: str, expected: str) -> None:

@@ -27,7 +27,7 @@ from sigmagraph.training.storage.checkpoints import (
     write_checkpoint,
 )
 from sigmagraph.training.storage.plain_values import as_json, from_json
-from sigmagraph.training.storage.weights import read_arrays, read_metadata, write_arrays
+from sigmagraph.training.storage.weights import read_file, read_metadata, write_arrays
 
 
 def small(value: float = 0.0) -> Checkpoint:
@@ -51,7 +51,7 @@ def test_arrays_come_back_bit_for_bit(dtype: DType, shape: tuple[int, ...], tmp_
     raw = np.random.default_rng(1).integers(0, 2 if dtype is DType.BOOL else 256, count, np.uint8)
     array = np.frombuffer(raw.tobytes(), dtype.numpy).reshape(shape)
     write_arrays(tmp_path / "a", {"x": array, "y": array.T}, {})
-    found = read_arrays(tmp_path / "a")
+    found = read_file(tmp_path / "a")[0]
     for name, expected in (("x", array), ("y", array.T)):
         assert (found[name].dtype, found[name].shape) == (dtype.numpy, expected.shape)
         assert found[name].tobytes() == expected.tobytes()
@@ -66,7 +66,7 @@ def test_arrays_of_any_layout_come_back(tmp_path: Path) -> None:
         "a/β.1": np.zeros(2, ml_dtypes.bfloat16),
     }
     write_arrays(tmp_path / "a", arrays, {"é": "ü"})
-    found = read_arrays(tmp_path / "a")
+    found = read_file(tmp_path / "a")[0]
     assert sorted(found) == sorted(arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sigmagraph.errors import AttributeValueError
 from sigmagraph.training.control import Control, State
 
 
@@ -56,3 +57,9 @@ def test_a_pause_is_over_when_training_is_to_end(looping: Looping) -> None:
     assert not looping.control.wait(State.PAUSED, State.STOPPED, timeout=0.05)
     looping.end.set()
     assert looping.control.wait(State.STOPPED, timeout=10)
+
+
+@pytest.mark.parametrize("number", [0, -1, True, 1.5])
+def test_steps_are_a_number(looping: Looping, number: object) -> None:
+    with pytest.raises(AttributeValueError, match="advances by iterations"):
+        looping.control.advance(number)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from sigmagraph.errors import HookError, SigmaError
+from sigmagraph.errors import HookError, IdentifierError, SigmaError
 from sigmagraph.training.hooking.attachments import GLOBAL, Attachment, Attachments, Place
 from sigmagraph.training.hooking.hook import Hook, Moment, Training
 from sigmagraph.training.hooking.timing import TimeScale
@@ -84,7 +84,7 @@ class Firing:
         self, attachment: Attachment, place: Place, worker: int | None, scale: TimeScale, seconds: float
     ) -> None:
         hook, training = attachment.hook, self._training
-        share, protect = (self._later, _snapshot) if hook.background else (self._give, _read_only)
+        give, protect = (self._later, _snapshot) if hook.background else (self._give, _read_only)
         try:
             values = {name: protect(self._read(name, worker)) for name in attachment.reads or ()}
             moment = Moment(
@@ -97,7 +97,7 @@ class Firing:
                 training,
                 values,
                 hook.label,
-                share,
+                _provided(hook, give),
                 training.set,
             )
             if hook.background:
@@ -205,6 +205,22 @@ def _at(hook: Hook, place: Place, moment: Moment) -> None:
     """Invoke a hook if its criterion holds."""
     if hook.on is None or hook.on.holds(moment, place.criterion):
         hook.invoke(moment)
+
+
+def _provided(hook: Hook, give: Give) -> Give:
+    """Takes what a hook shares, as far as it has said that it does: by that it is ordered, and shown as a metric."""
+
+    def share(identifier: str, value: Any) -> None:
+        if identifier not in hook.provides():
+            raise IdentifierError(
+                f"the hook {hook.label} shares what it does not provide",
+                expected=", ".join(hook.provides()) or "nothing",
+                got=identifier,
+                hint="name it in what `provides` gives",
+            )
+        give(identifier, value)
+
+    return share
 
 
 def _due(attachment: Attachment, workers: Collection[int]) -> list[tuple[Attachment, Place, int | None]]:

@@ -54,14 +54,18 @@ def _checked(name: str, array: NDArray) -> NDArray:
     return array
 
 
-def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray]:
-    """All arrays of a file.
+def read_parameters(path: str | PathLike[str]) -> dict[str, NDArray]:
+    """The parameters and states of a network, by identifier: all of its own file, or those of a checkpoint.
 
     Raises:
         InputError: the file does not exist or cannot be opened.
         FileFormatError: it is no safetensors file, is damaged, or holds a type that there is no element type for.
     """
-    return read_file(path)[0]
+    arrays, metadata = read_file(path)
+    if not metadata.get("format", "").startswith("sigmagraph checkpoint"):
+        return arrays
+    prefix = "network/"
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def read_file(path: str | PathLike[str]) -> tuple[dict[str, NDArray], dict[str, str]]:
