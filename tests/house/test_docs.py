@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -69,6 +71,21 @@ def test_tests_that_pages_name_exist() -> None:
 def test_every_hook_and_criterion_is_in_the_list() -> None:
     words = set(re.findall(r"\w+", (ROOT / "docs" / "hooks.md").read_text("utf-8")))
     assert [name for name in sg.hooks.__all__ if name not in words] == []
+
+
+def test_arguments_of_hooks_are_those_in_the_list() -> None:
+    """All but those that every hook has."""
+    rows = re.findall(r"^\| `(\w+)\((.*?)\)`", (ROOT / "docs" / "hooks.md").read_text("utf-8"), re.MULTILINE)
+    listed = {name: arguments for name, arguments in rows if issubclass(getattr(sg.hooks, name), sg.hooks.Hook)}
+    assert len(listed) > 20
+    common = {"every", "on", "priority", "scope", "background"}
+    for name, text in listed.items():
+        (function,) = ast.parse(f"def f({text}): ...").body
+        assert isinstance(function, ast.FunctionDef)
+        a = function.args
+        said = [arg.arg for arg in (*a.args, a.vararg, *a.kwonlyargs, a.kwarg) if arg is not None]
+        real = [p for p in inspect.signature(getattr(sg.hooks, name)).parameters if p not in common]
+        assert sorted(said) == sorted(real), name
 
 
 def test_everything_in_the_registry_of_a_trainer_is_in_the_contract() -> None:
