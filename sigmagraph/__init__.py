@@ -203,8 +203,14 @@ _OFFERS = {
         "transposed_convolution",
         "unfold",
     ),
+    "sigmagraph.training.control": ("State",),
+    "sigmagraph.training.display.task_lines": ("TaskLines",),
     "sigmagraph.training.environment": ("Environment",),
+    "sigmagraph.training.logs": ("enable_logging",),
     "sigmagraph.training.network": ("Network",),
+    "sigmagraph.training.registry.registry": ("Registry",),
+    "sigmagraph.training.storage.checkpoints": ("CheckpointFolder",),
+    "sigmagraph.training.storage.run_folder": ("RunFolder", "find_runs"),
     "sigmagraph.training.trainer": ("Trainer",),
 }
 _HOME = {name: module for module, names in _OFFERS.items() for name in names}

@@ -201,3 +201,10 @@ from sigmagraph.training.network import Network as Network
 from sigmagraph.training.trainer import Trainer as Trainer
 
 __version__: str
+from sigmagraph.training.control import State as State
+from sigmagraph.training.display.task_lines import TaskLines as TaskLines
+from sigmagraph.training.logs import enable_logging as enable_logging
+from sigmagraph.training.registry.registry import Registry as Registry
+from sigmagraph.training.storage.checkpoints import CheckpointFolder as CheckpointFolder
+from sigmagraph.training.storage.run_folder import RunFolder as RunFolder
+from sigmagraph.training.storage.run_folder import find_runs as find_runs

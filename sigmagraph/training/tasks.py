@@ -61,11 +61,11 @@ class Tasks:
         self._observers: list[Listener] = []
         self._deliveries = Deliveries()
 
-    def begin(self, kind: Kind, name: str, total: float | None = None, *, exposed: bool = True) -> Task:
+    def begin(self, kind: Kind | str, name: str, total: float | None = None, *, exposed: bool = True) -> Task:
         """Begin a task. Used as a context it ends by itself, and is cancelled if an exception leaves the context.
 
         Args:
-            kind: what it does.
+            kind: what it does, such as ``"download"``.
             name: what it does it to, such as the name of a file.
             total: how much there is to do, in any unit; None while that is not known.
             exposed: whether it is meant for users to see.
@@ -73,11 +73,12 @@ class Tasks:
         Raises:
             AttributeValueError: there is no such kind, no name, or the total is no number of 0 or more.
         """
-        if not isinstance(kind, Kind):
-            raise AttributeValueError("this is no kind of task", expected="one of Kind", got=repr(kind))
+        if not isinstance(kind, Kind) and kind not in [known.value for known in Kind]:
+            names = ", ".join(known.value for known in Kind)
+            raise AttributeValueError("this is no kind of task", expected=names, got=repr(kind))
         if not isinstance(name, str) or not name:
             raise AttributeValueError("a task has a name", expected="text", got=repr(name))
-        task = Task(self, kind, name, None if total is None else _amount(total, "total"), exposed)
+        task = Task(self, Kind(kind), name, None if total is None else _amount(total, "total"), exposed)
         with self._lock:
             self._running[id(task)] = task
             self._note(Event.CREATED, task)
