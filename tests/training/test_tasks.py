@@ -95,7 +95,7 @@ def test_amounts_are_numbers(amount: Any) -> None:
 
 def test_wrong_tasks_are_refused() -> None:
     tasks = Tasks()
-    for use in (lambda: tasks.begin("load", "a"), lambda: tasks.begin(Kind.LOAD, ""), lambda: tasks.observe(3)):  # type: ignore[arg-type]
+    for use in (lambda: tasks.begin("loading", "a"), lambda: tasks.begin(Kind.LOAD, ""), lambda: tasks.observe(3)):  # type: ignore[arg-type]
         with pytest.raises(AttributeValueError):
             use()
     assert tasks.running() == []
