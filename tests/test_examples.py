@@ -11,19 +11,40 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SAYS = {
+    "autodiff": (
+        "symmetric: True",
+        r"from differences: \de-(0[89]|1\d)|from differences: \d\.\de-(0[89]|1\d)",
+        "backwards: True",
+    ),
     "autoencoder": ("the first to the second", r"of principal components 0\.02\d\d: [4-6]\d % of it"),
+    "breast_cancer": (r"(9[5-9]\.\d|100\.0) % of 142 tumours", r"\d of 47 malignant"),
     "char_lstm": (r"376 steps", r"never seen costs (0\.9|1\.0)\d\d nats, by counting 1\.6"),
-    "digits": ("accuracy 9", "the saved network predicts the same: True"),
+    "custom_hook": (r"from now on learning rate 0\.002", "gradients of the first layer", r"held-out digits: 9[3-9]\.\d%"),
+    "custom_layer": (r"gates have come to be open by .*8-highway", r"held-out digits: 9[5-9]"),
+    "data_pipeline": (
+        r"1600 records to learn from, 400 held out",
+        r"never seen: (8[5-9]|9\d)",
+        r"filled with 12[45]\.\d",
+    ),
+    "digits": ("perfect 3", "the saved network predicts the same: True", r"accuracy after \d+ epochs: 9[789]"),
     "dream": ("10 of 10 digits reached their cost", "taken for: 0 1 2 3 4 5 6 7 8 9"),
+    "iris": (r"lengths from \[4\.3", r"(9[3-9]\.\d|100\.0) % of 45 plants"),
     "lenet": (r"epoch  20 .* accuracy (98\.[3-9]|99)", "that was taken for a"),
     "logistic_regression": ("second derivative", r"accuracy on 359 held-out digits: (8[5-9]|9\d)"),
+    "network_merging": (r"their mean: +9[5-9]", r"four workers: +9[4-9]\.\d %, cpu:4, merged every epoch, 276"),
     "newton": (r"the last logarithms over those before: (1\.9|2\.0|2\.1)", r"accuracy on 359 held-out digits 9[5-9]"),
     "physics": (r"greatest distance from the exact solution: 0\.00",),
     "polynomial_fit": (r"greatest distance from sin\(3 x\): 0\.0",),
     "residual_mlp": ("13-dense", "accuracy 9"),
     "small_gpt": (r"502 steps", r"never seen costs 1\.[12]\d\d nats, by counting 1\.6"),
     "symbolic": (r"batch 7: loss", "the text reads back: True", "every stage: dump"),
+    "tic_tac_toe": (
+        r"9[89]\.\d % of 5478 positions",
+        r"1[78]\d won, \d+ drawn, [0-3] lost",
+        r"20 drawn, 0 lost|1[89] drawn",
+    ),
     "two_inputs_two_costs": (r"look +f32", r"the sum is right in 9\d\.\d %, the order in 9[6-9]"),
+    "xor": (r"stopped after \d+ epochs at a cost of 0\.00", r"1 xor 0 = 0\.9\d\d, which is 1"),
 }
 
 

@@ -208,7 +208,7 @@ def _labels_of(x: Tensor) -> TensorType:
 
 @dataclass(frozen=True)
 class _ByElement(CostLayer):
-    """Costs of elements, for targets of the shape and dtype of x."""
+    """Costs of elements, for targets of the shape and dtype of x; for x[batch, 1] a trainer takes targets[batch] too."""
 
     _: KW_ONLY
     reduction: Reduction = "mean"
@@ -237,7 +237,8 @@ class BinaryCrossEntropy(_ByElement):
 
     Args:
         importance: weight among several cost layers.
-        targets: name of the targets among the inputs of the training program, of the shape and dtype of x.
+        targets: name of the targets among the inputs of the training program, of the shape and dtype of x; for
+            x[batch, 1] a trainer takes targets[batch] too.
         reduction: ``mean`` or ``sum``.
 
     Raises:

@@ -14,7 +14,7 @@ from sigmagraph.layers.records import Cost
 from sigmagraph.options import CompileOptions
 from sigmagraph.program import CompiledFunction
 from sigmagraph.tensor.hyperparameter import Hyperparameters
-from sigmagraph.training.feed import feed, rows
+from sigmagraph.training.feed import columns_of, feed, rows
 from sigmagraph.training.network import Network
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
@@ -94,6 +94,7 @@ class Evaluator:
             name=f"{network.name}.evaluate",
             options=options,
         )
+        self._columns = columns_of(self.program, self._targets)
 
     def __call__(self, dataset: Deck) -> Evaluation:
         """Judge the network as it is now.
@@ -108,7 +109,7 @@ class Evaluator:
             )
         cost, found = 0.0, []
         for batch in dataset.chunks(_RECORDS):
-            arrays = feed(batch, self._records, self._targets)
+            arrays = feed(batch, self._records, self._targets, self._columns)
             out = self.program(**arrays, **self.hyperparameters)
             cost += float(out["cost"]) * rows(batch)
             found += [_verdict(judge, arrays[judge.targets], out[name]) for name, judge in self._judges.items()]

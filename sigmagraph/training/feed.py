@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sigmagraph.data.dataset import Batch
 from sigmagraph.errors import InputError
+from sigmagraph.program import CompiledFunction
 
 NDArray = np.ndarray[Any, Any]
 
 
-def feed(batch: Batch, records: Sequence[str], targets: Sequence[str]) -> dict[str, NDArray]:
+def feed(
+    batch: Batch, records: Sequence[str], targets: Sequence[str], columns: Collection[str] = ()
+) -> dict[str, NDArray]:
     """The arrays of a batch by the names of a program's inputs.
 
     Args:
@@ -21,6 +24,7 @@ def feed(batch: Batch, records: Sequence[str], targets: Sequence[str]) -> dict[s
             array of targets to all targets.
         records: names of the inputs that records are handed in by.
         targets: names of the inputs that targets are handed in by.
+        columns: those of them that take ``[batch, 1]``; targets ``[batch]`` mean the same.
 
     Raises:
         InputError: an array is missing, or nothing takes it.
@@ -31,7 +35,16 @@ def feed(batch: Batch, records: Sequence[str], targets: Sequence[str]) -> dict[s
             expected=f"a dict with {', '.join(records) or 'nothing'}",
             got="an array",
         )
-    return _named(batch.inputs, records, "inputs") | _named(batch.targets, targets, "targets")
+    wanted = _named(batch.targets, targets, "targets")
+    for name in columns:
+        if np.ndim(wanted[name]) == 1:
+            wanted[name] = wanted[name][:, None]
+    return _named(batch.inputs, records, "inputs") | wanted
+
+
+def columns_of(program: CompiledFunction, targets: Collection[str]) -> tuple[str, ...]:
+    """Those of a program's targets that have one number for each record, in a column."""
+    return tuple(p.name for p in program.plan.inputs if p.name in targets and p.shape[1:] == (1,))
 
 
 def rows(batch: Batch) -> int:

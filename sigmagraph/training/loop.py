@@ -255,7 +255,9 @@ class Loop:
             handler.handle(record)
 
     def stop(self, reason: str = "") -> None:
-        """Let training end after this iteration; nothing happens if it does not run."""
+        """Let training end after this iteration; nothing happens if it does not run. The reason of a hook is said."""
+        if reason and self.control.inside and not self.control.stopping:
+            self.say(reason)
         self.control.stop(reason)
 
     def checkpoint(self) -> Checkpoint:

@@ -12,7 +12,7 @@ from sigmagraph.dims import Dim
 from sigmagraph.driver import compile
 from sigmagraph.options import CompileOptions, Target
 from sigmagraph.program import CompiledFunction
-from sigmagraph.training.feed import feed
+from sigmagraph.training.feed import columns_of, feed
 from sigmagraph.training.graphs import TrainGraph
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
@@ -32,11 +32,12 @@ class Step:
         ports = program.plan.outputs
         self.by_row = frozenset(port.name for port in ports if port.shape and isinstance(port.shape[0], Dim))
         self._records, self._targets = graph.records, graph.targets
+        self._columns = columns_of(program, graph.targets)
         self._scalars = tuple(graph.hyperparameters)
 
     def arguments(self, batch: Batch, scalars: Mapping[str, float], **more: Any) -> dict[str, Any]:
         """What the program takes for a batch, by name; arguments and errors are those of a call."""
-        arrays = feed(batch, self._records, self._targets)
+        arrays = feed(batch, self._records, self._targets, self._columns)
         return {**arrays, **{name: scalars[name] for name in self._scalars}, **more}
 
     def __call__(self, batch: Batch, scalars: Mapping[str, float], **more: Any) -> dict[str, NDArray]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import sigmagraph as sg
 from sigmagraph import layers as L
@@ -30,11 +31,15 @@ def run(training: Any, epochs: int) -> None:
     training.run(epochs, bar=False, lines=False)
 
 
-def test_early_stop_ends_training_that_learns_nothing() -> None:
+def test_early_stop_ends_training_that_learns_nothing_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     training = trainer(rate=0.0)
     training.add(hooks.EarlyStop("validation.cost", patience=2))
+    training.add(hooks.Stop(at_epoch=3, priority=10**6))
     run(training, 10)
     assert training.epoch == 3
+    said = capsys.readouterr().out.splitlines()  # the first reason counts
+    assert len(said) == 1
+    assert said[0].startswith("EarlyStop: validation.cost has not become better than ")
     run(training, 10)
     assert training.epoch == 5
 
