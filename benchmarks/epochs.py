@@ -88,7 +88,9 @@ class Epochs:
         machine, own, begin = busy_seconds(), time.process_time(), time.perf_counter()
         done = work()
         wall, own, after = time.perf_counter() - begin, time.process_time() - own, busy_seconds()
-        others = 0.0 if machine is None or after is None else max(0.0, after - machine - own) / (wall * cores())
+        others = (
+            0.0 if machine is None or after is None else min(1.0, max(0.0, after - machine - own) / (wall * cores()))
+        )
         interrupted = self._threads == 1 and own < MOST * wall
         return done, own if interrupted else wall, others
 
@@ -124,7 +126,7 @@ class Epochs:
         return {"none": none, "two": two}
 
     def checkpoint(self) -> dict[str, Any]:
-        """The size of a checkpoint of this network in bytes, and the seconds to write it, and to read it and take it over."""
+        """The size of a checkpoint of this network in bytes, and the seconds to write and to resume from it."""
         images, path = self._images, Path(self._folder.name) / "checkpoint.safetensors"
         trainer = sg.Trainer(
             Subject(images, 100, self._threads, path.parent).network(),

@@ -182,7 +182,7 @@ def _measure(
         found.checkpoint = ours.ask(do="checkpoint")
     if threads == 2:
         entries = {name: _begin(ours, name, name, BATCH) for name in WORKERS}
-        found.workers = _say("workers", race(entries, parts, rounds), threads)
+        found.workers = _say("workers", race(entries, min(PARTS, max(1, count // 2)), rounds), threads)
         _end(entries)
     for size in sizes:
         entries = {k: e for k, e in _contestants(ours, theirs, size).items() if k != "hooks"}
