@@ -41,6 +41,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.roofline
 	$(BIN)/python -m benchmarks.compilation
 	$(BIN)/python -m benchmarks.curves
+	$(BIN)/python -m benchmarks.training_system$(if $(DATA), --data "$(DATA)")
 
 clean:
 	rm -rf $(VENV) build dist runs dump .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

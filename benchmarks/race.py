@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import random
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from benchmarks.machine import pinned
 from benchmarks.peers.registry import Peer
+from benchmarks.processes import Process
 
-_THREADS = ("OMP_NUM_THREADS", "NUM_CPU_THREADS")  # what libraries, and tinygrad, call it
 TOLERANCE = 1e-3  # of single numbers, relative to the greatest one of an array
 Numbers = Sequence[Sequence[float]]
 
@@ -147,42 +141,9 @@ def _close(array: Sequence[float], other: Sequence[float]) -> bool:
     return len(array) == len(other) and all(abs(a - b) <= TOLERANCE * scale for a, b in pairs)
 
 
-class _Process:
-    """A worker process that answers requests."""
+class _Process(Process):
+    """A worker process of a peer."""
 
     def __init__(self, peer: Peer, threads: int) -> None:
         self.peer = peer
-        with pinned(threads):
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.worker", peer.key, str(threads)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=os.environ | {"JAX_PLATFORMS": "cpu", "DEV": "CPU"} | dict.fromkeys(_THREADS, str(threads)),
-                cwd=Path(__file__).resolve().parent.parent,
-            )
-        self.version: str = self.ask(do="hello")["version"]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request and wait for the answer.
-
-        Raises:
-            RuntimeError: the worker has ended.
-        """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the worker of '{self.peer.key}' has ended while it was asked for {request}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        super().__init__("benchmarks.worker", peer.key, threads)

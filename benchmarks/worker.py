@@ -112,8 +112,8 @@ def _sample(result: Array) -> Sequence[float]:
     return [*picked.tolist(), float(np.abs(flat).mean())]
 
 
-def serve(worker: Worker, requests: TextIO, answers: TextIO) -> None:
-    """Answer requests until there are no more."""
+def serve(worker: object, requests: TextIO, answers: TextIO) -> None:
+    """Answer requests, each by the method that it names, until there are no more."""
     for line in requests:
         request = json.loads(line)
         answer = getattr(worker, request.pop("do"))(**request)

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import compilation, report, roofline
+from benchmarks import compilation, report, roofline, training_system
 from benchmarks.costs import Costs, dependencies
 from benchmarks.floors import Floors
+from benchmarks.images import images
 from benchmarks.machine import describe
 from benchmarks.networks import (
     BatchNorm,
@@ -38,6 +39,8 @@ from benchmarks.networks import (
 from benchmarks.peers import sigma
 from benchmarks.peers.registry import PEERS, Peer, available
 from benchmarks.race import Race, Result, agree, consensus
+from benchmarks.training_race import Found, Turns
+from benchmarks.ways import WAYS, Subject
 from benchmarks.workloads import KINDS, WORKLOADS, Inference, Operation, Training, Workload
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -248,3 +251,46 @@ def test_a_limit_is_what_takes_longer() -> None:
     assert roofline.Work(100, 1).limit(limits) == "compute"
     assert roofline.Work(100, 100).limit(limits) == "memory"
     assert roofline.Work(100, 100).least(limits) == 100 / 10e9
+
+
+# ---- the training system
+
+
+def test_ways_to_train_go_through_an_epoch(tmp_path: Path) -> None:
+    subject = Subject(images(None, 60, 30), 10, 1, tmp_path)
+    assert set(subject.images.held_out.targets) <= set(range(10))
+    ways = {name: WAYS[name](subject) for name in ("bare", "shuffled", "dealt, streamed")}
+    for way in ways.values():
+        assert [way.go(part, 3) for part in range(3)] == [2, 2, 2]
+    assert 0 <= ways["shuffled"].accuracy() <= 1
+    assert math.isnan(ways["bare"].accuracy())
+    if not Peer("torch", "torch", ("torch",)).missing():
+        theirs = importlib.import_module("benchmarks.peers.torch_epochs").WAYS["shuffled"](subject)
+        assert agree([theirs.costs()], [ways["shuffled"].costs()])
+        assert theirs.go(0, 3) == 2
+
+
+def test_an_epoch_is_the_sum_of_its_parts() -> None:
+    ours, theirs = Turns([[0.1, 0.3], [0.2, 0.2]], [2, 1]), Turns([[0.2, 0.6], [0.4, 0.6]], [2, 1])
+    assert ours.epochs == pytest.approx([0.4, 0.8])
+    assert ours.epoch == pytest.approx(0.6)
+    assert theirs.over(ours) == pytest.approx(2.0)
+
+
+def test_the_page_of_the_training_system_has_all_figures() -> None:
+    def turns(step: float) -> Turns:
+        return Turns([[step]], [600], [0.0], 0.8)
+
+    found = Found("images", 60_000, 10_000, 573e9, {"PyTorch": "2"}, [0.5, 1.0], {2: Floors(2, 200.0, 20.0)})
+    found.epochs[2] = {"shuffled": turns(0.01), "hooks": turns(0.011), "PyTorch": turns(0.02)}
+    steps = {"bare": 0.01, "in order": 0.0102, "shuffled": 0.0103, "streamed": 0.0104, "dealt": 1e-4}
+    found.added[2] = {name: turns(step) for name, step in steps.items()} | {"dealt, streamed": turns(2e-4)}
+    found.workers = {name: turns(0.01) for name in ("one worker", "gradients", "every 10", "epoch")}
+    found.sizes[50] = {"shuffled": turns(0.005)}
+    found.microseconds, found.checkpoint = {"none": 50.0, "two": 60.0}, {"bytes": 1e6, "write": 0.01, "resume": 0.02}
+    page = training_system.document(found, describe(), "2020-01-01", 1)
+    assert "| 2 | 2.87 | 6.00 (6.00 - 6.00) | 96 | 6.60 (6.60 - 6.60) | +10.0 % | 12.00" in page
+    assert "| **2.00** | 80.0 % | 80.0 % |" in page
+    assert "| 2 | 10.00 | +2.0 % | +3.0 % | +4.0 % | 1.0 % | 2.0 % |" in page
+    assert "| 50 | 5.00 | 100.0 |  |  |" in page
+    assert "{" not in page
