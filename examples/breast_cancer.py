@@ -33,7 +33,6 @@ trainer.run(50, lines=False)
 verdict = trainer.evaluate(held_out)
 benign = verdict.probability > 0.5
 missed = int((benign & (verdict.labels == 0)).sum())
-print(
-    f"{trainer.epoch} epochs: {100 * (verdict.labels == benign).mean():.1f} % of {len(benign)} tumours are told right"
-)
+right = 100 * (verdict.labels == benign).mean()
+print(f"{trainer.epoch} epochs: {right:.1f} % of {len(benign)} tumours are told right")
 print(f"{missed} of {int((verdict.labels == 0).sum())} malignant ones are taken for benign")

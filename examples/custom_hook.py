@@ -47,9 +47,8 @@ def slower(now: hooks.Moment) -> None:
     """Halves the learning rate when the held-out cost falls below 0.2; nothing is compiled again."""
     rate = now.trainer.registry["optimiser.learning_rate"]
     now.set("optimiser.learning_rate", rate / 2)
-    now.say(
-        f"epoch {now.epoch}: a held-out cost of {now['validation.cost']:.3f}; from now on learning rate {rate / 2:g}"
-    )
+    cost = now["validation.cost"]
+    now.say(f"epoch {now.epoch}: a held-out cost of {cost:.3f}; from now on learning rate {rate / 2:g}")
 
 
 train, held_out = data.datasets.digits().split(0.8, 0.2, seed=2)

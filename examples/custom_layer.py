@@ -26,11 +26,9 @@ class Highway(L.Layer):
         units = x.shape[-1]
         if not isinstance(units, int):
             raise sg.errors.ShapeError("the number of units must be known", expected="an int", got=units)
-        made = sg.tanh(
-            x @ site.parameter("weights", (units, units), x.dtype) + site.parameter("biases", (units,), x.dtype)
-        )
-        gate = x @ site.parameter("gate", (units, units), x.dtype)
-        t = sg.sigmoid(gate + site.parameter("gate_biases", (units,), x.dtype, self.open))
+        weights, gate = (site.parameter(name, (units, units), x.dtype) for name in ("weights", "gate"))
+        made = sg.tanh(x @ weights + site.parameter("biases", (units,), x.dtype))
+        t = sg.sigmoid(x @ gate + site.parameter("gate_biases", (units,), x.dtype, self.open))
         return t * made + (1 - t) * x
 
 

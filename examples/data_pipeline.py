@@ -1,4 +1,4 @@
-"""From a table in a zip behind a web server to a trained network: fetched, checked, read, mended, streamed, learnt from.
+"""From a table in a zip behind a web server to a trained network: fetched, checked, read, mended, streamed.
 
 The server is this program's own; its table has gaps and words where a network wants numbers.
 """

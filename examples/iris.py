@@ -26,4 +26,4 @@ trainer.add(hooks.ConfusionMatrix(every="stop"))
 trainer.run(200, lines=False)
 
 verdict = trainer.evaluate(held_out)
-print(f"{trainer.epoch} epochs: {100 * verdict.accuracy:.1f} % of {len(held_out)} plants that it has never seen")
+print(f"{trainer.epoch} epochs: {verdict.accuracy:.1%} of {len(held_out)} plants that it has never seen")

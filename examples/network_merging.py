@@ -1,4 +1,4 @@
-"""Merge networks: two that have learnt from halves of the digits become one, and four workers do so after every epoch."""
+"""Merge networks: two that have learnt from halves of the digits, and four workers after every epoch."""
 
 import sigmagraph as sg
 from sigmagraph import data, optimisers

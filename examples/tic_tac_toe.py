@@ -82,7 +82,7 @@ def game(first: Player, second: Player) -> int:
 
 if __name__ == "__main__":
     trainer.run(40, lines=False)
-    print(f"{trainer.epoch} epochs: {100 * trainer.evaluate(positions).accuracy:.1f} % of {len(positions)} positions")
+    print(f"{trainer.epoch} epochs: {trainer.evaluate(positions).accuracy:.1%} of {len(positions)} positions")
     if "--play" in sys.argv:
         print({1: "you win", 0: "a draw", -1: "you lose"}[game(ask, learnt)])
         sys.exit()

@@ -19,7 +19,11 @@ SAYS = {
     "autoencoder": ("the first to the second", r"of principal components 0\.02\d\d: [4-6]\d % of it"),
     "breast_cancer": (r"(9[5-9]\.\d|100\.0) % of 142 tumours", r"\d of 47 malignant"),
     "char_lstm": (r"376 steps", r"never seen costs (0\.9|1\.0)\d\d nats, by counting 1\.6"),
-    "custom_hook": (r"from now on learning rate 0\.002", "gradients of the first layer", r"held-out digits: 9[3-9]\.\d%"),
+    "custom_hook": (
+        r"from now on learning rate 0\.002",
+        "gradients of the first layer",
+        r"held-out digits: 9[3-9]\.\d%",
+    ),
     "custom_layer": (r"gates have come to be open by .*8-highway", r"held-out digits: 9[5-9]"),
     "data_pipeline": (
         r"1600 records to learn from, 400 held out",
@@ -28,7 +32,7 @@ SAYS = {
     ),
     "digits": ("perfect 3", "the saved network predicts the same: True", r"accuracy after \d+ epochs: 9[789]"),
     "dream": ("10 of 10 digits reached their cost", "taken for: 0 1 2 3 4 5 6 7 8 9"),
-    "iris": (r"lengths from \[4\.3", r"(9[3-9]\.\d|100\.0) % of 45 plants"),
+    "iris": (r"lengths from \[4\.3", r"(9[3-9]\.\d|100\.0)% of 45 plants"),
     "lenet": (r"epoch  20 .* accuracy (98\.[3-9]|99)", "that was taken for a"),
     "logistic_regression": ("second derivative", r"accuracy on 359 held-out digits: (8[5-9]|9\d)"),
     "network_merging": (r"their mean: +9[5-9]", r"four workers: +9[4-9]\.\d %, cpu:4, merged every epoch, 276"),
@@ -39,7 +43,7 @@ SAYS = {
     "small_gpt": (r"502 steps", r"never seen costs 1\.[12]\d\d nats, by counting 1\.6"),
     "symbolic": (r"batch 7: loss", "the text reads back: True", "every stage: dump"),
     "tic_tac_toe": (
-        r"9[89]\.\d % of 5478 positions",
+        r"9[89]\.\d% of 5478 positions",
         r"1[78]\d won, \d+ drawn, [0-3] lost",
         r"20 drawn, 0 lost|1[89] drawn",
     ),
@@ -52,7 +56,12 @@ def test_every_example_is_listed() -> None:
     assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == sorted(SAYS)
 
 
-@pytest.mark.parametrize("name", SAYS)
+# These train for long; what they show of layers and training is in shorter tests too.
+LONG = ("char_lstm", "small_gpt")
+NAMES = [pytest.param(name, marks=[pytest.mark.extended] if name in LONG else []) for name in SAYS]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_example(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)

@@ -208,7 +208,7 @@ def _labels_of(x: Tensor) -> TensorType:
 
 @dataclass(frozen=True)
 class _ByElement(CostLayer):
-    """Costs of elements, for targets of the shape and dtype of x; for x[batch, 1] a trainer takes targets[batch] too."""
+    """Costs of elements, for targets of the shape and dtype of x; trainers take targets[batch] for x[batch, 1] too."""
 
     _: KW_ONLY
     reduction: Reduction = "mean"
