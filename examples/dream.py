@@ -7,7 +7,6 @@ import numpy as np
 import sigmagraph as sg
 from sigmagraph import data, optimisers
 from sigmagraph import layers as L
-from sigmagraph.training.display.pictures import ascii_picture, beside, save_png
 
 train, held_out = data.datasets.digits().split(0.8, 0.2, seed=7)
 
@@ -35,5 +34,5 @@ print(f"{dream.reached.sum()} of 10 digits reached their cost in {dream.steps} s
 print("costs:", " ".join(f"{cost:.3f}" for cost in dream.costs))
 print("taken for:", *network.predict(dream.inputs).argmax(axis=-1))
 for row in (range(5), range(5, 10)):
-    print(beside([ascii_picture(dream.image(digit)) for digit in row]), end="\n\n")
-save_png("digits.png", dream.inputs, columns=5, scale=24)
+    print(sg.pictures.beside([sg.pictures.ascii_picture(dream.image(digit)) for digit in row]), end="\n\n")
+sg.pictures.save_png("digits.png", dream.inputs, columns=5, scale=24)

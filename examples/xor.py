@@ -1,11 +1,11 @@
-"""Exclusive or with three neurons: the smallest problem that no linear model solves, trained until it is solved."""
+"""Exclusive or with five neurons: the smallest problem that no linear model solves, trained until it is solved."""
 
 import sigmagraph as sg
 from sigmagraph import data, hooks, optimisers
 from sigmagraph import layers as L
 
 table = data.datasets.logic("xor")  # four records: (0, 0), (0, 1), (1, 0), (1, 1)
-network = sg.Network("xor", L.Input(2) + L.Dense(2, activation="tanh") + L.Dense(1) + L.BinaryCrossEntropy())
+network = sg.Network("xor", L.Input(2) + L.Dense(4, activation="tanh") + L.Dense(1) + L.BinaryCrossEntropy())
 print(network.summary())
 
 env = sg.Environment("xor", seed=1)
