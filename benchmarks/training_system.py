@@ -42,8 +42,7 @@ _EPOCH = """## An epoch
 {gflop:.0f} GFLOP an epoch, as three passes over all weights; {least:.0f} without the gradients of the images,
 which nobody needs and sigmagraph does not compute. The *floor* is the time of the {gflop:.0f} at the machine's
 best in multiply-adds on registers, measured in the same run. *With hooks* are `Report` of the cost every 100
-iterations, and `Accuracy` on {held_out:,} held-out records and `Checkpoint` every epoch (all turns
-open the run folder anew, which takes some 6 ms of a tenth)
+iterations, and `Accuracy` on {held_out:,} held-out records and `Checkpoint` every epoch
 (the run folder is opened anew for each tenth, some 6 ms). PyTorch is eager, has
 the same first values, records, order of records and threads, its fused optimiser, and gathers a batch by one
 indexing of tensors in memory; the first costs of all agree where nothing is dropped. Accuracy is that on the
