@@ -157,7 +157,7 @@ def measure(
                     found.versions[name] = process.version
                     loaded = process.ask(do="load", folder=folder, records=records, held_out=held_out)
                     found.data, found.records, found.held_out = loaded["name"], loaded["records"], loaded["held_out"]
-            found.flops = float(readme().flops(found.records))
+            found.flops = 3.0 * readme().flops(found.records)  # forward, and twice backward
             _measure(found, ours, theirs, count, rounds, sizes if count == max(threads) else ())
     found.load.append(os.getloadavg()[0])
     return found
