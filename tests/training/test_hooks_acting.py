@@ -112,6 +112,17 @@ def test_predictions_beside_training_are_those_of_one_moment() -> None:
         assert np.array_equal(other.predict(INPUTS[:5]), out)
 
 
+def test_one_output_takes_one_target_a_record_as_a_column_too() -> None:
+    network = sg.Network("yes", L.Input(4) + L.Dense(1) + L.BinaryCrossEntropy(), seed=3)
+    verdicts = []
+    for targets in (TARGETS, TARGETS[:, None]):
+        dataset = Dataset(INPUTS, targets, "train")
+        training = sg.Trainer(network.copy(), sg.optimisers.SGD(0.1), dataset.batches(20, seed=5), validation=dataset)
+        run(training, 1)
+        verdicts.append(training.evaluate(dataset).cost)
+    assert verdicts[0] == verdicts[1]
+
+
 def test_a_resumed_training_is_the_one_that_was_never_stopped(tmp_path: Path) -> None:
     def hooked(name: str) -> Any:
         training = trainer()
