@@ -46,9 +46,12 @@ def learnt(board: Array) -> int:
     return int(squares[np.argmax(chances[:, 0] - chances[:, 2])])
 
 
-def by_chance(board: Array, rng: np.random.Generator = np.random.default_rng(0)) -> int:  # noqa: B008
+CHANCE = np.random.default_rng(0)
+
+
+def by_chance(board: Array) -> int:
     """Any move."""
-    return int(rng.choice(np.flatnonzero(board == 0)))
+    return int(CHANCE.choice(np.flatnonzero(board == 0)))
 
 
 def perfect(board: Array) -> int:

@@ -433,10 +433,14 @@ class Loop:
 
     def _paused(self) -> None:
         self._clock(running=False)
+        for folder in self._folders.values():
+            folder.mark("paused")
         self._emit(TimeScale.PAUSE)
 
     def _resumed(self) -> None:
         self._clock(running=True)
+        for folder in self._folders.values():
+            folder.mark("running")
         self._emit(TimeScale.RESUME)
 
     def _clock(self, *, running: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from os import PathLike
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from sigmagraph.data.batches import Batches
 from sigmagraph.data.deck import Deck
@@ -29,7 +29,7 @@ from sigmagraph.training.interrupts import Interrupts
 from sigmagraph.training.loop import VALIDATION, Goal, Loop
 from sigmagraph.training.network import Network
 from sigmagraph.training.operators.crew import Task
-from sigmagraph.training.operators.operator import Operator, as_operator
+from sigmagraph.training.operators.operator import Operator, as_operator, describe
 from sigmagraph.training.seeds import Seeds
 from sigmagraph.training.snapshot import restore
 from sigmagraph.training.storage.checkpoints import CheckpointFolder, read_checkpoint, write_checkpoint
@@ -171,6 +171,10 @@ class Trainer(Loop):
     def hooks(self) -> list[Hook]:
         """The hooks in the order in which they fire, with those that others require."""
         return [attachment.hook for attachment in self.attachments]
+
+    def describe(self) -> dict[str, Any]:
+        """What this training is, in plain values."""
+        return {**super().describe(), "operator": describe(self.operator)}
 
     # ---- what it is made of
 

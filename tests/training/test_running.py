@@ -20,6 +20,7 @@ from sigmagraph.training.environment import Environment
 from sigmagraph.training.hooking.hook import Moment, hook
 from sigmagraph.training.hooking.timing import TimeScale
 from sigmagraph.training.hooks.checkpoint import Checkpoint
+from sigmagraph.training.storage.run_folder import RunFolder
 from sigmagraph.training.trainer import Trainer
 
 SCALES = [scale for scale in TimeScale if scale not in (TimeScale.ITERATION, TimeScale.INDETERMINATE)]
@@ -74,6 +75,21 @@ def test_pause_go_on_step_by_step_and_stop() -> None:
     assert events[-1] == "stop"
     assert events.count("pause") == 3
     assert "resume" in events
+
+
+def test_the_folder_of_a_run_tells_of_pauses_and_of_the_operator(tmp_path: Path) -> None:
+    of = trainer(operator="cpu:2")
+    of.add(Checkpoint(tmp_path, every="100000 epochs"))
+    done = of.start(100_000)
+    of.pause()
+    assert of.wait(State.PAUSED, timeout=60)
+    of.submit(lambda: None).result(60)  # the pause has begun
+    assert RunFolder.read(tmp_path).state == "paused"
+    of.stop()
+    done.result(60)
+    run = RunFolder.read(tmp_path)
+    assert run.state == "stopped"
+    assert run.config["operator"]["merge"] == "gradients"
 
 
 def test_iterations_are_counted_through_epochs_and_nothing_is_lost_between_runs() -> None:
