@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from sigmagraph.codegen.backend import Backend, Code
+from sigmagraph.codegen.backend import Backend, Code, Modules
 from sigmagraph.codegen.loops import naive_kernel
 from sigmagraph.codegen.memory import plan_memory
 from sigmagraph.codegen.partition import Partition, partition
@@ -145,18 +145,26 @@ def no_collections() -> Iterator[None]:
 
 def _build(graph: Graph, options: CompileOptions, backend: Backend, record: Record | None) -> tuple[Program, Code]:
     with backend.generation(listing=record is not None) as generation:
-        # What is planned in two ways is not begun before one of them is chosen.
-        main = planned(graph, options, backend, record, None if options.remat else generation.begin)
-        made = [main, *([main.ahead] if main.ahead else [])]
-        for part in made:
-            generation.enter(part.plan, part.legal, [array.data for array in part.parts.arrays()])
+        program = write_program(graph, options, backend, generation, record)
         code = generation.finish()
     if record:
-        for part, prefix in zip(made, ("", AHEAD), strict=False):
-            _record(part, record, prefix)
         for name, text in code.listings.items():
             record(name, text)
-    return Program(main.plan, main.ahead.plan if main.ahead else None), code
+    return program, code
+
+
+def write_program(
+    graph: Graph, options: CompileOptions, backend: Backend, code: Modules, record: Record | None = None
+) -> Program:
+    """Every stage down to the modules of a program, which ``code`` takes."""
+    # What is planned in two ways is not begun before one of them is chosen.
+    main = planned(graph, options, backend, record, None if options.remat else code.begin)
+    made = [main, *([main.ahead] if main.ahead else [])]
+    for part, prefix in zip(made, ("", AHEAD), strict=False):
+        code.enter(part.plan, part.legal, [array.data for array in part.parts.arrays()])
+        if record:
+            _record(part, record, prefix)
+    return Program(main.plan, main.ahead.plan if main.ahead else None)
 
 
 def _record(made: Planned, record: Record, prefix: str) -> None:

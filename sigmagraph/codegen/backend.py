@@ -27,15 +27,8 @@ class Library(Protocol):
         ...
 
 
-class Generation(Protocol):
-    """The code of one program in the making; a context, at the end of which work that nobody waits for is given up.
-
-    The code does not depend on when kernels are handed in.
-    """
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *error: object) -> None: ...
+class Modules(Protocol):
+    """What the code of one program is written to; it does not depend on when kernels are handed in."""
 
     def begin(self, kernel: Kernel) -> None:
         """Begin the code of a legal kernel, which goes on while others are made."""
@@ -44,6 +37,14 @@ class Generation(Protocol):
     def enter(self, plan: Plan, kernels: Sequence[Kernel], constants: Sequence[bytes]) -> None:
         """Add an entry point, called like its plan, from all of its legal kernels and the contents of its constants."""
         ...
+
+
+class Generation(Modules, Protocol):
+    """The code of one program in the making; a context, at the end of which work that nobody waits for is given up."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
 
     def finish(self) -> Code:
         """The code, of all kernels and entry points."""

@@ -6,8 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
+from math import prod
 
-from sigmagraph.dims import Size, product
+from sigmagraph.dims import Size
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.plan import ALIGNMENT, Port, Requirement
 
@@ -72,7 +73,7 @@ class Stored:
 
     @property
     def bytes(self) -> int:
-        return int(product(self.shape)) * self.dtype.itemsize
+        return prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True)

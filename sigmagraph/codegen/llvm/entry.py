@@ -22,7 +22,12 @@ PARALLEL_COST = 60_000  # rough instructions below which waking a thread costs m
 
 
 def emit_entry(
-    plan: Plan, codes: Mapping[str, KernelCode], constants: Sequence[bytes], declarations: dict[str, str]
+    plan: Plan,
+    codes: Mapping[str, KernelCode],
+    constants: Sequence[bytes],
+    declarations: dict[str, str],
+    *,
+    pooled: bool = True,
 ) -> str:
     """The entry point of a program and its constants.
 
@@ -31,8 +36,9 @@ def emit_entry(
         codes: its kernels, by name.
         constants: contents of its array constants.
         declarations: takes up the functions that it calls, by name.
+        pooled: whether it can run on several threads; the pool must be null where it cannot.
     """
-    entry = _Entry(plan, codes, declarations).text()
+    entry = _Entry(plan, codes, declarations, pooled).text()
     data = [
         f'@constant{n} = internal constant [{len(b)} x i8] c"{_escaped(b)}", align 64' for n, b in enumerate(constants)
     ]
@@ -56,8 +62,9 @@ def _escaped(data: bytes) -> str:
 
 
 class _Entry:
-    def __init__(self, plan: Plan, codes: Mapping[str, KernelCode], declarations: dict[str, str]) -> None:
+    def __init__(self, plan: Plan, codes: Mapping[str, KernelCode], declarations: dict[str, str], pooled: bool) -> None:
         self.plan = plan
+        self.pooled = pooled
         self.codes = codes
         self.function = Function(declarations)
         self.pointers: dict[tuple[str, int], str] = {}
@@ -167,7 +174,7 @@ class _Entry:
         f.declarations[phase.symbol] = f"declare void @{phase.symbol}(ptr, i64, i64, ptr)"
         count = f.size(phase.extent)
         serial = f"call void @{phase.symbol}(ptr {self.context}, i64 0, {count}, ptr {self.scratch})"
-        if phase.cost is None:
+        if phase.cost is None or not self.pooled:
             f.line(serial)
             return
         work = f.size(phase.cost * phase.extent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from sigmagraph.codegen.backend import Code
@@ -16,22 +16,21 @@ from sigmagraph.ir.kernel.kernel import Kernel
 from sigmagraph.ir.plan import Plan
 
 
-class Generation:
-    """Code of a program in the making (see :class:`sigmagraph.codegen.backend.Generation` for what the methods do)."""
+class Modules:
+    """Writes the modules of a program.
 
-    def __init__(self, processor: Processor, listing: bool) -> None:
-        self._attributes = processor.attributes
-        self._listing = listing
-        self._units = Units(processor, listing)
+    Args:
+        attributes: what is said about every function.
+        add: takes each module's text.
+        pooled: whether entry points can run on several threads.
+    """
+
+    def __init__(self, attributes: str, add: Callable[[str], None], *, pooled: bool = True) -> None:
+        self._attributes = attributes
+        self._add = add
+        self._pooled = pooled
         self._codes: dict[str, KernelCode] = {}
         self._callees: dict[str, Kernel] = {}
-        self._texts: list[str] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._units.close()
 
     def begin(self, kernel: Kernel) -> None:
         """Write its module, and those of its callees if they are new."""
@@ -39,14 +38,14 @@ class Generation:
             self._callee(callee)
         declarations: dict[str, str] = {}
         self._codes[kernel.name] = code = emit_kernel(kernel, declarations)
-        self._compile(code.text, declarations)
+        self._write(code.text, declarations)
 
     def _callee(self, callee: Kernel) -> None:
         known = self._callees.get(callee.name)
         if known is None:
             declarations: dict[str, str] = {}
             self._callees[callee.name] = callee
-            self._compile(emit_callee(callee, declarations), declarations)
+            self._write(emit_callee(callee, declarations), declarations)
         elif known is not callee and known != callee:
             raise CompileError(f"two different kernels are called '@{callee.name}'")
 
@@ -56,7 +55,26 @@ class Generation:
             if kernel.name not in self._codes:
                 self.begin(kernel)
         declarations: dict[str, str] = {}
-        self._compile(emit_entry(plan, self._codes, constants, declarations), declarations)
+        self._write(emit_entry(plan, self._codes, constants, declarations, pooled=self._pooled), declarations)
+
+    def _write(self, text: str, declarations: Mapping[str, str]) -> None:
+        self._add(module_text(text, declarations, self._attributes))
+
+
+class Generation(Modules):
+    """Code of a program in the making (see :class:`sigmagraph.codegen.backend.Generation` for what the methods do)."""
+
+    def __init__(self, processor: Processor, listing: bool) -> None:
+        super().__init__(processor.attributes, self._compile)
+        self._listing = listing
+        self._units = Units(processor, listing)
+        self._texts: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._units.close()
 
     def finish(self) -> Code:
         """Wait for LLVM."""
@@ -68,8 +86,7 @@ class Generation:
         }
         return Code(pack(c.object for c in codes), listings if self._listing else {})
 
-    def _compile(self, text: str, declarations: Mapping[str, str]) -> None:
-        text = module_text(text, declarations, self._attributes)
+    def _compile(self, text: str) -> None:
         self._texts.append(text)
         self._units.add(text)
 
