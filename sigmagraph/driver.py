@@ -40,7 +40,7 @@ from sigmagraph.passes.remat import Remat
 from sigmagraph.passes.report import PassReport
 from sigmagraph.passes.specialise import specialise as specialise_graph
 from sigmagraph.passes.specialise import unify
-from sigmagraph.program import CompiledFunction, Origin
+from sigmagraph.program import CompiledFunction, Origin, Source
 from sigmagraph.runtime.state import Variable
 from sigmagraph.tensor.capture import capture
 from sigmagraph.tensor.tensor import Tensor
@@ -111,12 +111,13 @@ def compile_graph(
     with no_collections():
         executor, cached = loader.load(graph, variables, fresh)
     origin = Origin(
+        Source(graph, variables, options),
         time.perf_counter() - start,
         cached,
         lambda record: build(graph, options, loader.backend, record),
         lambda: PassReport(planned(graph, options, loader.backend).steps),
     )
-    function = CompiledFunction(graph, executor, origin)
+    function = CompiledFunction(executor, origin)
     if environment.dump is not None:
         function.dump(environment.dump / graph.name)
     return function

@@ -10,7 +10,7 @@ from pathlib import Path
 from sigmagraph.errors import OptionError
 
 _FORMS = "cpu, cpu:THREADS or a triple such as aarch64-linux-gnu"
-_TRIPLE = re.compile(r"\w+(-[\w.]+){2,3}")
+_TRIPLE = re.compile(r"wasm32|\w+(-[\w.]+){1,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,14 @@ class Target:
 
     Attributes:
         kind: ``cpu``.
-        cpu: LLVM's name of the processor; empty for the one at hand, or for any processor of a named system.
-        features: LLVM feature string of a named processor, such as ``+avx2,+fma``; schedules use no others, so that
-            without it they are those of any processor of its kind.
-        triple: LLVM's name of the system, such as ``aarch64-linux-gnu``; empty for the machine at hand. Code for
+        cpu: LLVM's name of the processor. ``x86-64``, ``x86-64-v2``, ``x86-64-v3`` and ``x86-64-v4`` mean the features
+            of that level, ``native`` is the processor at hand with all it has. Empty for the one at hand, or where a
+            system is named for the least processor of such systems (wasm32: with vectors; riscv64: rv64gc).
+        features: LLVM feature string, such as ``+avx2,+fma``, added to what the processor's name means here. Of other
+            processors schedules use only the features that are listed; without a list they are those of any
+            processor of its kind.
+        triple: LLVM's name of the system, such as ``aarch64-linux-gnu``, ``x86_64-windows-gnu``, ``aarch64-macos``,
+            ``wasm32``, ``riscv64-linux-gnu`` or ``thumbv7em-none-eabihf``; empty for the machine at hand. Code for
             another system can be made, but not be run.
         threads: how many threads a program may use; 0 means min(affinity, cgroup quota).
     """

@@ -14,8 +14,25 @@ from sigmagraph.dims import Dim, Size, evaluate
 from sigmagraph.errors import DimError, InputError
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.plan import Plan
+from sigmagraph.options import CompileOptions
 from sigmagraph.passes.report import PassReport
 from sigmagraph.runtime.executor import Executor
+from sigmagraph.runtime.state import Variable
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a program is made from.
+
+    Attributes:
+        graph: as it was captured.
+        variables: its parameters, by name.
+        options: what changes the code.
+    """
+
+    graph: Graph
+    variables: Mapping[str, Variable]
+    options: CompileOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +40,14 @@ class Origin:
     """How a program came about.
 
     Attributes:
+        source: what it is made from.
         seconds: what it took.
         cached: whether it came from the cache.
         rebuild: builds it again and hands over the name and the text of every stage.
         report: runs its passes again and says what they did.
     """
 
+    source: Source
     seconds: float
     cached: bool
     rebuild: Callable[[Callable[[str, str], None]], object]
@@ -75,8 +94,8 @@ class CompiledFunction:
         executor: runs it, and counts.
     """
 
-    def __init__(self, graph: Graph, executor: Executor, origin: Origin) -> None:
-        self.graph = graph
+    def __init__(self, executor: Executor, origin: Origin) -> None:
+        self.graph = origin.source.graph
         self.executor = executor
         self._origin = origin
         self._names = tuple(port.name for port in executor.plan.inputs)
@@ -85,6 +104,11 @@ class CompiledFunction:
     def name(self) -> str:
         """Name of the program, in dumps and errors."""
         return self.graph.name
+
+    @property
+    def source(self) -> Source:
+        """What it was made from."""
+        return self._origin.source
 
     @property
     def plan(self) -> Plan:

@@ -151,6 +151,16 @@ class Interface:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") | 1
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """All that a library exports, in the order of its header."""
+        names = ["abi_version", "info_json", "error", "state_size", "state_init", "state_file_size"]
+        names += ["state_read", "state_write", "state_prepare"]
+        names += [f"{f.name}{suffix}" for f in self.functions for suffix in ("_arena_size", "", "_with")]
+        names += ["selftest_size", "selftest_run"]
+        names += ["threads_size", "threads_start", "threads_stop"] if self.threads > 1 else []
+        return tuple(f"{self.name}_{name}" for name in names)
+
+    @property
     def own_errors(self) -> tuple[str, ...]:
         """The artifact's own errors in words, from OWN_ERRORS on."""
         return tuple(chain.from_iterable(f.errors for f in self.functions))

@@ -21,8 +21,10 @@ from sigmagraph.training.registry.registry import Registry
 from sigmagraph.training.storage.checkpoints import Checkpoint
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
+ITERATION = "course/iteration"
 _TIMES = "course/step_seconds"
 _VALUE = "value/"
+MEMORY_ONLY = ("course/", _VALUE, "worker.")  # what names of arrays begin with that one program knows nothing of
 
 
 class Subject(Protocol):
@@ -54,8 +56,9 @@ class Subject(Protocol):
 
 def snapshot(subject: Subject) -> Checkpoint:
     """Everything that a training depends on, as it is now."""
-    arrays = {name: variable.value.copy() for name, variable in _variables(subject).items()}
+    arrays = {name: variable.value.copy() for name, variable in variables_of(subject).items()}
     arrays[_TIMES] = subject.course.times()
+    arrays[ITERATION] = np.array(subject.course.iteration, np.int64)
     # At the end of an epoch hooks may still have to see what its last iteration handed out.
     arrays |= {f"{_VALUE}{name}": np.asarray(array) for name, array in subject.handed.items()}
     values = subject.hyperparameters
@@ -83,7 +86,7 @@ def restore_values(subject: Subject, checkpoint: Checkpoint) -> None:
     Raises:
         FileFormatError: it is the checkpoint of another training.
     """
-    variables = _variables(subject)
+    variables = variables_of(subject)
     _check(variables, checkpoint)
     for name, variable in variables.items():
         variable.assign(checkpoint.arrays[name])
@@ -104,7 +107,9 @@ def restore(subject: Subject, checkpoint: Checkpoint, *, same_data: bool) -> Non
     document, network = checkpoint.document, subject.network
     try:
         data = subject.data.sized(document["data"]["size"])
-        course = Course.of(document["course"], checkpoint.arrays[_TIMES])
+        course = Course.of(document["course"], checkpoint.arrays.get(_TIMES, np.zeros(0)))
+        # Exported programs count on: they do steps of which the document does not know.
+        course.iteration = int(checkpoint.arrays.get(ITERATION, course.iteration))
         numbers = {k: v for k, v in document["hyperparameters"].items() if v is not None}
         hooks, shared, frozen = document["hooks"], document["shared"], document["frozen"]
     except (KeyError, TypeError, ValueError) as error:
@@ -138,16 +143,17 @@ def restore(subject: Subject, checkpoint: Checkpoint, *, same_data: bool) -> Non
     subject.take_back(course, handed, data)
 
 
-def _variables(subject: Subject) -> dict[str, Variable]:
-    """Everything that programs write, by its name in checkpoints."""
+def variables_of(subject: Subject, *, others: bool = True) -> dict[str, Variable]:
+    """Everything that programs write, by its name in checkpoints; with ``others`` what further workers have, too."""
     network = subject.network.variables
     found = {f"{'random' if name == RNG else 'network'}/{name}": variable for name, variable in network.items()}
     found |= {f"optimiser/{n.removeprefix('optimiser.')}": p.variable for n, p in subject.crew.memory.items()}
-    return found | subject.crew.more()
+    return found | (subject.crew.more() if others else {})
 
 
 def _check(variables: Mapping[str, Variable], checkpoint: Checkpoint) -> None:
-    arrays = {n: a for n, a in checkpoint.arrays.items() if n != _TIMES and not n.startswith(_VALUE)}
+    own = (ITERATION, _TIMES)
+    arrays = {n: a for n, a in checkpoint.arrays.items() if n not in own and not n.startswith(_VALUE)}
     expected = {name: f"{v.dtype}{list(v.shape)}" for name, v in variables.items()}
     got = {name: _described(a) for name, a in arrays.items()}
     wrong = [name for name in (*expected, *got) if expected.get(name) != got.get(name)]

@@ -11,10 +11,12 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sigmagraph.codegen.llvm.compile import ObjectCode, Processor, compile_module, know_all_targets
+from sigmagraph.codegen.llvm.linked import Group, compile_linked
 from sigmagraph.errors import CompileError, SigmaError, TargetError
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -36,11 +38,19 @@ class Apart:
             CompileError: LLVM refuses the module, or has no code for something in it.
             TargetError: LLVM does not know the target, its processor or a feature.
         """
+        return self._ask({"text": text, "listing": listing})
+
+    def compile_linked(self, groups: Sequence[Group], exports: Sequence[str]) -> bytes:
+        """One object file, as :func:`~sigmagraph.codegen.llvm.linked.compile_linked` gives it; errors as above."""
+        plain = [[list(group.texts), list(group.offers)] for group in groups]
+        return self._ask({"groups": plain, "exports": list(exports)}).object
+
+    def _ask(self, request: Mapping[str, Any]) -> ObjectCode:
         process = self._process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(json.dumps({"text": text, "listing": listing}) + "\n")
+            process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             answer = process.stdout.readline()
         except BrokenPipeError:
@@ -81,11 +91,18 @@ def _decode(answer: Any) -> ObjectCode:
 
 def _answer(request: Any, processor: Processor) -> dict[str, Any]:
     try:
-        code = compile_module(request["text"], processor, request["listing"])
+        code = _code(request, processor)
     except SigmaError as error:
         return {"error": str(error), "unknown": isinstance(error, TargetError)}
     data = base64.b64encode(code.object).decode()
     return {"object": data, "optimised": code.optimised, "assembly": code.assembly}
+
+
+def _code(request: Any, processor: Processor) -> ObjectCode:
+    if "text" in request:
+        return compile_module(request["text"], processor, request["listing"])
+    groups = [Group(texts, offers) for texts, offers in request["groups"]]
+    return ObjectCode(compile_linked(groups, request["exports"], processor), "", "")
 
 
 def main() -> None:

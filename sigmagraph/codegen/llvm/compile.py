@@ -9,10 +9,9 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from sigmagraph.codegen.llvm.archive import unpack
+from sigmagraph.codegen.llvm.systems import LEVELS, NATIVE, full_triple, system
 from sigmagraph.errors import CompileError, TargetError
 from sigmagraph.options import Target
-
-_VENDORS = ("apple", "pc", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +34,31 @@ class Processor:
 
 
 def processor(target: Target) -> Processor:
-    """The processor that a target names; the machine at hand where it names none."""
+    """The processor that a target names; the machine at hand where it names none.
+
+    Raises:
+        TargetError: the processor at hand is asked for, but belongs to another kind of system.
+    """
     _initialise()
-    if target.triple:
-        return Processor(_whole(target.triple), target.cpu, target.features)
-    if target.cpu:
-        return Processor(llvm.get_process_triple(), target.cpu, target.features)
-    features = llvm.get_host_cpu_features().flatten()
-    return Processor(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+    here = llvm.get_process_triple()
+    triple = full_triple(target.triple) if target.triple else here
+    cpu = target.cpu or ("" if target.triple else NATIVE)
+    if cpu == NATIVE:
+        if _architecture(triple) != _architecture(here):
+            raise TargetError("the processor at hand is none of this system", expected=here, got=triple)
+        features = llvm.get_host_cpu_features().flatten()
+        return Processor(triple, llvm.get_host_cpu_name(), _joined(features, target.features))
+    least = system(triple)
+    return Processor(triple, cpu or least.cpu, _joined(least.features, LEVELS.get(cpu, ""), target.features))
 
 
-def _whole(triple: str) -> str:
-    """A triple with all its four parts; people leave out the vendor."""
-    architecture, *rest = triple.split("-")
-    return triple if len(rest) != 2 or rest[0] in _VENDORS else "-".join((architecture, "unknown", *rest))
+def _architecture(triple: str) -> str:
+    return triple.partition("-")[0].replace("arm64", "aarch64")
+
+
+def _joined(*features: str) -> str:
+    """Lists of features as one; the last word on one holds."""
+    return ",".join(filter(None, features))
 
 
 def version() -> str:
@@ -69,23 +79,31 @@ def know_all_targets() -> None:
 
 
 @cache
-def _emitter(processor: Processor) -> Any:
-    """The machine that emits all code for a processor."""
-    return _machine(processor)
+def emitter(processor: Processor, linked: bool) -> Any:
+    """LLVM's machine that emits all code for a processor, to be loaded or to be linked.
+
+    Raises:
+        TargetError: LLVM does not know the processor's system.
+    """
+    return _machine(processor, linked)
 
 
-def _machine(processor: Processor) -> Any:
+def _machine(processor: Processor, linked: bool) -> Any:
+    """LLVM's machine for code that is loaded, and may lie anywhere, or for objects that are linked and lie together."""
+    _initialise()
     try:
         target = llvm.Target.from_triple(processor.triple)
     except RuntimeError as error:
         raise TargetError("LLVM does not know the target", got=processor.triple) from error
+    kind = system(processor.triple)
     return target.create_target_machine(
         cpu=processor.cpu,
         features=processor.features,
         opt=2,
-        reloc="pic",
+        reloc=kind.relocation,
         codemodel="default",
-        jit=not processor.foreign,  # what is loaded may lie anywhere, what is linked lies together
+        jit=not linked,
+        abiname=kind.abi,
     )
 
 
@@ -98,28 +116,38 @@ class ObjectCode:
     assembly: str
 
 
-def compile_module(text: str, processor: Processor, listing: bool = False) -> ObjectCode:
+def compile_module(text: str, processor: Processor, listing: bool = False, linked: bool = False) -> ObjectCode:
     """Object code of a module; with ``listing`` also the optimised text and the assembly.
 
-    For foreign processors this may end the process: see :mod:`sigmagraph.codegen.llvm.apart`.
+    With ``linked`` the object is for a linker, as one for a foreign processor always is, and not to be loaded: half as
+    large. For foreign processors this may end the process: see :mod:`sigmagraph.codegen.llvm.apart`.
 
     Raises:
         CompileError: LLVM refuses the module.
         TargetError: LLVM does not know the processor's system.
     """
-    _initialise()
-    try:
-        module = llvm.parse_assembly(text, llvm.create_context())
-        module.triple = processor.triple
-        module.verify()
-    except RuntimeError as error:
-        raise CompileError("LLVM refuses the generated module", got=str(error)) from error
-    machine = _emitter(processor)
-    module.data_layout = str(machine.target_data)
+    machine = emitter(processor, linked or processor.foreign)
+    module = parsed(text, processor, machine, llvm.create_context())
     if " alloca " in text:
         _promote(module, machine)
     assembly = machine.emit_assembly(module) if listing else ""
     return ObjectCode(machine.emit_object(module), str(module) if listing else "", assembly)
+
+
+def parsed(text: str, processor: Processor, machine: Any, context: Any) -> Any:
+    """A module from its text, in one of LLVM's contexts, for a machine.
+
+    Raises:
+        CompileError: LLVM refuses the module.
+    """
+    try:
+        module = llvm.parse_assembly(text, context)
+        module.triple = processor.triple
+        module.data_layout = str(machine.target_data)
+        module.verify()
+    except RuntimeError as error:
+        raise CompileError("LLVM refuses the generated module", got=str(error)) from error
+    return module
 
 
 def _promote(module: Any, machine: Any) -> None:
@@ -135,7 +163,7 @@ class Loaded:
 
     def __init__(self, code: bytes, symbols: tuple[str, ...], processor: Processor, name: str) -> None:
         _initialise()
-        self._jit = llvm.create_lljit_compiler(_machine(processor))
+        self._jit = llvm.create_lljit_compiler(_machine(processor, linked=False))
         builder = llvm.JITLibraryBuilder().add_current_process()
         for member in unpack(code):
             builder.add_object_img(member)

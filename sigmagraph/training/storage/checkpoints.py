@@ -92,9 +92,18 @@ def write_checkpoint(path: str | PathLike[str], checkpoint: Checkpoint, scores: 
         AttributeValueError: the document holds something that is no plain value.
         DTypeError: an array is of a type that there is no element type for.
     """
-    texts = {"format": FORMAT, "training": as_json(checkpoint.document, "document")}
     found = {score.name: [score.value, score.mode] for score in scores}
-    write_arrays(path, checkpoint.arrays, texts | ({"scores": as_json(found, "scores")} if found else {}))
+    scored = {"scores": as_json(found, "scores")} if found else {}
+    write_arrays(path, checkpoint.arrays, texts_of(checkpoint) | scored)
+
+
+def texts_of(checkpoint: Checkpoint) -> dict[str, str]:
+    """What a file says besides its arrays.
+
+    Raises:
+        AttributeValueError: the document holds something that is no plain value.
+    """
+    return {"format": FORMAT, "training": as_json(checkpoint.document, "document")}
 
 
 def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
