@@ -55,15 +55,15 @@ def build_library(
     name: str, portable: Portable, target: str = "", cpu: str = "", threads: int = 1, embed_weights: bool = False
 ) -> Exported:
     levels = _targets(target, cpu)
-    least = processor(levels[0])
-    library = Library(least, pooled=threads > 1)
+    processors = [processor(level) for level in levels]
+    library = Library(processors, pooled=threads > 1)
     names = _stored_names(portable)
     parts = []
     with no_collections():
         for function, source in portable.programs.items():
             programs = [_written(library, function, number, source, level) for number, level in enumerate(levels)]
             stored = {key: names[id(variable)] for key, variable in source.variables.items()}
-            parts.append(Part(function, tuple(programs), stored))
+            parts.append(Part(function, tuple(programs), stored, {}))
         arrays = {key: variable.value for key, variable in portable.variables.items()}
         state = save({key: np.ascontiguousarray(a) for key, a in arrays.items()}, dict(portable.metadata) or None)
         head, stored_in_file = _file_order(state, portable.variables)
@@ -71,8 +71,8 @@ def build_library(
         interface = Interface(
             name,
             _version(),
-            least.triple,
-            tuple(processor(level).cpu for level in levels),
+            processors[0].triple,
+            tuple(p.cpu for p in processors),
             threads,
             functions_of(parts, layout),
             layout.stored,

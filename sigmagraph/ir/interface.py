@@ -35,6 +35,7 @@ class Status(IntEnum):
     THREADS = 12
     IO = 13
     MEMORY = 14
+    PROCESSOR = 15
 
 
 STATUS_TEXTS = {
@@ -53,6 +54,7 @@ STATUS_TEXTS = {
     Status.THREADS: "threads cannot be started",
     Status.IO: "the file cannot be read or written",
     Status.MEMORY: "there is not enough memory",
+    Status.PROCESSOR: "the processor lacks instructions that the library is made of",
 }
 
 

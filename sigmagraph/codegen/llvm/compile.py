@@ -70,6 +70,7 @@ def version() -> str:
 def _initialise() -> None:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()  # for the few instructions that LLVM has no words for
 
 
 def know_all_targets() -> None:

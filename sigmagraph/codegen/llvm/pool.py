@@ -8,14 +8,13 @@ is busy (another Python thread runs a program) is not waited for: the caller doe
 
 from __future__ import annotations
 
-import llvmlite.binding as llvm
-
 from sigmagraph.codegen.llvm.archive import pack
 from sigmagraph.codegen.llvm.compile import Loaded, compile_module, processor
 from sigmagraph.options import Target
 
 SYMBOLS = ("sg_pool_init", "sg_pool_worker", "sg_pool_stop")
 SPINS = 4000
+POOL_BYTES = 1024
 
 # Fields of the pool: 0 run, 8 word, 16 next, 24 count, 32 grain, 40 function, 48 context, 56 scratch, 64 stride,
 # 128 finished, 192 sleepers, 200 stop, 208 busy, 256 mutex, 384 condition. Fields that are written by different threads
@@ -35,7 +34,7 @@ define internal void @pause() {
 }
 
 define void @sg_pool_init(ptr %pool) {
-  store ptr @run, ptr %pool
+  store ptr @sg_pool_run, ptr %pool
   %mutex = getelementptr i8, ptr %pool, i64 256
   %condition = getelementptr i8, ptr %pool, i64 384
   call i32 @pthread_mutex_init(ptr %mutex, ptr null)
@@ -77,7 +76,7 @@ end:
 declare i64 @llvm.smin.i64(i64, i64)
 declare i64 @llvm.smax.i64(i64, i64)
 
-define internal void @run(ptr %pool, ptr %function, ptr %context, i64 %count, i64 %grain, ptr %scratch, i64 %stride) {
+define void @sg_pool_run(ptr %pool, ptr %function, ptr %context, i64 %count, i64 %grain, ptr %scratch, i64 %stride) {
 entry:
   %busy = getelementptr i8, ptr %pool, i64 208
   %taken = cmpxchg ptr %busy, i64 0, i64 1 acquire monotonic
@@ -238,7 +237,7 @@ _PAUSES = (
 class PoolLibrary:
     """The loaded code of pools on the machine at hand (see :class:`sigmagraph.runtime.threads.PoolCode`)."""
 
-    memory = 1024
+    memory = POOL_BYTES
 
     def __init__(self, code: bytes) -> None:
         self._code = Loaded(code, SYMBOLS, processor(Target()), "pool")
@@ -250,12 +249,12 @@ class PoolLibrary:
 
 def compile_pool() -> bytes:
     """Object code of pools for the machine at hand."""
-    return pack([compile_module(pool_text(), processor(Target())).object])
+    here = processor(Target())
+    return pack([compile_module(pool_text(here.triple), here).object])
 
 
-def pool_text() -> str:
-    """The module of the pool for the machine at hand."""
-    triple = llvm.get_process_triple()
+def pool_text(triple: str) -> str:
+    """The module of the pool for a system."""
     text = _TEXT.replace("SPINS", str(SPINS))
     for architectures, name, type, argument in _PAUSES:
         if triple.startswith(architectures):

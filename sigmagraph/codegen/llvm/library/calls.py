@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from sigmagraph.codegen.llvm.function import Function as Writer
 from sigmagraph.codegen.llvm.library.parts import Part, Placed, largest_dim
-from sigmagraph.codegen.llvm.types import Register, memory_type
+from sigmagraph.codegen.llvm.types import Register, literal, memory_type, register_type
 from sigmagraph.dims import Size
 from sigmagraph.dtypes import BOOL, I64
 from sigmagraph.ir.interface import Function, Interface, Status
@@ -179,16 +179,29 @@ class Calls:
         _local(f, "%dims", f"[{max(1, len(self.function.dims))} x i64]")
         for number in range(len(self.function.dims)):
             _put(f, "%dims", "i64", number, f"%d{number}")
-        _local(f, "%inputs", f"[{max(1, len(self.function.inputs))} x ptr]")
-        for number, port in enumerate(self.function.inputs):
-            _put(f, "%inputs", "ptr", number, f"%in{number}" if port.shape else self._by_value(f, port, number))
+        _local(f, "%inputs", f"[{max(1, len(self.part.main.inputs))} x ptr]")
+        given = iter(range(len(self.function.inputs)))
+        for number, port in enumerate(self.part.main.inputs):
+            fixed = self.part.fixed.get(port.name)
+            place = self._argument(f, port, next(given)) if fixed is None else self._constant(port, number, fixed)
+            _put(f, "%inputs", "ptr", number, place)
         _local(f, "%outputs", f"[{max(1, len(self.function.outputs))} x ptr]")
         for number in range(len(self.function.outputs)):
             _put(f, "%outputs", "ptr", number, f"%out{number}")
         return "ptr %dims, ptr %inputs, ptr %outputs"
 
-    def _by_value(self, f: Writer, port: Port, number: int) -> str:
-        """Where the value of an input without axes lies."""
+    def _constant(self, port: Port, number: int, value: float) -> str:
+        """Where the value of an input lies that is not handed over."""
+        name = f"fixed.{self.function.name}.{number}"
+        self.declarations[name] = (
+            f"@{name} = internal constant {register_type(port.dtype)} {literal(value, port.dtype)}"
+        )
+        return f"@{name}"
+
+    def _argument(self, f: Writer, port: Port, number: int) -> str:
+        """Where an input lies; one without axes was handed over by value."""
+        if port.shape:
+            return f"%in{number}"
         place = _local(f, f"%scalar{number}", memory_type(port.dtype))
         value = f"%in{number}"
         if port.dtype is BOOL:

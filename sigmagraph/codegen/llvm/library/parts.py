@@ -24,16 +24,23 @@ class Part:
         name: of the function.
         programs: what it runs, for each level of processors.
         stored: the name in state files of each parameter that is not kept, by its name in the programs.
+        fixed: values of inputs without axes that the host does not hand over, by name.
     """
 
     name: str
     programs: tuple[Program, ...]
     stored: Mapping[str, str]
+    fixed: Mapping[str, float]
 
     @property
     def main(self) -> Plan:
         """What it does, be it on whatever processor."""
         return self.programs[0].main
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """What the host hands over."""
+        return tuple(port for port in self.main.inputs if port.name not in self.fixed)
 
     @property
     def updates(self) -> tuple[str, ...]:
@@ -147,7 +154,7 @@ def functions_of(parts: Sequence[Part], layout: Layout) -> tuple[Function, ...]:
             Function(
                 part.name,
                 main.dims,
-                main.inputs,
+                part.inputs,
                 main.outputs,
                 main.requirements,
                 main.checks,

@@ -11,7 +11,9 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 
+from sigmagraph.codegen.llvm.library.options import options_text, thread_memory
 from sigmagraph.codegen.llvm.library.parts import Layout, Part
+from sigmagraph.codegen.llvm.pool import POOL_BYTES
 from sigmagraph.ir.interface import ABI, OWN_ERRORS, STATE_HEAD, STATUS_TEXTS, Interface, Status
 
 _COMMON = """
@@ -70,7 +72,7 @@ look:
   %model = load i64, ptr %state
   %shift = load i32, ptr %shift.p
   %level = load i32, ptr %level.p
-  %same = icmp eq i64 %model, MODEL
+  %same = icmp eq i64 %model, MODEL_NUMBER
   %rest = and i32 %shift, -57
   %small = icmp eq i32 %rest, 0
   %known = icmp ult i32 %level, LEVELS
@@ -86,7 +88,7 @@ define internal void @state.begin(ptr %state, i32 %shift, i32 %level) #0 {
   call void @zero(ptr %state, i64 HEAD)
   store i32 %shift, ptr %shift.p
   store i32 %level, ptr %level.p
-  store i64 MODEL, ptr %state
+  store i64 MODEL_NUMBER, ptr %state
   ret void
 }
 
@@ -161,6 +163,12 @@ next:
 missing:
   ret i32 NULL
 look:
+  %level = call i32 @level()
+  %runs = icmp sge i32 %level, 0
+  br i1 %runs, label %read, label %lacking
+lacking:
+  ret i32 PROCESSOR
+read:
   %found = call i32 @state.check(ptr %state)
   %begun = icmp eq i32 %found, 0
   %shift.p = getelementptr i8, ptr %state, i64 8
@@ -177,7 +185,6 @@ look:
 broken:
   ret i32 %status
 do:
-  %level = call i32 @level()
   call void @state.begin(ptr %state, i32 %shift, i32 %level)
   %prepared = call i32 @NAME_state_prepare(ptr %state)
   ret i32 %prepared
@@ -241,6 +248,11 @@ bad:
   ret i32 %placed
 do:
   %level = call i32 @level()
+  %runs = icmp sge i32 %level, 0
+  br i1 %runs, label %set, label %lacking
+lacking:
+  ret i32 PROCESSOR
+set:
   %shift = call i32 @state.shift(ptr %state)
   call void @state.begin(ptr %state, i32 %shift, i32 %level)
   %values = call ptr @state.values(ptr %state)
@@ -257,53 +269,6 @@ define signext i32 @NAME_state_init(ptr %state) #0 {
 }
 """
 
-# Of a library for one thread.
-_OPTIONS = """
-define internal i32 @options.open(ptr %options, i64 %needed, ptr %pool) #0 {
-  %given = icmp ne ptr %options, null
-  br i1 %given, label %look, label %good
-good:
-  ret i32 0
-look:
-  %arena.p = getelementptr WORD, ptr %options, i64 1
-  %threads.p = getelementptr WORD, ptr %options, i64 2
-  %loop.p = getelementptr WORD, ptr %options, i64 3
-  %size = load WORD, ptr %options
-  %known = icmp eq WORD %size, OPTIONS_SIZE
-  br i1 %known, label %read, label %bad
-bad:
-  ret i32 OPTIONS
-read:
-  %threads = load WORD, ptr %threads.p
-  %loop = load WORD, ptr %loop.p
-  %either = or WORD %threads, %loop
-  %alone = icmp eq WORD %either, 0
-  br i1 %alone, label %room, label %bad
-room:
-  %told = load WORD, ptr %arena.p
-  %arena = ARENA_BYTES
-  %untold = icmp eq i64 %arena, 0
-  %enough = icmp uge i64 %arena, %needed
-  %fine = or i1 %untold, %enough
-  %status = select i1 %fine, i32 0, i32 ARENA
-  ret i32 %status
-}
-
-define internal ptr @options.pool(ptr %pool) #0 {
-  ret ptr null
-}
-
-define internal i32 @options.close(ptr %pool) #0 {
-  ret i32 0
-}
-"""
-
-_ONE_LEVEL = """
-define internal i32 @level() #0 {
-  ret i32 0
-}
-"""
-
 
 def state_text(
     interface: Interface,
@@ -313,6 +278,7 @@ def state_text(
     info: str,
     file_size: int,
     word: int,
+    declarations: dict[str, str],
 ) -> tuple[str, dict[bytes, bytes]]:
     """The functions, and the contents of large constants by what stands in their place in the object file.
 
@@ -324,10 +290,15 @@ def state_text(
         info: the text of ``info_json``.
         file_size: bytes of a state file.
         word: bits of a pointer.
+        declarations: takes up what the functions call, by name.
     """
     contents: dict[bytes, bytes] = {}
     copies, constants = _initial(interface, values, contents) if interface.embedded else ("", "")
-    text = _COMMON + (_INIT if interface.embedded else _NO_INIT) + _OPTIONS + _ONE_LEVEL
+    text = (
+        _COMMON
+        + (_INIT if interface.embedded else _NO_INIT)
+        + options_text(interface.triple, interface.threads, declarations)
+    )
     end = interface.stored[-1].offset + interface.stored[-1].bytes if interface.stored else 0
     places = {
         "NAME_": f"{interface.name}_",
@@ -335,7 +306,7 @@ def state_text(
         "STATE_SIZE": str(interface.state_size),
         "FILE_SIZE": str(file_size),
         "HEAD": str(STATE_HEAD),
-        "MODEL": str(_signed(interface.model)),
+        "MODEL_NUMBER": str(_signed(interface.model)),
         "LEVELS": str(len(interface.levels)),
         "STORED": str(-(-end // 8) * 8),
         "OPTIONS_SIZE": str(5 * word // 8),
@@ -344,8 +315,9 @@ def state_text(
         "STATUSES": str(len(STATUS_TEXTS) + len(interface.own_errors)),
         "WORD": f"i{word}",
     }
-    places |= {s.name: str(int(s)) for s in (Status.NULL, Status.ALIGNMENT, Status.STATE, Status.WEIGHTS)}
-    places |= {s.name: str(int(s)) for s in (Status.OPTIONS, Status.ARENA)}
+    memory = thread_memory(interface.threads)
+    places |= {"COUNT": str(interface.threads), "THREADS_SIZE": str(memory), "POOL_MEMORY": str(memory - 64)}
+    places |= {"POOL_BYTES": str(POOL_BYTES)} | {status.name: str(int(status)) for status in Status}
     places["COPIES"] = copies
     own = [_keep(parts, layout), _errors(interface), _string("info", info), constants]
     return "\n".join([filled(text, places), *own]), contents

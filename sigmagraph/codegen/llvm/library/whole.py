@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sigmagraph.codegen.llvm.apart import Apart
-from sigmagraph.codegen.llvm.compile import Processor
+from sigmagraph.codegen.llvm.compile import Processor, processor
 from sigmagraph.codegen.llvm.generation import Modules, module_text
 from sigmagraph.codegen.llvm.library.calls import Calls
+from sigmagraph.codegen.llvm.library.levels import level_text
+from sigmagraph.codegen.llvm.library.options import more_texts
 from sigmagraph.codegen.llvm.library.parts import Layout, Part
 from sigmagraph.codegen.llvm.library.state import state_text
 from sigmagraph.codegen.llvm.linked import Group, compile_linked
@@ -16,6 +18,7 @@ from sigmagraph.codegen.llvm.systems import system
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.interface import Interface
 from sigmagraph.ir.plan import Program
+from sigmagraph.options import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,14 @@ class Library:
     """The code of a library in the making.
 
     Args:
-        processor: the least one that it runs on.
+        levels: the processors that there is code for, the least one first.
         pooled: whether programs can run on several threads.
     """
 
-    def __init__(self, processor: Processor, *, pooled: bool) -> None:
-        self.processor = processor
+    def __init__(self, levels: Sequence[Processor], *, pooled: bool) -> None:
+        self.levels = levels
+        # The functions around programs run before anybody knows what processor is at hand.
+        self.processor = processor(Target(triple=levels[0].triple))
         self._pooled = pooled
         self._groups: list[Group] = []
 
@@ -65,7 +70,8 @@ class Library:
         """
         text, contents = self._around(interface, layout, parts, content)
         exports = interface.symbols
-        groups = [*self._groups, Group((text,), exports)]
+        around = (text, *more_texts(interface.triple, interface.threads))
+        groups = [*self._groups, Group(around, exports)]
         if self.processor.foreign:
             apart = Apart(self.processor)
             try:
@@ -87,7 +93,9 @@ class Library:
             outdates = _outdates(part, parts)
             texts.append(Calls(interface, function, part, placed, word, outdates, declarations).text())
         file_size = len(content.file_head) + sum(stored.bytes for stored in interface.stored)
-        text, contents = state_text(interface, layout, parts, content.values, content.info, file_size, word)
+        text, contents = state_text(
+            interface, layout, parts, content.values, content.info, file_size, word, declarations
+        )
         text += """
 define internal i32 @state_read(ptr %a, i64 %b, ptr %c, ptr %d, ptr %e) #0 { 
   ret i32 5 
@@ -95,13 +103,18 @@ define internal i32 @state_read(ptr %a, i64 %b, ptr %c, ptr %d, ptr %e) #0 {
 define internal i32 @state_write(ptr %a, ptr %b, ptr %c, ptr %d, i64 %e) #0 { 
   ret i32 5 
 }
+define internal i64 @quota(ptr %a, i64 %b) #0 {
+ ret i64 0
+}
 @state.table = internal constant [1 x i64] [i64 0]
 @state.text = internal constant [1 x i8] [i8 0]
 define i32 @NAME_selftest_run(ptr %a) #0 {
  ret i32 0
 }
 """
-        return module_text("\n".join([*texts, text]), declarations, self.processor.attributes), contents
+        return module_text(
+            "\n".join([*texts, text, level_text(self.levels)]), declarations, self.processor.attributes
+        ), contents
 
 
 def _outdates(part: Part, parts: Sequence[Part]) -> bool:
