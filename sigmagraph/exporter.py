@@ -13,9 +13,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from safetensors.numpy import save
 
+from sigmagraph.artifact.golden import golden
 from sigmagraph.codegen.llvm.compile import processor
 from sigmagraph.codegen.llvm.library.parts import Part, functions_of, lay_out
-from sigmagraph.codegen.llvm.library.whole import Content, Library
+from sigmagraph.codegen.llvm.library.state import Content
+from sigmagraph.codegen.llvm.library.whole import Library
 from sigmagraph.codegen.targets import backend_for
 from sigmagraph.driver import no_collections, write_program
 from sigmagraph.errors import GraphError, InputError, OptionError
@@ -65,7 +67,7 @@ def build_library(
             stored = {key: names[id(variable)] for key, variable in source.variables.items()}
             parts.append(Part(function, tuple(programs), stored, {}))
         arrays = {key: variable.value for key, variable in portable.variables.items()}
-        state = save({key: np.ascontiguousarray(a) for key, a in arrays.items()}, dict(portable.metadata) or None)
+        state = save({key: np.asarray(a, order="C") for key, a in arrays.items()}, dict(portable.metadata) or None)
         head, stored_in_file = _file_order(state, portable.variables)
         layout = lay_out(stored_in_file, parts, threads)
         interface = Interface(
@@ -82,9 +84,12 @@ def build_library(
             portable.ignored,
         )
         values = (
-            {s.name: np.ascontiguousarray(arrays[s.name]).tobytes() for s in layout.stored} if embed_weights else {}
+            {s.name: arrays[s.name].tobytes() for s in layout.stored} if embed_weights else {}
         )
-        code = library.finish(interface, layout, parts, Content(values, head, json.dumps({"name": name})))
+        graphs = {function: source.graph for function, source in portable.programs.items()}
+        stored = {part.name: part.stored for part in parts}
+        trials = golden(interface, graphs, stored, arrays, portable.scalars or {})
+        code = library.finish(interface, layout, parts, Content(values, head, json.dumps({"name": name}), trials))
     return Exported(interface, code, state)
 
 

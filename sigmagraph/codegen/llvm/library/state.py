@@ -10,9 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sigmagraph.codegen.llvm.library.options import options_text, thread_memory
 from sigmagraph.codegen.llvm.library.parts import Layout, Part
+from sigmagraph.codegen.llvm.library.selftest import Trials, selftest_text
+from sigmagraph.codegen.llvm.native.state_file import state_table
 from sigmagraph.codegen.llvm.pool import POOL_BYTES
 from sigmagraph.ir.interface import ABI, OWN_ERRORS, STATE_HEAD, STATUS_TEXTS, Interface, Status
 
@@ -270,13 +273,28 @@ define signext i32 @NAME_state_init(ptr %state) #0 {
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a library holds besides code.
+
+    Attributes:
+        values: the bytes of stored values by name, where they are to be embedded.
+        file_head: what state files begin with, up to the first value.
+        info: the text of ``info_json``.
+        trials: what the self-test does.
+    """
+
+    values: Mapping[str, bytes]
+    file_head: bytes
+    info: str
+    trials: Trials
+
+
 def state_text(
     interface: Interface,
     layout: Layout,
     parts: Sequence[Part],
-    values: Mapping[str, bytes],
-    info: str,
-    file_size: int,
+    content: Content,
     word: int,
     declarations: dict[str, str],
 ) -> tuple[str, dict[bytes, bytes]]:
@@ -286,21 +304,19 @@ def state_text(
         interface: of the library.
         layout: where everything lies.
         parts: the programs.
-        values: the bytes of the stored values, by name, if they are to be embedded.
-        info: the text of ``info_json``.
-        file_size: bytes of a state file.
+        content: of constants.
         word: bits of a pointer.
         declarations: takes up what the functions call, by name.
     """
     contents: dict[bytes, bytes] = {}
-    copies, constants = _initial(interface, values, contents) if interface.embedded else ("", "")
-    text = (
-        _COMMON
-        + (_INIT if interface.embedded else _NO_INIT)
-        + options_text(interface.triple, interface.threads, declarations)
-    )
+    copies, constants = _initial(interface, content.values, contents) if interface.embedded else ("", "")
+    text = _COMMON + (_INIT if interface.embedded else _NO_INIT)
+    text += options_text(interface.triple, interface.threads, declarations)
+    selftest, places = selftest_text(interface, content.trials)
     end = interface.stored[-1].offset + interface.stored[-1].bytes if interface.stored else 0
-    places = {
+    file_size = len(content.file_head) + sum(stored.bytes for stored in interface.stored)
+    memory = thread_memory(interface.threads)
+    places |= {
         "NAME_": f"{interface.name}_",
         "ABI": str(ABI),
         "STATE_SIZE": str(interface.state_size),
@@ -314,13 +330,25 @@ def state_text(
         "LENGTH": "zext i32 %size to i64" if word < 64 else "add i64 %size, 0",
         "STATUSES": str(len(STATUS_TEXTS) + len(interface.own_errors)),
         "WORD": f"i{word}",
+        "COPIES": copies,
+        "COUNT": str(interface.threads),
+        "THREADS_SIZE": str(memory),
+        "POOL_MEMORY": str(memory - 64),
+        "POOL_BYTES": str(POOL_BYTES),
     }
-    memory = thread_memory(interface.threads)
-    places |= {"COUNT": str(interface.threads), "THREADS_SIZE": str(memory), "POOL_MEMORY": str(memory - 64)}
-    places |= {"POOL_BYTES": str(POOL_BYTES)} | {status.name: str(int(status)) for status in Status}
-    places["COPIES"] = copies
-    own = [_keep(parts, layout), _errors(interface), _string("info", info), constants]
-    return "\n".join([filled(text, places), *own]), contents
+    places = {status.name: str(int(status)) for status in Status} | places
+    tables = filled(places.pop("CONSTANTS"), {"NAME_": f"{interface.name}_"})
+    own = [tables, _keep(parts, layout), _errors(interface), _string("info", content.info), constants]
+    return "\n".join([filled(text + selftest, places), *own, _state_table(interface, content.file_head)]), contents
+
+
+def _state_table(interface: Interface, file_head: bytes) -> str:
+    words, text = state_table(interface, file_head)
+    numbers = ", ".join(f"i64 {word}" for word in words)
+    return (
+        f"@state.table = internal constant [{len(words)} x i64] [{numbers}]\n"
+        f'@state.text = internal constant [{len(text)} x i8] c"{escaped(text)}", align 8\n'
+    )
 
 
 def filled(text: str, places: Mapping[str, str]) -> str:

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from sigmagraph.codegen.llvm.apart import Apart
 from sigmagraph.codegen.llvm.compile import Processor, processor
 from sigmagraph.codegen.llvm.generation import Modules, module_text
 from sigmagraph.codegen.llvm.library.calls import Calls
 from sigmagraph.codegen.llvm.library.levels import level_text
-from sigmagraph.codegen.llvm.library.options import more_texts
+from sigmagraph.codegen.llvm.library.options import has_own_threads, more_texts
 from sigmagraph.codegen.llvm.library.parts import Layout, Part
-from sigmagraph.codegen.llvm.library.state import state_text
+from sigmagraph.codegen.llvm.library.state import Content, state_text
 from sigmagraph.codegen.llvm.linked import Group, compile_linked
+from sigmagraph.codegen.llvm.native.selftest import SELFTEST_ROUTINES
+from sigmagraph.codegen.llvm.native.state_file import STATE_ROUTINES
+from sigmagraph.codegen.llvm.native.threads import quota
+from sigmagraph.codegen.llvm.native.translate import routines_text
 from sigmagraph.codegen.llvm.systems import system
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.interface import Interface
 from sigmagraph.ir.plan import Program
 from sigmagraph.options import Target
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a library holds besides code.
-
-    Attributes:
-        values: the bytes of stored values by name, where they are to be embedded.
-        file_head: what state files begin with, up to the first array.
-        info: the text of ``info_json``.
-    """
-
-    values: Mapping[str, bytes]
-    file_head: bytes
-    info: str
 
 
 class Library:
@@ -92,28 +80,14 @@ class Library:
         for function, part, placed in zip(interface.functions, parts, layout.placed, strict=True):
             outdates = _outdates(part, parts)
             texts.append(Calls(interface, function, part, placed, word, outdates, declarations).text())
-        file_size = len(content.file_head) + sum(stored.bytes for stored in interface.stored)
         text, contents = state_text(
-            interface, layout, parts, content.values, content.info, file_size, word, declarations
+            interface, layout, parts, content, word, declarations
         )
-        text += """
-define internal i32 @state_read(ptr %a, i64 %b, ptr %c, ptr %d, ptr %e) #0 { 
-  ret i32 5 
-}
-define internal i32 @state_write(ptr %a, ptr %b, ptr %c, ptr %d, i64 %e) #0 { 
-  ret i32 5 
-}
-define internal i64 @quota(ptr %a, i64 %b) #0 {
- ret i64 0
-}
-@state.table = internal constant [1 x i64] [i64 0]
-@state.text = internal constant [1 x i8] [i8 0]
-define i32 @NAME_selftest_run(ptr %a) #0 {
- ret i32 0
-}
-"""
+        texts += [text, level_text(self.levels), routines_text(STATE_ROUTINES), routines_text(SELFTEST_ROUTINES)]
+        if has_own_threads(interface.triple) and interface.threads > 1:
+            texts.append(routines_text((quota,)))
         return module_text(
-            "\n".join([*texts, text, level_text(self.levels)]), declarations, self.processor.attributes
+            "\n".join(texts), declarations, self.processor.attributes
         ), contents
 
 

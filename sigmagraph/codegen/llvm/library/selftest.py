@@ -1,0 +1,234 @@
+"""Writes the self-test of a library: each function runs once on numbers made up, and gives what it gave at export."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sigmagraph.codegen.llvm.native.selftest import NUMBERS
+from sigmagraph.codegen.llvm.types import literal, memory_type
+from sigmagraph.dims import evaluate
+from sigmagraph.dtypes import BOOL, DType
+from sigmagraph.ir.interface import Function, Interface, Status
+from sigmagraph.ir.plan import Port, align
+
+NDArray: TypeAlias = "np.ndarray[Any, Any]"
+
+_SAMPLES = 32  # that are compared of an array
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Numbers made up: between two bounds, by a seed."""
+
+    seed: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One call of a function.
+
+    Attributes:
+        dims: at which sizes.
+        inputs: what it is handed, by name.
+        outputs: what it should give, by name.
+        updates: what stored values should become, by name.
+    """
+
+    dims: Mapping[str, int]
+    inputs: Mapping[str, Made]
+    outputs: Mapping[str, NDArray]
+    updates: Mapping[str, NDArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """The calls of a self-test.
+
+    Attributes:
+        state: the stored values before each call, by name.
+        calls: by function; what cannot be tried is missing.
+    """
+
+    state: Mapping[str, Made]
+    calls: Mapping[str, Trial]
+
+
+_RUN = """
+define WORD @NAME_selftest_size() #0 {
+  ret WORD SELFTEST_SIZE
+}
+
+define signext i32 @NAME_selftest_run(ptr %memory, WORD %size) #0 {
+  %here = icmp ne ptr %memory, null
+  br i1 %here, label %room, label %missing
+missing:
+  ret i32 NULL
+room:
+  %enough = icmp uge WORD %size, SELFTEST_SIZE
+  br i1 %enough, label %look, label %small
+small:
+  ret i32 SIZE
+look:
+  %level = call i32 @level()
+  %runs = icmp sge i32 %level, 0
+  br i1 %runs, label %do, label %lacking
+lacking:
+  ret i32 PROCESSOR
+do:
+  %old = call ptr @aligned(ptr %memory, i64 64)
+  %new = getelementptr i8, ptr %old, i64 STATE_ROOM
+  %old.values = call ptr @selftest.begin(ptr %old, i32 %level)
+"""
+
+_BEGIN = """
+define internal ptr @selftest.begin(ptr %state, i32 %level) #0 {
+  %shift = call i32 @state.shift(ptr %state)
+  call void @state.begin(ptr %state, i32 %shift, i32 %level)
+  %values = call ptr @state.values(ptr %state)
+  call void @fill_values(ptr %values, ptr @selftest.state, i64 STORED_COUNT)
+  %prepared = call i32 @NAME_state_prepare(ptr %state)
+  ret ptr %values
+}
+"""
+
+
+def selftest_text(interface: Interface, trials: Trials) -> tuple[str, dict[str, str]]:
+    """The functions and their constants, and what stands for some words in them."""
+    state = [
+        _words(s.offset, _count(s.shape), NUMBERS[s.dtype], trials.state[s.name].seed, *_bounds(trials.state[s.name]))
+        for s in interface.stored
+    ]
+    room = align(interface.state_size)
+    assert isinstance(room, int)
+    texts, most = [_RUN.rstrip("\n")], 0
+    constants = [_table("selftest.state", state)]
+    for function in interface.functions:
+        if function.name in trials.calls:
+            call = _Call(interface, function, trials.calls[function.name])
+            texts.append(f"  %{function.name} = call i32 @selftest.{function.name}(ptr %old.values, ptr %new, i32 %level)")
+            texts += [f"  %{function.name}.good = icmp eq i32 %{function.name}, 0"]
+            texts += [f"  br i1 %{function.name}.good, label %next.{function.name}, label %wrong.{function.name}"]
+            texts += [f"wrong.{function.name}:", "  ret i32 SELFTEST", f"next.{function.name}:"]
+            constants.append(call.text())
+            most = max(most, call.bytes)
+    texts += ["  ret i32 0", "}", _BEGIN]
+    places = {
+        "SELFTEST_SIZE": str(2 * room + most + 64),
+        "STATE_ROOM": str(room),
+        "STORED_COUNT": str(len(interface.stored)),
+        "SELFTEST": str(int(Status.SELFTEST)),
+    }
+    return "\n".join(texts), places | {"CONSTANTS": "\n".join(constants)}
+
+
+def _count(shape: Sequence[int]) -> int:
+    return int(np.prod(shape, dtype=np.int64))
+
+
+def _bounds(made: Made) -> tuple[int, int]:
+    return _bits(made.low), _bits(made.high)
+
+
+def _bits(value: float) -> int:
+    return int(struct.unpack("<q", struct.pack("<d", value))[0])
+
+
+def _words(*words: int) -> list[int]:
+    return list(words)
+
+
+def _table(name: str, entries: Sequence[Sequence[int]]) -> str:
+    words = [word for entry in entries for word in entry]
+    return f"@{name} = internal constant [{len(words)} x i64] [{', '.join(f'i64 {w}' for w in words)}]"
+
+
+class _Call:
+    """The test of one function: memory behind the second state holds inputs, outputs and the arena."""
+
+    def __init__(self, interface: Interface, function: Function, trial: Trial) -> None:
+        self.interface, self.function, self.trial = interface, function, trial
+        room = align(interface.state_size)
+        assert isinstance(room, int)
+        self.places: dict[str, int] = {}
+        at = room
+        for port in (*function.inputs, *function.outputs):
+            self.places[port.name] = at
+            at += max(64, -(-evaluate(port.bytes, trial.dims) // 64) * 64)
+        self.arena = at
+        self.bytes = at - room + evaluate(function.arena, trial.dims)
+
+    def text(self) -> str:
+        """The function and its constants."""
+        name, f, trial = self.function.name, self.function, self.trial
+        wanted: list[float] = []
+        inputs = [p for p in f.inputs if p.shape]
+        fills = [self._fill(port) for port in inputs]
+        outputs = [
+            self._sampled(self.places[p.name], p.dtype, trial.outputs[p.name], wanted) for p in f.outputs
+        ]
+        offsets = {s.name: s for s in self.interface.stored}
+        updates = [self._sampled(offsets[k].offset, offsets[k].dtype, v, wanted) for k, v in trial.updates.items()]
+        arguments = ["ptr null", "ptr %state", f"ptr %arena", *(f"i64 {trial.dims[d]}" for d in f.dims)]
+        lines = [f"define internal i32 @selftest.{name}(ptr %old, ptr %state, i32 %level) #0 {{"]
+        lines += ["  %values = call ptr @selftest.begin(ptr %state, i32 %level)"]
+        lines += [f"  call void @fill_values(ptr %state, ptr @selftest.inputs.{name}, i64 {len(inputs)})"]
+        lines += [f"  %arena = getelementptr i8, ptr %state, i64 {self.arena}"]
+        for number, port in enumerate((*f.inputs, *f.outputs)):
+            if port.shape or number >= len(f.inputs):
+                lines.append(f"  %a{number} = getelementptr i8, ptr %state, i64 {self.places[port.name]}")
+                arguments.append(f"ptr %a{number}")
+            else:
+                arguments.append(f"{memory_type(port.dtype)} {_scalar(port.dtype, trial.inputs[port.name])}")
+        lines += [f"  %status = call i32 @NAME_{name}_with({', '.join(arguments)})"]
+        lines += [
+            f"  %unequal = call i32 @all_equal(ptr %state, ptr @selftest.outputs.{name}, i64 {len(outputs)}, "
+            f"ptr @selftest.wanted.{name})",
+            f"  %unmoved = call i32 @all_moved(ptr %old, ptr %values, ptr @selftest.updates.{name}, i64 {len(updates)}, "
+            f"ptr @selftest.wanted.{name})",
+            "  %either = or i32 %status, %unequal",
+            "  %any = or i32 %either, %unmoved",
+            "  ret i32 %any",
+            "}",
+        ]
+        numbers = ", ".join(f"double {literal(v, DType.F64)}" for v in wanted)
+        return "\n".join(
+            [
+                *lines,
+                _table(f"selftest.inputs.{name}", fills),
+                _table(f"selftest.outputs.{name}", outputs),
+                _table(f"selftest.updates.{name}", updates),
+                f"@selftest.wanted.{name} = internal constant [{len(wanted)} x double] [{numbers}]",
+            ]
+        )
+
+    def _fill(self, port: Port) -> list[int]:
+        count = evaluate(port.bytes, self.trial.dims) // port.dtype.itemsize
+        made = self.trial.inputs[port.name]
+        return _words(self.places[port.name], count, NUMBERS[port.dtype], made.seed, *_bounds(made))
+
+    @staticmethod
+    def _sampled(place: int, dtype: DType, array: NDArray, wanted: list[float]) -> list[int]:
+        """An entry of a table; the samples go to the end of those that are there."""
+        flat = array.ravel()
+        samples = min(_SAMPLES, flat.size)
+        step = flat.size // samples if samples else 1
+        at = len(wanted)
+        wanted += [float(v) for v in flat[: step * samples : step]]
+        rounding = _ROUNDING.get(dtype, 0.0)
+        return _words(place, step, samples, NUMBERS[dtype], at, _bits(rounding))
+
+
+_ROUNDING = {DType.F16: 2.0**-11, DType.BF16: 2.0**-8, DType.F32: 2.0**-24, DType.F64: 2.0**-53}
+
+
+def _scalar(dtype: DType, made: Made) -> str:
+    if dtype is BOOL:
+        return str(int(made.low))
+    return literal(made.low if dtype.is_float else int(made.low), dtype)
