@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,19 +14,25 @@ from typing import Any, TypeAlias
 import numpy as np
 from safetensors.numpy import save
 
+from sigmagraph import __version__
 from sigmagraph.artifact.golden import golden
-from sigmagraph.codegen.llvm.compile import processor
+from sigmagraph.artifact.header import header_text
+from sigmagraph.artifact.link import Linked, link
+from sigmagraph.artifact.manifest import info_text, manifest_text
+from sigmagraph.codegen.llvm.compile import Processor, processor
 from sigmagraph.codegen.llvm.library.parts import Part, functions_of, lay_out
 from sigmagraph.codegen.llvm.library.state import Content
 from sigmagraph.codegen.llvm.library.whole import Library
 from sigmagraph.codegen.targets import backend_for
 from sigmagraph.driver import no_collections, write_program
-from sigmagraph.errors import GraphError, InputError, OptionError
+from sigmagraph.errors import AttributeValueError, GraphError, TargetError
+from sigmagraph.identifiers import matching
 from sigmagraph.ir.interface import Interface, Stored
 from sigmagraph.ir.plan import Program
 from sigmagraph.options import Target
 from sigmagraph.program import CompiledFunction, Source
 from sigmagraph.runtime.state import Variable
+from sigmagraph.runtime.whole_files import write_whole
 from sigmagraph.training.network import Network
 from sigmagraph.training.portable import Portable, portable_training, prediction_of
 from sigmagraph.training.trainer import Trainer
@@ -35,44 +42,152 @@ Exportable: TypeAlias = CompiledFunction | Network
 
 MULTI = "multi"
 _LEVELS = ("x86-64", "x86-64-v3", "x86-64-v4")  # of multi
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_ARGUMENTS = ("*learning_rate",)  # hyperparameters that stay arguments unless others are named
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
-    """What was written.
+class Export:
+    """What was exported.
 
     Attributes:
+        folder: where it lies.
         interface: what the library offers.
-        object: the object file.
-        files: by name.
+        files: names of what was written, and their bytes.
+        linker: what made the library; empty where there was none, and only the object file came out.
+        link_seconds: what that took.
+        hint: what to do about a library that could not be made.
+    """
+
+    folder: Path
+    interface: Interface
+    files: Mapping[str, int]
+    linker: str
+    link_seconds: float
+    hint: str
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{name} {size:,} bytes" for name, size in self.files.items())
+        return "\n".join([f"{self.folder}: {sizes}", *([self.hint] if self.hint else [])])
+
+
+def export(
+    folder: str | PathLike[str],
+    *,
+    name: str,
+    functions: Mapping[str, Exportable] | None = None,
+    trainer: Trainer | None = None,
+    target: str = "",
+    cpu: str = "",
+    threads: int = 1,
+    embed_weights: bool = False,
+    hyperparameters: Collection[str] | None = None,
+) -> Export:
+    """Write programs, or a training as it stands, as a library for C and its kin, which needs nothing else.
+
+    Args:
+        folder: where the files go: the library, ``NAME.h``, ``NAME.json`` (the manifest) and ``NAME.safetensors``.
+        name: what all names in the library begin with.
+        functions: compiled functions by name; a network stands for what it predicts.
+        trainer: exports ``predict``, ``evaluate`` and ``train_step``; states are its checkpoints.
+        target: the system, such as ``aarch64-linux-gnu``; empty for this one.
+        cpu: the processor: empty for any of the system, ``native`` for the one at hand, ``x86-64-v3``, or ``multi`` for
+            several levels in one library, which chooses at run time.
+        threads: how many may take part in a call, if the host asks for them.
+        embed_weights: whether the values of all parameters are in the library, for ``NAME_state_init``.
+        hyperparameters: patterns of those of a trainer that functions take as arguments; all others keep their values
+            of now. Those called ``learning_rate`` if none are named.
+
+    Raises:
+        SigmaError: there is nothing to export, a name cannot stand in C, there is no code for the target, or a file
+            cannot be written.
+    """
+    portable = _portable(functions, trainer)
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
+        raise AttributeValueError("this is no number of threads", expected="1 .. 1024", got=repr(threads))
+    built = build_library(name, portable, target, cpu, threads, embed_weights, hyperparameters)
+    interface = built.interface
+    linked = link(built.code, interface.triple, interface.symbols, name, threads=threads > 1)
+    files = {**linked.files, f"{name}.h": header_text(interface).encode(), f"{name}.safetensors": built.state}
+    hashes = {key: hashlib.sha256(data).hexdigest() for key, data in files.items()}
+    files[f"{name}.json"] = manifest_text(interface, hashes).encode()
+    return _written_to(Path(folder), interface, files, linked)
+
+
+def _written_to(folder: Path, interface: Interface, files: Mapping[str, bytes], linked: Linked) -> Export:
+    """The manifest is the last, so that a folder that holds it is whole."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AttributeValueError(f"{folder} cannot be written to", got=error.strerror) from error
+    for key, data in files.items():
+        write_whole(folder / key, data)
+    sizes = {key: len(data) for key, data in files.items()}
+    return Export(folder, interface, sizes, linked.linker, linked.seconds, linked.hint)
+
+
+def _portable(functions: Mapping[str, Exportable] | None, trainer: Trainer | None) -> Portable:
+    if (functions is None) == (trainer is None):
+        raise GraphError("there is nothing to export", expected="functions={...} or trainer=...", got=None)
+    if trainer is not None:
+        if not isinstance(trainer, Trainer):
+            raise GraphError("this is no trainer", expected="Trainer", got=repr(trainer))
+        return portable_training(trainer)
+    programs: dict[str, Source] = {}
+    variables: dict[str, Variable] = {}
+    for key, function in (functions or {}).items():
+        if not isinstance(function, (CompiledFunction, Network)):
+            raise GraphError(f"'{key}' cannot be exported", expected="a compiled function", got=repr(function))
+        programs[key] = source = prediction_of(function) if isinstance(function, Network) else function.source
+        for variable in source.variables.values():
+            if variables.setdefault(variable.name, variable) is not variable:
+                raise GraphError(
+                    f"two parameters of the functions are called '{variable.name}'",
+                    hint="give them different names",
+                )
+    if not programs:
+        raise GraphError("there is nothing to export", expected="at least one function", got=repr(functions))
+    return Portable(programs, variables, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A library before it is linked.
+
+    Attributes:
+        interface: what it offers.
+        code: the object file.
+        state: the state file.
     """
 
     interface: Interface
-    object: bytes
+    code: bytes
     state: bytes
 
 
 def build_library(
-    name: str, portable: Portable, target: str = "", cpu: str = "", threads: int = 1, embed_weights: bool = False
-) -> Exported:
-    levels = _targets(target, cpu)
+    name: str,
+    portable: Portable,
+    target: str = "",
+    cpu: str = "",
+    threads: int = 1,
+    embed_weights: bool = False,
+    hyperparameters: Collection[str] | None = None,
+) -> Built:
+    """The object file of a library, and the state file beside it; arguments and errors are those of :func:`export`."""
+    levels = [Target(triple=target or _here(), cpu=level) for level in (_LEVELS if cpu == MULTI else (cpu,))]
     processors = [processor(level) for level in levels]
+    if cpu == MULTI and not processors[0].triple.startswith("x86_64"):
+        raise TargetError("there are no levels of such processors", expected="x86_64", got=processors[0].triple)
     library = Library(processors, pooled=threads > 1)
-    names = _stored_names(portable)
-    parts = []
+    arrays = {key: variable.value for key, variable in portable.variables.items()}
+    state = save({key: np.asarray(a, order="C") for key, a in arrays.items()}, dict(portable.metadata) or None)
+    head, stored = _file_order(state, portable.variables)
     with no_collections():
-        for function, source in portable.programs.items():
-            programs = [_written(library, function, number, source, level) for number, level in enumerate(levels)]
-            stored = {key: names[id(variable)] for key, variable in source.variables.items()}
-            parts.append(Part(function, tuple(programs), stored, {}))
-        arrays = {key: variable.value for key, variable in portable.variables.items()}
-        state = save({key: np.asarray(a, order="C") for key, a in arrays.items()}, dict(portable.metadata) or None)
-        head, stored_in_file = _file_order(state, portable.variables)
-        layout = lay_out(stored_in_file, parts, threads)
+        parts = _parts(library, portable, levels, processors, hyperparameters)
+        layout = lay_out(stored, parts, threads)
         interface = Interface(
             name,
-            _version(),
+            __version__,
             processors[0].triple,
             tuple(p.cpu for p in processors),
             threads,
@@ -83,48 +198,62 @@ def build_library(
             portable.counter,
             portable.ignored,
         )
-        values = (
-            {s.name: arrays[s.name].tobytes() for s in layout.stored} if embed_weights else {}
-        )
+        values = {s.name: arrays[s.name].tobytes() for s in stored} if embed_weights else {}
         graphs = {function: source.graph for function, source in portable.programs.items()}
-        stored = {part.name: part.stored for part in parts}
-        trials = golden(interface, graphs, stored, arrays, portable.scalars or {})
-        code = library.finish(interface, layout, parts, Content(values, head, json.dumps({"name": name}), trials))
-    return Exported(interface, code, state)
+        trials = golden(interface, graphs, {part.name: part.stored for part in parts}, arrays, portable.scalars)
+        code = library.finish(interface, layout, parts, Content(values, head, info_text(interface), trials))
+    return Built(interface, code, state)
 
 
-def _version() -> str:
-    import sigmagraph
-
-    return sigmagraph.__version__
+def _here() -> str:
+    return processor(Target()).triple
 
 
-def _targets(target: str, cpu: str) -> list[Target]:
-    import llvmlite.binding as llvm
+def _parts(
+    library: Library,
+    portable: Portable,
+    levels: Sequence[Target],
+    processors: Sequence[Processor],
+    hyperparameters: Collection[str] | None,
+) -> list[Part]:
+    """All programs for all levels, taken up by the library."""
+    names = {id(variable): key for key, variable in portable.variables.items()}
+    fixed = _fixed(portable.scalars, hyperparameters)
+    parts = []
+    for function, source in portable.programs.items():
+        programs = []
+        for number, (level, made_for) in enumerate(zip(levels, processors, strict=True)):
+            graph = source.graph.copy()
+            graph.name = f"{function}_{number}"
+            programs.append(_program(library, replace(source, graph=graph), level, made_for))
+        stored = {key: names[id(variable)] for key, variable in source.variables.items()}
+        inputs = [port.name for port in programs[0].main.inputs]
+        parts.append(Part(function, tuple(programs), stored, {k: v for k, v in fixed.items() if k in inputs}))
+    return parts
 
-    triple = target or llvm.get_process_triple()
-    return [Target(triple=triple, cpu=c) for c in (_LEVELS if cpu == MULTI else (cpu,))]
 
-
-def _written(library: Library, function: str, number: int, source: Source, level: Target) -> Program:
-    """A program for a level of processors, taken up by the library."""
-    options = replace(source.options, target=level)
-    backend = backend_for(level)
-    modules, texts = library.modules(processor(level))
-    graph = source.graph.copy()
-    graph.name = f"{function}_{number}"
-    program = write_program(graph, options, backend, modules)
+def _program(library: Library, source: Source, level: Target, made_for: Processor) -> Program:
+    modules, texts = library.modules(made_for)
+    program = write_program(source.graph, replace(source.options, target=level), backend_for(level), modules)
     library.add(program, texts)
     return program
 
 
-def _stored_names(portable: Portable) -> dict[int, str]:
-    return {id(variable): key for key, variable in portable.variables.items()}
+def _fixed(scalars: Mapping[str, float], hyperparameters: Collection[str] | None) -> dict[str, float]:
+    """The hyperparameters that are no arguments.
+
+    Raises:
+        IdentifierError: a pattern names nothing.
+    """
+    if hyperparameters is None:
+        return {key: value for key, value in scalars.items() if not any(fnmatchcase(key, p) for p in _ARGUMENTS)}
+    patterns = (hyperparameters,) if isinstance(hyperparameters, str) else hyperparameters
+    wanted = [key for pattern in patterns for key in matching(pattern, scalars)]
+    return {key: value for key, value in scalars.items() if key not in wanted}
 
 
 def _file_order(state: bytes, variables: Mapping[str, Variable]) -> tuple[bytes, list[Stored]]:
     """What a state file begins with, and the stored values in the order of the file."""
     begin = 8 + int.from_bytes(state[:8], "little")
-    entries = {key: e for key, e in json.loads(state[8:begin]).items() if key != "__metadata__"}
-    ordered = sorted(entries, key=lambda key: (entries[key]["data_offsets"], key))
-    return state[:begin], [Stored(key, variables[key].dtype, variables[key].shape, 0) for key in ordered]
+    entries = [key for key in json.loads(state[8:begin]) if key != "__metadata__"]
+    return state[:begin], [Stored(key, variables[key].dtype, variables[key].shape, 0) for key in entries]

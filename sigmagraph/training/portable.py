@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Portable:
     metadata: Mapping[str, str]
     counter: str = ""
     ignored: tuple[str, ...] = ()
-    scalars: Mapping[str, float] | None = None
+    scalars: Mapping[str, float] = field(default_factory=dict)
 
 
 def prediction_of(network: Network) -> Source:

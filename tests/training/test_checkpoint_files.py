@@ -297,7 +297,7 @@ def fail_call(name: str) -> Any:
     def no_space(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    return lambda monkeypatch: monkeypatch.setattr(f"sigmagraph.training.storage.whole_files.{name}", no_space)
+    return lambda monkeypatch: monkeypatch.setattr(f"sigmagraph.runtime.whole_files.{name}", no_space)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_ctrl_c_leaves_no_part(file: Path, monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyboardInterrupt
 
     before = file.read_bytes()
-    monkeypatch.setattr("sigmagraph.training.storage.whole_files.fsync", interrupt)
+    monkeypatch.setattr("sigmagraph.runtime.whole_files.fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_checkpoint(file, small(2.0))
     assert file.read_bytes() == before

@@ -173,7 +173,7 @@ def test_a_full_disk_is_named_and_the_old_checkpoints_stay(tmp_path: Path, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sigmagraph.training.storage.whole_files.fsync", full)
+        patch.setattr("sigmagraph.runtime.whole_files.fsync", full)
         with pytest.raises(InputError, match=r"step-00000020\.safetensors cannot be written"):
             training.epochs(hook, [{}])
     assert files(tmp_path) == [10]

@@ -320,7 +320,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
     def no_space(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sigmagraph.training.storage.whole_files.fsync", no_space)
+    monkeypatch.setattr("sigmagraph.runtime.whole_files.fsync", no_space)
     with pytest.raises(InputError, match="cannot be written") as caught:
         classifier(2).save(path)
     assert "No space left" in str(caught.value)

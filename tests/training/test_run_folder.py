@@ -275,7 +275,7 @@ def test_a_full_disk_while_cutting_leaves_all_lines(folder: RunFolder, monkeypat
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sigmagraph.training.storage.whole_files.fsync", no_space)
+        patch.setattr("sigmagraph.runtime.whole_files.fsync", no_space)
         with pytest.raises(InputError, match="cannot be written"):
             folder.open(1)
     assert iterations(folder) == [1, 2]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sigmagraph.training.storage.whole_files import write_text
+from sigmagraph.runtime.whole_files import write_text
 
 _NAME = "kept.json"
 _FORMAT = "sigmagraph kept checkpoints 1"

@@ -40,7 +40,7 @@ from sigmagraph.training.storage.run_reading import (
     read_metrics,
     read_run,
 )
-from sigmagraph.training.storage.whole_files import fill_whole, write_text
+from sigmagraph.runtime.whole_files import fill_whole, write_text
 
 _LOG = logging.getLogger("sigmagraph.training")
 Ending: TypeAlias = Literal["paused", "finished", "stopped", "failed"]

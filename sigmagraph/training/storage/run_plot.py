@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sigmagraph.errors import AttributeValueError, InputError
 from sigmagraph.training.storage.run_reading import Run
-from sigmagraph.training.storage.whole_files import write_whole
+from sigmagraph.runtime.whole_files import write_whole
 
 _WIDTH, _HEIGHT = 8.0, 3.2  # inches, of each metric
 _DOTTED = 50  # epochs below which each has a dot

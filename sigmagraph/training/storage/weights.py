@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from sigmagraph.dtypes import DType, as_dtype
 from sigmagraph.errors import AttributeValueError, DTypeError, FileFormatError, InputError
-from sigmagraph.training.storage.whole_files import write_whole
+from sigmagraph.runtime.whole_files import write_whole
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 

@@ -18,6 +18,7 @@ from sigmagraph.codegen.llvm.native.memory import (
     I64,
     Ptr,
     behind,
+    constant,
     load_i64,
     load_u8,
     pointer_bits,
@@ -51,12 +52,12 @@ CLOSE = 0x7D
 ZERO = 0x30
 NINE = 0x39
 HEXADECIMAL = 0x75
-ESCAPED = b'"\\/bfnrt'
-METADATA = b"__metadata__"
+ESCAPED = constant(b'"\\/bfnrt')
+METADATA = constant(b"__metadata__")
 METADATA_LENGTH = 12
-DTYPE_NAME = b"dtype"
-SHAPE_NAME = b"shape"
-OFFSETS_NAME = b"data_offsets"
+DTYPE_NAME = constant(b"dtype")
+SHAPE_NAME = constant(b"shape")
+OFFSETS_NAME = constant(b"data_offsets")
 
 
 def word(table: Ptr, number: I64) -> I64:

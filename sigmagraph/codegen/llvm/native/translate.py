@@ -300,8 +300,8 @@ class _Translator:
         raise self.head.error(f"'{name}' is not known here", node)
 
     def _constant(self, value: object, node: ast.AST) -> _Value:
-        if isinstance(value, bytes):
-            name = self.constants.setdefault(value, f"{self.head.name}.bytes{len(self.constants)}")
+        if isinstance(value, memory.Pointer):
+            name = self.constants.setdefault(bytes(value.memory), f"{self.head.name}.bytes{len(self.constants)}")
             return _Value(f"@{name}", "ptr")
         if isinstance(value, float):
             return _Value(f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}", "double")
