@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from sigmagraph.artifact.golden import golden
 from sigmagraph.artifact.header import header_text
 from sigmagraph.artifact.link import Linked, link
 from sigmagraph.artifact.manifest import info_text, manifest_text
+from sigmagraph.artifact.targets import artifact_target
 from sigmagraph.codegen.llvm.compile import Processor, processor
 from sigmagraph.codegen.llvm.library.parts import Part, functions_of, lay_out
 from sigmagraph.codegen.llvm.library.state import Content
@@ -55,7 +57,7 @@ class Export:
         files: names of what was written, and their bytes.
         linker: what made the library; empty where there was none, and only the object file came out.
         link_seconds: what that took.
-        hint: what to do about a library that could not be made.
+        why: why there is no library, and what to do about it.
     """
 
     folder: Path
@@ -63,11 +65,11 @@ class Export:
     files: Mapping[str, int]
     linker: str
     link_seconds: float
-    hint: str
+    why: str
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{name} {size:,} bytes" for name, size in self.files.items())
-        return "\n".join([f"{self.folder}: {sizes}", *([self.hint] if self.hint else [])])
+        return "\n".join([f"{self.folder}: {sizes}", *([self.why] if self.why else [])])
 
 
 def export(
@@ -106,8 +108,10 @@ def export(
         raise AttributeValueError("this is no number of threads", expected="1 .. 1024", got=repr(threads))
     built = build_library(name, portable, target, cpu, threads, embed_weights, hyperparameters)
     interface = built.interface
-    linked = link(built.code, interface.triple, interface.symbols, name, threads=threads > 1)
-    files = {**linked.files, f"{name}.h": header_text(interface).encode(), f"{name}.safetensors": built.state}
+    with TemporaryDirectory(prefix="sigmagraph-") as place:
+        linked = link(built.code, artifact_target(interface.triple), interface.symbols, Path(place), name, threads=threads)
+        made = {path.name: path.read_bytes() for path in linked.files}
+    files = {**made, f"{name}.h": header_text(interface).encode(), f"{name}.safetensors": built.state}
     hashes = {key: hashlib.sha256(data).hexdigest() for key, data in files.items()}
     files[f"{name}.json"] = manifest_text(interface, hashes).encode()
     return _written_to(Path(folder), interface, files, linked)
@@ -122,7 +126,7 @@ def _written_to(folder: Path, interface: Interface, files: Mapping[str, bytes], 
     for key, data in files.items():
         write_whole(folder / key, data)
     sizes = {key: len(data) for key, data in files.items()}
-    return Export(folder, interface, sizes, linked.linker, linked.seconds, linked.hint)
+    return Export(folder, interface, sizes, linked.linker, linked.seconds, linked.why)
 
 
 def _portable(functions: Mapping[str, Exportable] | None, trainer: Trainer | None) -> Portable:
