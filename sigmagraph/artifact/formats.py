@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sigmagraph.errors import FileFormatError
 
 _MOST = 1 << 16  # entries of any table; what artifacts have is far less
+_LONGEST = 1 << 12  # bytes of a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class _Reader:
 
     def text(self, at: int, end: int | None = None) -> str:
         """The name that begins at a place and ends by a zero."""
-        stop = self.data.find(b"\0", at, end) if 0 <= at < len(self.data) else -1
+        stop = min(at + _LONGEST, len(self.data) if end is None else end)
+        stop = self.data.find(b"\0", at, stop) if at >= 0 else -1
         if stop < 0:
             raise _damaged(f"a name at byte {at} does not end")
         return self.data[at:stop].decode("utf-8", "replace")
@@ -92,17 +94,18 @@ def _elf(file: _Reader) -> LibraryFile:
     step, count = file.take("HH", 58 if wide == 2 else 46)
     form = "IIQQQQIIQQ" if wide == 2 else "IIIIIIIIII"
     sections = list(file.table(form, start, count, step))
-    exports: list[str] = []
-    undefined: list[str] = []
-    needed: list[str] = []
-    for section in sections:
-        if section[1] == (_SYMTAB if kind == 1 else _DYNSYM):
-            for name, known in _elf_symbols(file, section, sections, wide == 2):
-                (exports if known else undefined).append(name)
-        if section[1] == _DYNAMIC and kind == 3:
-            needed += _elf_needed(file, section, sections, wide == 2)
+    symbols = _first(sections, _SYMTAB if kind == 1 else _DYNSYM)
+    known = [known for section in symbols for known in _elf_symbols(file, section, sections, wide == 2)]
+    dynamic = [] if kind == 1 else _first(sections, _DYNAMIC)
+    needed = [name for section in dynamic for name in _elf_needed(file, section, sections, wide == 2)]
+    exports, undefined = ([name for name, defined in known if defined is wanted] for wanted in (True, False))
     name = _ELF_MACHINES.get(machine, str(machine)) if machine != 243 else "riscv64" if wide == 2 else "riscv32"
     return _library("object" if kind == 1 else "elf", name, exports, needed, undefined)
+
+
+def _first(sections: Sequence[tuple[int, ...]], kind: int) -> list[tuple[int, ...]]:
+    """The section of a kind, if there is one; there are never two."""
+    return [section for section in sections if section[1] == kind][:1]
 
 
 def _strings(section: Sequence[int], sections: Sequence[Sequence[int]]) -> tuple[int, int]:
@@ -203,6 +206,12 @@ def _coff(file: _Reader) -> LibraryFile:
 
 _MACHO_MACHINES = {0x0100000C: "aarch64", 0x01000007: "x86_64"}
 _LOADS = (0x0C, 0x80000018, 0x8000001F)  # plain, weak, passed on
+_SYMBOLS = 2
+_TRIES = {
+    0x22: 40,
+    0x80000022: 40,
+    0x80000033: 8,
+}  # commands that say where the exports are, and at which of their bytes
 
 
 def _macho(file: _Reader) -> LibraryFile:
@@ -211,9 +220,9 @@ def _macho(file: _Reader) -> LibraryFile:
         raise FileFormatError("this is no library", expected="a Mach-O dylib or object", got=f"type {kind}")
     if count > _MOST:
         raise _damaged(f"{count} commands")
-    exports: list[str] = []
-    undefined: list[str] = []
     needed: list[str] = []
+    table: tuple[int, ...] = (0, 0, 0, 0)
+    trie: tuple[int, ...] = (0, 0)
     at = 32
     for _ in range(count):
         command, size = file.take("II", at)
@@ -221,12 +230,41 @@ def _macho(file: _Reader) -> LibraryFile:
             raise _damaged("a command without a size")
         if command in _LOADS:
             needed.append(file.text(at + file.take("I", at + 8)[0], at + size))
-        if command == 2:
-            for name, known in _macho_symbols(file, *file.take("4I", at + 8)):
-                (exports if known else undefined).append(name)
+        if command == _SYMBOLS:
+            table = file.take("4I", at + 8)
+        if command in _TRIES:
+            trie = file.take("II", at + _TRIES[command])
         at += size
     name = _MACHO_MACHINES.get(machine, str(machine))
-    return _library("object" if kind == 1 else "macho", name, exports, needed, undefined)
+    known = list(_macho_symbols(file, *table))
+    symbols, undefined = ([name for name, defined in known if defined is wanted] for wanted in (True, False))
+    if kind == 1:
+        return _library("object", name, symbols, needed, undefined)
+    return _library("macho", name, list(_macho_exports(file, *trie)), needed, undefined)
+
+
+def _macho_exports(file: _Reader, begin: int, size: int) -> Iterator[str]:
+    """The names in the tree that the loader looks them up in: each edge has a part of them."""
+    data = file.data[begin : begin + size]
+    if len(data) < size:
+        raise _damaged("the names do not end")
+    nodes = [("", 0)] if size else []
+    for _ in range(_MOST):
+        if not nodes:
+            return
+        name, at = nodes.pop()
+        if len(name) > _LONGEST:
+            break
+        cursor = _Cursor(data, at)
+        here = cursor.number()
+        if here:
+            yield name.removeprefix("_")
+        cursor.at += here
+        for _ in range(cursor.byte()):
+            part = _Reader(data).text(cursor.at)
+            cursor.at += len(part.encode()) + 1
+            nodes.append((name + part, cursor.number()))
+    raise _damaged("the names go round in a circle")
 
 
 def _macho_symbols(file: _Reader, at: int, count: int, names: int, size: int) -> Iterator[tuple[str, bool]]:
@@ -248,8 +286,8 @@ def _wasm(file: _Reader) -> LibraryFile:
     linked = True
     while cursor.at < len(file.data):
         section, size = cursor.byte(), cursor.number()
-        inner = _Cursor(file.data[: cursor.at + size], cursor.at)
-        if len(inner.data) != cursor.at + size:
+        inner = _Cursor(file.data, cursor.at, cursor.at + size)
+        if inner.end > len(file.data):
             raise _damaged("a section does not end")
         if section == 0 and inner.name() == "linking":
             linked = False
@@ -289,12 +327,13 @@ def _wasm_exports(cursor: _Cursor) -> Iterator[str]:
 class _Cursor:
     """A place in a module that moves on."""
 
-    def __init__(self, data: bytes, at: int) -> None:
+    def __init__(self, data: bytes, at: int, end: int | None = None) -> None:
         self.data = data
         self.at = at
+        self.end = len(data) if end is None else end
 
     def byte(self) -> int:
-        if self.at >= len(self.data):
+        if self.at >= self.end:
             raise _damaged("a section ends too early")
         self.at += 1
         return self.data[self.at - 1]
@@ -317,13 +356,13 @@ class _Cursor:
 
     def name(self) -> str:
         size = self.number()
-        if self.at + size > len(self.data):
+        if self.at + size > self.end:
             raise _damaged("a name that does not end")
         self.at += size
         return self.data[self.at - size : self.at].decode("utf-8", "replace")
 
 
 def _library(
-    kind: str, machine: str, exports: Iterator[str] | list[str], needed: Iterator[str] | list[str], undefined: list[str]
+    kind: str, machine: str, exports: Iterable[str], needed: Iterable[str], undefined: Iterable[str]
 ) -> LibraryFile:
     return LibraryFile(kind, machine, tuple(sorted(exports)), tuple(needed), tuple(sorted(undefined)))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,31 +103,34 @@ def link(
     Raises:
         CompileError: the linker refuses, or what it made is not as it should be.
     """
-    (folder / f"{name}.o").write_bytes(code)
     if target.kind == "bare":
         return _collect(code, target, exports, folder, name)
     known = linkers(target) if using is None else using
     if not known:
-        (path,) = (folder / f"{name}.o",)
+        path = _write(folder / f"{name}.o", code)
         why = f"this machine has no linker for {target.machine} ({target.kind}); {HINT} brings one"
         return Linked((path,), "", 0.0, why, inspect_library(code))
-    (folder / f"{name}.o").unlink()
     begin = time.perf_counter()
     made = _run(known[0], code, target, exports, name, threads, memory)
     seconds = time.perf_counter() - begin
     found = _checked(made[0][1], target, exports, known[0], threads)
-    for path, data in made:
-        (folder / path).write_bytes(data)
-    return Linked(tuple(folder / path for path, _ in made), known[0].name, seconds, "", found)
+    files = tuple(_write(folder / file, data) for file, data in made)
+    return Linked(files, known[0].name, seconds, "", found)
+
+
+def _write(path: Path, data: bytes) -> Path:
+    """Put a file in its place as a whole: a process may be running what was there before."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    return part.replace(path)
 
 
 def _collect(code: bytes, target: ArtifactTarget, exports: Sequence[str], folder: Path, name: str) -> Linked:
     """For machines without a system: the object, and an archive of it."""
     found = inspect_library(code)
     _complete(found, exports, "LLVM")
-    archive = folder / target.library(name)
-    archive.write_bytes(static_library(code, exports))
-    return Linked((archive, folder / f"{name}.o"), "sigmagraph", 0.0, "", found)
+    archive = _write(folder / target.library(name), static_library(code, exports))
+    return Linked((archive, _write(folder / f"{name}.o", code)), "sigmagraph", 0.0, "", found)
 
 
 def static_library(code: bytes, symbols: Sequence[str]) -> bytes:
@@ -162,7 +165,7 @@ def _run(
         if target.kind == "elf":
             shown = "".join(f"{symbol};" for symbol in exports)
             (here / "exports").write_text("{" + f"global:{shown}local:*;" + "};\n", "ascii")
-            arguments = _elf(target, library, undefined=threads > 1)
+            arguments = _elf(linker, target, library, undefined=threads > 1)
         elif target.kind == "pe":
             arguments = _pe(target, library, exports, name)
         elif target.kind == "wasm":
@@ -189,10 +192,12 @@ def _call(linker: Linker, arguments: Sequence[str], folder: Path) -> None:
         raise CompileError(f"{linker.name} does not link the library", got=said or f"exit status {done.returncode}")
 
 
-def _elf(target: ArtifactTarget, library: str, undefined: bool) -> list[str]:
+def _elf(linker: Linker, target: ArtifactTarget, library: str, undefined: bool) -> list[str]:
+    # GNU's linkers fill files up to a page of the greatest size for it: 64 kB on aarch64.
+    protected = "lld" in linker.name or target.machine != "aarch64"
     settings = ["-m", target.mode, "-shared", "-soname", library, "-Bsymbolic", "--gc-sections", "--hash-style=gnu"]
     settings += ["--build-id=none", "--version-script=exports", "--strip-all", "--no-eh-frame-hdr"]
-    settings += ["-z", "noexecstack", "-z", "relro", "-z", "now", "-z", "noseparate-code"]
+    settings += ["-z", "noexecstack", "-z", "relro" if protected else "norelro", "-z", "now", "-z", "noseparate-code"]
     return [*settings, *([] if undefined else ["--no-undefined"]), "-o", library, _OBJECT]
 
 
@@ -228,10 +233,11 @@ def _checked(data: bytes, target: ArtifactTarget, exports: Sequence[str], linker
             got=f"{found.kind} for {found.machine}",
         )
     _complete(found, exports, linker.name)
-    # Every library for macOS names the system's, which is in every process.
-    needed = [library for library in found.needed if target.kind != "macho" or "libSystem" not in library]
-    if needed or (found.undefined and threads == 1 and target.kind != "macho"):
-        raise CompileError("the library needs others", expected="none", got=", ".join((*needed, *found.undefined)))
+    # What every library for macOS names; it is in every process there.
+    own = ("/usr/lib/libSystem.B.dylib", "dyld_stub_binder") if target.kind == "macho" else ()
+    others = [name for name in (*found.needed, *(found.undefined if threads == 1 else ())) if name not in own]
+    if others:
+        raise CompileError("the library needs others", expected="none", got=", ".join(others))
     return found
 
 

@@ -14,11 +14,11 @@ class ArtifactTarget:
     """A kind of machine and system.
 
     Attributes:
-        machine: the triple's first part, without what says the variant.
-        kind: the library's format: ``elf``, ``pe``, ``macho``, ``wasm``, or ``bare`` for objects that nobody links here.
+        machine: ``x86_64``, ``aarch64``, ``riscv64``, ``riscv32``, ``arm`` or ``wasm32``.
+        kind: the library's format: ``elf``, ``pe``, ``macho``, ``wasm``, or ``bare`` where no system loads any.
         prefix, suffix: around the artifact's name in the library's file name.
-        mode: what an ELF linker or Windows's calls the machine.
-        zig: Zig's name of the target.
+        mode: what ELF linkers, or those for Windows, call the machine.
+        zig: Zig's name of the target, where Zig itself links.
         emulator: the program that runs programs for it on another Linux; empty for none.
         linker: GNU's linker for it, which Debian's ``binutils-...`` have.
     """
@@ -42,24 +42,28 @@ class ArtifactTarget:
         return self.kind == _KINDS.get(sys.platform) and self.machine == _machine(platform.machine())
 
 
+def _linux(machine: str, mode: str) -> ArtifactTarget:
+    return ArtifactTarget(machine, "elf", "lib", ".so", mode, "", f"qemu-{machine}", f"{machine}-linux-gnu-ld")
+
+
 _KINDS = {"linux": "elf", "win32": "pe", "darwin": "macho"}
 
-# A system, a machine, and what there is to know about them together.
+# A system, and what there is to know about a machine with it.
 _TARGETS = (
-    ("linux", "x86_64", ArtifactTarget("x86_64", "elf", "lib", ".so", "elf_x86_64", "x86_64-linux", "qemu-x86_64", "x86_64-linux-gnu-ld")),
-    ("linux", "aarch64", ArtifactTarget("aarch64", "elf", "lib", ".so", "aarch64linux", "aarch64-linux", "qemu-aarch64", "aarch64-linux-gnu-ld")),
-    ("linux", "riscv64", ArtifactTarget("riscv64", "elf", "lib", ".so", "elf64lriscv", "riscv64-linux", "qemu-riscv64", "riscv64-linux-gnu-ld")),
-    ("windows", "x86_64", ArtifactTarget("x86_64", "pe", "", ".dll", "x64", "x86_64-windows")),
-    ("windows", "aarch64", ArtifactTarget("aarch64", "pe", "", ".dll", "arm64", "aarch64-windows")),
-    ("macos", "aarch64", ArtifactTarget("aarch64", "macho", "lib", ".dylib", "arm64", "aarch64-macos.11.0")),
-    ("macos", "x86_64", ArtifactTarget("x86_64", "macho", "lib", ".dylib", "x86_64", "x86_64-macos.11.0")),
-    ("wasm", "wasm32", ArtifactTarget("wasm32", "wasm", "", ".wasm", "wasm32", "wasm32-freestanding")),
-    ("bare", "arm", ArtifactTarget("arm", "bare", "lib", ".a", "armelf", "thumb-freestanding", "", "arm-none-eabi-ld")),
-    ("bare", "aarch64", ArtifactTarget("aarch64", "bare", "lib", ".a", "aarch64elf", "aarch64-freestanding")),
-    ("bare", "riscv32", ArtifactTarget("riscv32", "bare", "lib", ".a", "elf32lriscv", "riscv32-freestanding")),
-    ("bare", "riscv64", ArtifactTarget("riscv64", "bare", "lib", ".a", "elf64lriscv", "riscv64-freestanding")),
-    ("bare", "x86_64", ArtifactTarget("x86_64", "bare", "lib", ".a", "elf_x86_64", "x86_64-freestanding")),
-)  # fmt: skip
+    ("linux", _linux("x86_64", "elf_x86_64")),
+    ("linux", _linux("aarch64", "aarch64linux")),
+    ("linux", _linux("riscv64", "elf64lriscv")),
+    ("windows", ArtifactTarget("x86_64", "pe", "", ".dll", "x64")),
+    ("windows", ArtifactTarget("aarch64", "pe", "", ".dll", "arm64")),
+    ("macos", ArtifactTarget("aarch64", "macho", "lib", ".dylib", zig="aarch64-macos.11.0")),
+    ("macos", ArtifactTarget("x86_64", "macho", "lib", ".dylib", zig="x86_64-macos.11.0")),
+    ("wasm", ArtifactTarget("wasm32", "wasm", "", ".wasm")),
+    ("bare", ArtifactTarget("arm", "bare", "lib", ".a")),
+    ("bare", ArtifactTarget("aarch64", "bare", "lib", ".a")),
+    ("bare", ArtifactTarget("riscv32", "bare", "lib", ".a")),
+    ("bare", ArtifactTarget("riscv64", "bare", "lib", ".a")),
+    ("bare", ArtifactTarget("x86_64", "bare", "lib", ".a")),
+)
 
 
 def _machine(text: str) -> str:
@@ -87,9 +91,9 @@ def artifact_target(triple: str) -> ArtifactTarget:
     Raises:
         TargetError: nothing is.
     """
-    system, machine = _system(triple), _machine(triple.split("-")[0])
-    for ending, of, target in _TARGETS:
-        if (ending, of) == (system, machine):
+    system, machine = _system(triple), _machine(triple.partition("-")[0])
+    for name, target in _TARGETS:
+        if (name, target.machine) == (system, machine):
             return target
-    known = ", ".join(f"{of} {'without a system' if ending == 'bare' else ending}" for ending, of, _ in _TARGETS)
+    known = ", ".join(f"{target.machine} {'none' if name == 'bare' else name}" for name, target in _TARGETS)
     raise TargetError("there are no artifacts for this target", expected=known, got=triple)
