@@ -53,7 +53,9 @@ def test_libraries_that_a_library_needs_are_known() -> None:
     assert "PyErr_SetString" in found.undefined
 
 
-@pytest.mark.parametrize("data", [b"", b"\x7f", b"\x7fELF", b"MZ", b"\0asm", b"\xcf\xfa\xed\xfe", b"#!/bin/sh\n", bytes(99)])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x7f", b"\x7fELF", b"MZ", b"\0asm", b"\xcf\xfa\xed\xfe", b"#!/bin/sh\n", bytes(99)]
+)
 def test_what_is_no_library_is_refused(data: bytes) -> None:
     with pytest.raises(FileFormatError):
         inspect_library(data)

@@ -120,7 +120,9 @@ def test_without_a_linker_there_is_an_object_and_advice(tmp_path: Path) -> None:
     assert made.linker == ""
 
 
-@pytest.mark.parametrize("triple", [HOST, "x86_64-pc-windows-msvc", "arm64-apple-macosx11.0.0", "wasm32-unknown-unknown"])
+@pytest.mark.parametrize(
+    "triple", [HOST, "x86_64-pc-windows-msvc", "arm64-apple-macosx11.0.0", "wasm32-unknown-unknown"]
+)
 def test_what_needs_the_c_library_is_refused(triple: str, tmp_path: Path) -> None:
     target = artifact_target(triple)
     if not linkers(target):
@@ -144,7 +146,10 @@ def test_what_is_not_there_cannot_be_exported(triple: str, tmp_path: Path) -> No
 
 
 def test_a_linker_that_does_not_work_is_named(tmp_path: Path) -> None:
-    for command, said in (((str(tmp_path / "absent"),), "No such file"), ((sys.executable, "-c", "1/0"), "ZeroDivision")):
+    for command, said in (
+        ((str(tmp_path / "absent"),), "No such file"),
+        ((sys.executable, "-c", "1/0"), "ZeroDivision"),
+    ):
         with pytest.raises(CompileError, match=said) as error:
             link(toy(HOST), artifact_target(HOST), EXPORTS, tmp_path, "toy", using=[Linker("mine", command)])
         assert "mine" in str(error.value)
