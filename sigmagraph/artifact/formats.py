@@ -207,11 +207,7 @@ def _coff(file: _Reader) -> LibraryFile:
 _MACHO_MACHINES = {0x0100000C: "aarch64", 0x01000007: "x86_64"}
 _LOADS = (0x0C, 0x80000018, 0x8000001F)  # plain, weak, passed on
 _SYMBOLS = 2
-_TRIES = {
-    0x22: 40,
-    0x80000022: 40,
-    0x80000033: 8,
-}  # commands that say where the exports are, and at which of their bytes
+_TRIES = {0x22: 40, 0x80000022: 40, 0x80000033: 8}  # commands that say at some of their bytes where the exports are
 
 
 def _macho(file: _Reader) -> LibraryFile:

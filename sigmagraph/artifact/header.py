@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from sigmagraph.artifact.identifiers import argument_names, c_names, exports
+from sigmagraph.artifact.identifiers import argument_names, c_names, check_names
 from sigmagraph.artifact.targets import artifact_target
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.interface import ABI, OWN_ERRORS, STATUS_TEXTS, Function, Interface, Status
@@ -246,7 +246,7 @@ def header_text(interface: Interface) -> str:
         GraphError: the artifact or a function has a name that C does not allow or that means something else.
         TargetError: there are no artifacts for its system.
     """
-    exports(interface)  # for its errors
+    check_names(interface)
     embedded = "" if interface.embedded else ": they are not in this library, read a file instead"
     macros = f"#define $_ABI_VERSION {ABI}u\n#define $_THREADS {interface.threads} /* that may take part in a call */\n"
     parts = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 
 from sigmagraph.errors import GraphError
@@ -28,13 +28,7 @@ _WORDS = (
 )
 ARGUMENTS = ("options", "state", "arena")  # what every function has before its dims
 
-# What every artifact has, without its name before it. Functions:
-_FUNCTIONS = (
-    "abi_version", "info_json", "error", "state_size", "state_init", "state_file_size", "state_read", "state_write",
-    "state_prepare", "selftest_size", "selftest_run",
-)  # fmt: skip
-_THREADS = ("threads_size", "threads_start", "threads_stop")
-# ... and what only the header has.
+# What only the header has, without the artifact's name before it.
 _IN_HEADER = ("options", "task", "parallel_for", "state_load", "state_save", "state_put", "selftest")
 _MACROS = ("API", "ABI_VERSION", "CAST", "H", "H_FILES", "NO_STDLIB", "OK", "SHARED", "THREADS")
 
@@ -76,8 +70,8 @@ def argument_names(interface: Interface, function: Function) -> tuple[str, ...]:
     return c_names((*function.dims, *ports), (*ARGUMENTS, *macros))
 
 
-def exports(interface: Interface) -> tuple[str, ...]:
-    """The symbols of a library, in the order of its header.
+def check_names(interface: Interface) -> None:
+    """See to it that a header can call everything as the interface does.
 
     Raises:
         GraphError: the artifact or a function has a name that C does not allow or that means something else.
@@ -85,17 +79,11 @@ def exports(interface: Interface) -> tuple[str, ...]:
     name = interface.name
     if not _IDENTIFIER.fullmatch(name) or name in _words():
         raise GraphError("an artifact cannot be called so", expected="a letter, then letters, digits and _", got=name)
-    words = [*_FUNCTIONS, *(_THREADS if interface.threads > 1 else ())]
     for function in interface.functions:
-        words += _of(function)
+        if not re.fullmatch(r"[A-Za-z0-9_]+", function.name):
+            raise GraphError("a function cannot be called so", expected="letters, digits and _", got=function.name)
+    words = [symbol.removeprefix(f"{name}_") for symbol in interface.symbols]
     _all_different(interface, (*words, *_IN_HEADER))
-    return tuple(f"{name}_{word}" for word in words)
-
-
-def _of(function: Function) -> Sequence[str]:
-    if not re.fullmatch(r"[A-Za-z0-9_]+", function.name):
-        raise GraphError("a function cannot be called so", expected="letters, digits and _", got=function.name)
-    return f"{function.name}_arena_size", function.name, f"{function.name}_with"
 
 
 def _all_different(interface: Interface, words: Iterable[str]) -> None:

@@ -6,8 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
+from math import prod
 
-from sigmagraph.dims import Size, product
+from sigmagraph.dims import Size
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.plan import ALIGNMENT, Port, Requirement
 
@@ -34,6 +35,7 @@ class Status(IntEnum):
     THREADS = 12
     IO = 13
     MEMORY = 14
+    PROCESSOR = 15
 
 
 STATUS_TEXTS = {
@@ -52,6 +54,7 @@ STATUS_TEXTS = {
     Status.THREADS: "threads cannot be started",
     Status.IO: "the file cannot be read or written",
     Status.MEMORY: "there is not enough memory",
+    Status.PROCESSOR: "the processor lacks instructions that the library is made of",
 }
 
 
@@ -72,7 +75,7 @@ class Stored:
 
     @property
     def bytes(self) -> int:
-        return int(product(self.shape)) * self.dtype.itemsize
+        return prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,16 @@ class Interface:
         stored = [f"{s.name} {s.dtype}{list(s.shape)} {s.offset}" for s in self.stored]
         text = "\n".join([self.name, str(ABI), str(self.state_bytes), ",".join(self.levels), *stored])
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") | 1
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """All that a library exports, in the order of its header."""
+        names = ["abi_version", "info_json", "error", "state_size", "state_init", "state_file_size"]
+        names += ["state_read", "state_write", "state_prepare"]
+        names += [f"{f.name}{suffix}" for f in self.functions for suffix in ("_arena_size", "", "_with")]
+        names += ["selftest_size", "selftest_run"]
+        names += ["threads_size", "threads_start", "threads_stop"] if self.threads > 1 else []
+        return tuple(f"{self.name}_{name}" for name in names)
 
     @property
     def own_errors(self) -> tuple[str, ...]:
