@@ -6,11 +6,19 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from sigmagraph.artifact.identifiers import argument_names, c_names, check_names
+from sigmagraph.artifact.targets import artifact_target
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.interface import ABI, OWN_ERRORS, STATUS_TEXTS, Function, Interface, Status
 from sigmagraph.ir.plan import Port
 
 _WIDTH = 110
+_USES = {
+    "elf": "cc main.c -I. -L. -l@ -o main",
+    "macho": "cc main.c -I. -L. -l@ -o main",
+    "pe": "cl main.c @.lib, or gcc main.c @.dll -o main",
+    "wasm": "instantiate @.wasm with an empty import object; pointers are places in its memory, from __heap_base on",
+    "bare": "add lib@.a, or @.o, to what is linked.",
+}
 _C_TYPES = {
     DType.F16: "uint16_t", DType.BF16: "uint16_t", DType.F32: "float", DType.F64: "double", DType.I8: "int8_t",
     DType.I16: "int16_t", DType.I32: "int32_t", DType.I64: "int64_t", DType.U8: "uint8_t", DType.BOOL: "uint8_t",
@@ -37,8 +45,8 @@ _BEGIN = """\
 _RULES = """\
 All memory is the caller's: the state, and an arena that no two calls use at the same time. Functions return a status, 0
 where all went well. Arrays lie in memory row by row, each element at a multiple of its size; f16 and bf16 are handed
-over as the bits of a uint16_t, and a bool as a uint8_t that is 0 or 1. Outputs do not overlap with anything else. A state
-may be read by several threads at the same time, or be written by one.
+over as the bits of a uint16_t, and a bool as a uint8_t that is 0 or 1. Outputs do not overlap with anything else. A
+state may be read by several threads at the same time, or be written by one.
 """
 
 _TYPES = """\
@@ -236,6 +244,7 @@ def header_text(interface: Interface) -> str:
 
     Raises:
         GraphError: the artifact or a function has a name that C does not allow or that means something else.
+        TargetError: there are no artifacts for its system.
     """
     check_names(interface)
     embedded = "" if interface.embedded else ": they are not in this library, read a file instead"
@@ -277,7 +286,7 @@ def _head(interface: Interface) -> list[str]:
     return [
         f"@: made by sigmagraph {_plain(interface.version)} for {_plain(interface.triple)} ({levels}).",
         "",
-        "Needs nothing but the library: cc main.c -I. -L. -l@",
+        f"Needs nothing but the library: {_USES[artifact_target(interface.triple).kind]}",
         "",
         *(f"    {line}" for line in _example(interface)),
         "",
