@@ -7,8 +7,10 @@ __version__ = "0.1.0"
 
 # Which module offers which names.
 _OFFERS = {
+    "sigmagraph.artifact.load": ("Artifact", "load"),
     "sigmagraph.dims": ("Dim",),
     "sigmagraph.driver": ("compile", "parse"),
+    "sigmagraph.exporter": ("Export", "export"),
     "sigmagraph.options": ("CompileOptions", "Target"),
     "sigmagraph.program": ("CompiledFunction",),
     "sigmagraph.tensor.control": ("checkpoint", "cond", "custom_gradient", "scan", "stop_gradient"),

@@ -4,9 +4,13 @@ from sigmagraph import initialisers as initialisers
 from sigmagraph import layers as layers
 from sigmagraph import losses as losses
 from sigmagraph import optimisers as optimisers
+from sigmagraph.artifact.load import Artifact as Artifact
+from sigmagraph.artifact.load import load as load
 from sigmagraph.dims import Dim as Dim
 from sigmagraph.driver import compile as compile
 from sigmagraph.driver import parse as parse
+from sigmagraph.exporter import Export as Export
+from sigmagraph.exporter import export as export
 from sigmagraph.options import CompileOptions as CompileOptions
 from sigmagraph.options import Target as Target
 from sigmagraph.program import CompiledFunction as CompiledFunction

@@ -109,7 +109,9 @@ def export(
     built = build_library(name, portable, target, cpu, threads, embed_weights, hyperparameters)
     interface = built.interface
     with TemporaryDirectory(prefix="sigmagraph-") as place:
-        linked = link(built.code, artifact_target(interface.triple), interface.symbols, Path(place), name, threads=threads)
+        linked = link(
+            built.code, artifact_target(interface.triple), interface.symbols, Path(place), name, threads=threads
+        )
         made = {path.name: path.read_bytes() for path in linked.files}
     files = {**made, f"{name}.h": header_text(interface).encode(), f"{name}.safetensors": built.state}
     hashes = {key: hashlib.sha256(data).hexdigest() for key, data in files.items()}
@@ -184,7 +186,7 @@ def build_library(
         raise TargetError("there are no levels of such processors", expected="x86_64", got=processors[0].triple)
     library = Library(processors, pooled=threads > 1)
     arrays = {key: variable.value for key, variable in portable.variables.items()}
-    state = save({key: np.asarray(a, order="C") for key, a in arrays.items()}, dict(portable.metadata) or None)
+    state = _state_file(arrays, portable.metadata)
     head, stored = _file_order(state, portable.variables)
     with no_collections():
         parts = _parts(library, portable, levels, processors, hyperparameters)
@@ -254,6 +256,16 @@ def _fixed(scalars: Mapping[str, float], hyperparameters: Collection[str] | None
     patterns = (hyperparameters,) if isinstance(hyperparameters, str) else hyperparameters
     wanted = [key for pattern in patterns for key in matching(pattern, scalars)]
     return {key: value for key, value in scalars.items() if key not in wanted}
+
+
+def _state_file(arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file; its library writes the texts in another order every time, so that they are put in here."""
+    image = save({key: np.asarray(array, order="C") for key, array in arrays.items()})
+    begin = 8 + int.from_bytes(image[:8], "little")
+    texts = {"__metadata__": {key: metadata[key] for key in sorted(metadata)}} if metadata else {}
+    head = json.dumps({**texts, **json.loads(image[8:begin])}, separators=(",", ":"), ensure_ascii=False).encode()
+    head += b" " * (-len(head) % 8)
+    return len(head).to_bytes(8, "little") + head + image[begin:]
 
 
 def _file_order(state: bytes, variables: Mapping[str, Variable]) -> tuple[bytes, list[Stored]]:

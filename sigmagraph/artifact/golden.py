@@ -75,7 +75,9 @@ def _input(number: int, port: Port, scalars: Mapping[str, float]) -> Made:
     if not port.shape and port.dtype.is_float:
         value = scalars.get(port.name, _SCALAR)
         return Made(number, value, value)
-    return Made(1000 + number, -1.0, 1.0) if port.dtype.is_float else Made(1000 + number, 0.0, 2.0 if port.shape else 1.0)
+    return (
+        Made(1000 + number, -1.0, 1.0) if port.dtype.is_float else Made(1000 + number, 0.0, 2.0 if port.shape else 1.0)
+    )
 
 
 def _like(number: int, value: NDArray) -> Made:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from sigmagraph.dims import evaluate
-from sigmagraph.errors import IndexRangeError, InputError
+from sigmagraph.errors import IndexRangeError
 from sigmagraph.ir.bind import bind_dims
 from sigmagraph.ir.plan import Plan, Port
+from sigmagraph.runtime.arrays import as_input
 from sigmagraph.runtime.frame import IS_KNOWN, WELL_BEHAVED, CallerCode, Frame
 from sigmagraph.runtime.preparation import Preparation
 from sigmagraph.runtime.profile import counters
@@ -146,7 +147,9 @@ class Executor:
     def _run_any(self, arrays: Sequence[Any]) -> dict[str, NDArray]:
         """Run it on arrays that may have to be converted, of shapes that may be new."""
         ready = [
-            a if type(a) is np.ndarray and a.dtype is d and a.flags.num & WELL_BEHAVED == WELL_BEHAVED else _array(a, p)
+            a
+            if type(a) is np.ndarray and a.dtype is d and a.flags.num & WELL_BEHAVED == WELL_BEHAVED
+            else as_input(a, p)
             for a, d, p in zip(arrays, self._dtypes, self.plan.inputs, strict=True)
         ]
         shapes = tuple(map(_SHAPE, ready))
@@ -226,31 +229,3 @@ def _output(port: Port, dims: Mapping[str, int]) -> tuple[tuple[int, ...], np.dt
     shape = tuple(evaluate(size, dims) for size in port.shape)
     size = math.prod(shape) * port.dtype.itemsize
     return shape, port.dtype.numpy, size if size >= LARGE else 0
-
-
-def _array(value: Any, port: Port) -> NDArray:
-    """The value as a contiguous array of the input's dtype, if that changes no number's meaning."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise InputError(f"the input '{port.name}' is no array", expected=str(port.dtype), got=str(error)) from error
-    dtype = port.dtype.numpy
-    if array.dtype != dtype:
-        kind = np.result_type(value).kind if isinstance(value, (bool, int, float)) else array.dtype.kind
-        if not np.can_cast(array.dtype, dtype, "same_kind") and not (kind == "i" and dtype.kind == "u"):
-            raise InputError(f"the input '{port.name}' has another kind of dtype", expected=port.dtype, got=array.dtype)
-        if dtype.kind in "iu" and array.size and array.dtype.kind in "iu":
-            _check_range(array, port)
-    # ascontiguousarray turns scalars into vectors; require does not.
-    return np.require(array, dtype, ["C", "ALIGNED"])
-
-
-def _check_range(array: NDArray, port: Port) -> None:
-    limits = np.iinfo(port.dtype.numpy)
-    low, high = int(array.min()), int(array.max())
-    if low < limits.min or high > limits.max:
-        raise InputError(
-            f"the input '{port.name}' has values that its dtype cannot hold",
-            expected=f"{limits.min} .. {limits.max} ({port.dtype})",
-            got=f"{low} .. {high}",
-        )

@@ -75,7 +75,7 @@ def classify(text: Ptr, size: I64) -> I64:
     words = stack(2)
     store_i64(words, 8, 7)
     found = 0
-    while at < size and not load_u8(text, at) == 0:
+    while at < size and not load_u8(text, at) == 0:  # noqa: SIM201
         if 0x30 <= load_u8(text, at) <= 0x39 or load_u8(text, at) == 0x2E:
             found = found + (1 if at > 2 else 2)
         at += 1
@@ -114,10 +114,10 @@ def mixed_types(n: I64, x: F64) -> F64:
 def retyped(n: I64) -> I64:
     a = 1.5
     a = n  # type: ignore[assignment]
-    return n
+    return a  # type: ignore[return-value]
 
 
-def endless_result(n: I64) -> I64:
+def endless_result(n: I64) -> I64:  # noqa: RET503
     if n == 1:
         return n
 
@@ -143,7 +143,9 @@ def test_what_is_not_in_the_subset_is_refused_with_its_line(routine: Callable[..
 # ---- state files
 
 
-def interface(stored: dict[str, np.ndarray[Any, Any]], ignored: tuple[str, ...] = ("skip/",)) -> tuple[Interface, bytes]:
+def interface(
+    stored: dict[str, np.ndarray[Any, Any]], ignored: tuple[str, ...] = ("skip/",)
+) -> tuple[Interface, bytes]:
     """An artifact that holds these values, and the beginning of its files."""
     image = save(stored, {"about": 'a "quoted" text'})
     begin = 8 + int.from_bytes(image[:8], "little")
@@ -358,7 +360,15 @@ def test_changes_are_compared_with_changes(native: Native) -> None:
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("max 100000\n", 0), ("200000 100000\n", 2), ("150000 100000\n", 2), ("50000 100000", 1), ("", 0), ("7", 0), ("x 1", 0)],
+    [
+        ("max 100000\n", 0),
+        ("200000 100000\n", 2),
+        ("150000 100000\n", 2),
+        ("50000 100000", 1),
+        ("", 0),
+        ("7", 0),
+        ("x 1", 0),
+    ],
 )
 def test_the_quota_of_a_control_group_is_rounded_up(native: Native, text: str, count: int) -> None:
     array = np.frombuffer(text.encode() + b"\0", np.uint8).copy()

@@ -18,9 +18,9 @@ import numpy as np
 
 from sigmagraph.errors import AttributeValueError, FileFormatError, InputError
 from sigmagraph.identifiers import matching
+from sigmagraph.runtime.whole_files import write_text
 from sigmagraph.training.storage.plain_values import as_json, from_json
 from sigmagraph.training.storage.weights import read_file, read_metadata, write_arrays
-from sigmagraph.runtime.whole_files import write_text
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 Mode: TypeAlias = Literal["max", "min"]

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 
 from sigmagraph.errors import AttributeValueError, InputError, TrainingStateError
 from sigmagraph.runtime.devices import default_threads, devices
+from sigmagraph.runtime.whole_files import fill_whole, write_text
 from sigmagraph.training.logs import file_handler
 from sigmagraph.training.storage.checkpoints import CheckpointFolder
 from sigmagraph.training.storage.folder_lock import FolderLock
@@ -40,7 +41,6 @@ from sigmagraph.training.storage.run_reading import (
     read_metrics,
     read_run,
 )
-from sigmagraph.runtime.whole_files import fill_whole, write_text
 
 _LOG = logging.getLogger("sigmagraph.training")
 Ending: TypeAlias = Literal["paused", "finished", "stopped", "failed"]

@@ -9,8 +9,8 @@ from os import PathLike
 from pathlib import Path
 
 from sigmagraph.errors import AttributeValueError, InputError
-from sigmagraph.training.storage.run_reading import Run
 from sigmagraph.runtime.whole_files import write_whole
+from sigmagraph.training.storage.run_reading import Run
 
 _WIDTH, _HEIGHT = 8.0, 3.2  # inches, of each metric
 _DOTTED = 50  # epochs below which each has a dot

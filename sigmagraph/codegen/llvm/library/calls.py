@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from sigmagraph.codegen.llvm.function import Function as Writer
 from sigmagraph.codegen.llvm.library.parts import Part, Placed, largest_dim
 from sigmagraph.codegen.llvm.types import Register, literal, memory_type, register_type
-from sigmagraph.dims import Size
 from sigmagraph.dtypes import BOOL, I64
 from sigmagraph.ir.interface import Function, Interface, Status
 from sigmagraph.ir.plan import ALIGNMENT, Plan, Port
@@ -274,9 +273,8 @@ class Calls:
             self._refresh(f, placed, bases)
         params = _table(f, "%params", plan, placed.params, {name: bases[name] for name in kept if name in bases})
         self._declare(plan)
-        f.line(
-            f"%status = call i32 @{plan.name}(ptr %arena, ptr {params}, ptr %dims, ptr %inputs, ptr %outputs, ptr %pool)"
-        )
+        tables = f"ptr {params}, ptr %dims, ptr %inputs, ptr %outputs"
+        f.line(f"%status = call i32 @{plan.name}(ptr %arena, {tables}, ptr %pool)")
         f.line("ret i32 %status")
         return _define(
             f,

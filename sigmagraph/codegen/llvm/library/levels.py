@@ -21,7 +21,7 @@ _V4 = ((), (16, 17, 28, 30, 31), (), (5, 6, 7))
 
 _FIND = """
 define internal { i32, i32, i32, i32 } @cpuid(i32 %leaf) #0 {
-  %r = call { i32, i32, i32, i32 } asm sideeffect "cpuid", "={ax},={bx},={cx},={dx},{ax},{cx},~{dirflag},~{fpsr},~{flags}"(i32 %leaf, i32 0)
+  %r = call { i32, i32, i32, i32 } asm sideeffect "cpuid", "={ax},={bx},={cx},={dx},{ax},{cx}"(i32 %leaf, i32 0)
   ret { i32, i32, i32, i32 } %r
 }
 
@@ -43,7 +43,7 @@ look:
   %saves = icmp ne i32 %saved, 0
   br i1 %saves, label %registers, label %least
 registers:
-  %d = call i32 asm sideeffect "xgetbv", "={ax},{cx},~{dx},~{dirflag},~{fpsr},~{flags}"(i32 0)
+  %d = call i32 asm sideeffect "xgetbv", "={ax},{cx},~{dx}"(i32 0)
 """
 
 

@@ -114,7 +114,8 @@ look:
   ret i32 %status
 }
 
-define internal void @host.run(ptr %pool, ptr %function, ptr %context, i64 %count, i64 %grain, ptr %scratch, i64 %stride) #0 {
+define internal void @host.run(ptr %pool, ptr %function, ptr %context, i64 %count, i64 %grain, ptr %scratch,
+                               i64 %stride) #0 {
   %task = alloca [5 x i64], align 8
   %function.p = getelementptr i64, ptr %task, i64 0
   %context.p = getelementptr i64, ptr %task, i64 1

@@ -112,7 +112,9 @@ def selftest_text(interface: Interface, trials: Trials) -> tuple[str, dict[str, 
     for function in interface.functions:
         if function.name in trials.calls:
             call = _Call(interface, function, trials.calls[function.name])
-            texts.append(f"  %{function.name} = call i32 @selftest.{function.name}(ptr %old.values, ptr %new, i32 %level)")
+            texts.append(
+                f"  %{function.name} = call i32 @selftest.{function.name}(ptr %old.values, ptr %new, i32 %level)"
+            )
             texts += [f"  %{function.name}.good = icmp eq i32 %{function.name}, 0"]
             texts += [f"  br i1 %{function.name}.good, label %next.{function.name}, label %wrong.{function.name}"]
             texts += [f"wrong.{function.name}:", "  ret i32 SELFTEST", f"next.{function.name}:"]
@@ -170,12 +172,10 @@ class _Call:
         wanted: list[float] = []
         inputs = [p for p in f.inputs if p.shape]
         fills = [self._fill(port) for port in inputs]
-        outputs = [
-            self._sampled(self.places[p.name], p.dtype, trial.outputs[p.name], wanted) for p in f.outputs
-        ]
+        outputs = [self._sampled(self.places[p.name], p.dtype, trial.outputs[p.name], wanted) for p in f.outputs]
         offsets = {s.name: s for s in self.interface.stored}
         updates = [self._sampled(offsets[k].offset, offsets[k].dtype, v, wanted) for k, v in trial.updates.items()]
-        arguments = ["ptr null", "ptr %state", f"ptr %arena", *(f"i64 {trial.dims[d]}" for d in f.dims)]
+        arguments = ["ptr null", "ptr %state", "ptr %arena", *(f"i64 {trial.dims[d]}" for d in f.dims)]
         lines = [f"define internal i32 @selftest.{name}(ptr %old, ptr %state, i32 %level) #0 {{"]
         lines += ["  %values = call ptr @selftest.begin(ptr %state, i32 %level)"]
         lines += [f"  call void @fill_values(ptr %state, ptr @selftest.inputs.{name}, i64 {len(inputs)})"]
@@ -187,16 +187,11 @@ class _Call:
             else:
                 arguments.append(f"{memory_type(port.dtype)} {_scalar(port.dtype, trial.inputs[port.name])}")
         lines += [f"  %status = call i32 @NAME_{name}_with({', '.join(arguments)})"]
-        lines += [
-            f"  %unequal = call i32 @all_equal(ptr %state, ptr @selftest.outputs.{name}, i64 {len(outputs)}, "
-            f"ptr @selftest.wanted.{name})",
-            f"  %unmoved = call i32 @all_moved(ptr %old, ptr %values, ptr @selftest.updates.{name}, i64 {len(updates)}, "
-            f"ptr @selftest.wanted.{name})",
-            "  %either = or i32 %status, %unequal",
-            "  %any = or i32 %either, %unmoved",
-            "  ret i32 %any",
-            "}",
-        ]
+        for check, what, old in (("equal", "outputs", "ptr %state"), ("moved", "updates", "ptr %old, ptr %values")):
+            count = len(outputs) if check == "equal" else len(updates)
+            tables = f"ptr @selftest.{what}.{name}, i64 {count}, ptr @selftest.wanted.{name}"
+            lines.append(f"  %un{check} = call i32 @all_{check}({old}, {tables})")
+        lines += ["  %either = or i32 %status, %unequal", "  %any = or i32 %either, %unmoved", "  ret i32 %any", "}"]
         numbers = ", ".join(f"double {literal(v, DType.F64)}" for v in wanted)
         return "\n".join(
             [

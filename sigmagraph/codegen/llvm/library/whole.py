@@ -80,15 +80,11 @@ class Library:
         for function, part, placed in zip(interface.functions, parts, layout.placed, strict=True):
             outdates = _outdates(part, parts)
             texts.append(Calls(interface, function, part, placed, word, outdates, declarations).text())
-        text, contents = state_text(
-            interface, layout, parts, content, word, declarations
-        )
+        text, contents = state_text(interface, layout, parts, content, word, declarations)
         texts += [text, level_text(self.levels), routines_text(STATE_ROUTINES), routines_text(SELFTEST_ROUTINES)]
         if has_own_threads(interface.triple) and interface.threads > 1:
             texts.append(routines_text((quota,)))
-        return module_text(
-            "\n".join(texts), declarations, self.processor.attributes
-        ), contents
+        return module_text("\n".join(texts), declarations, self.processor.attributes), contents
 
 
 def _outdates(part: Part, parts: Sequence[Part]) -> bool:

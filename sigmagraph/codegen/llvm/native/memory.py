@@ -1,8 +1,8 @@
 """What native routines are written with: their types, and loads, stores and conversions, with their meaning in Python.
 
-A routine is a Python function that :mod:`sigmagraph.codegen.llvm.native.translate` turns into LLVM IR. Called as it is, it
-computes the same on a :class:`Pointer` into bytes of Python's; :mod:`sigmagraph.codegen.llvm.native.intrinsics` says what
-the functions of this module are in LLVM IR.
+A routine is a Python function that :mod:`sigmagraph.codegen.llvm.native.translate` turns into LLVM IR. Called as it
+is, it computes the same on a :class:`Pointer` into bytes of Python's; :mod:`sigmagraph.codegen.llvm.native.intrinsics`
+says what the functions of this module are in LLVM IR.
 """
 
 from __future__ import annotations

@@ -164,10 +164,10 @@ def differs(got: Ptr, wanted: Ptr, step: I64, samples: I64, dtype: I64, toleranc
     while i < samples:
         g = get(got, i * step, dtype)
         w = load_f64(wanted, 8 * i)
-        if g != w and (g == g or w == w):  # noqa: PLR0124  # NaN is what is not equal to itself
+        if g != w and (g == g or w == w):
             error = error + magnitude_of(g - w)
             total = total + magnitude_of(w)
-        elif w == w:  # noqa: PLR0124
+        elif w == w:
             total = total + magnitude_of(w)
         i += 1
     if error <= tolerance * total + TINY:
@@ -175,9 +175,7 @@ def differs(got: Ptr, wanted: Ptr, step: I64, samples: I64, dtype: I64, toleranc
     return 1
 
 
-def moved(
-    old: Ptr, new: Ptr, wanted: Ptr, step: I64, samples: I64, dtype: I64, tolerance: F64, epsilon: F64
-) -> I32:
+def moved(old: Ptr, new: Ptr, wanted: Ptr, step: I64, samples: I64, dtype: I64, tolerance: F64, epsilon: F64) -> I32:
     """1 unless elements changed from old ones as they should; ``epsilon`` is the relative rounding of the type."""
     error = 0.0
     total = 0.0
@@ -203,7 +201,14 @@ def fill_values(values: Ptr, table: Ptr, count: I64) -> None:
         at = 48 * i
         target = behind(values, load_i64(table, at))
         low = load_f64(table, at + 32)
-        fill(target, load_i64(table, at + 8), load_i64(table, at + 16), load_i64(table, at + 24), low, load_f64(table, at + 40))
+        fill(
+            target,
+            load_i64(table, at + 8),
+            load_i64(table, at + 16),
+            load_i64(table, at + 24),
+            low,
+            load_f64(table, at + 40),
+        )
         i += 1
 
 
@@ -235,13 +240,29 @@ def all_equal(got: Ptr, table: Ptr, count: I64, wanted: Ptr) -> I32:
         at = 48 * i
         there = behind(wanted, 8 * load_i64(table, at + 32))
         place = behind(got, load_i64(table, at))
-        if differs(place, there, load_i64(table, at + 8), load_i64(table, at + 16), load_i64(table, at + 24), EQUAL) != 0:
+        if (
+            differs(place, there, load_i64(table, at + 8), load_i64(table, at + 16), load_i64(table, at + 24), EQUAL)
+            != 0
+        ):
             return 1
         i += 1
     return 0
 
 
-SELFTEST_ROUTINES = (mixed, half_bits, half_value, put, get, fill, magnitude_of, differs, moved, fill_values, all_moved, all_equal)
+SELFTEST_ROUTINES = (
+    mixed,
+    half_bits,
+    half_value,
+    put,
+    get,
+    fill,
+    magnitude_of,
+    differs,
+    moved,
+    fill_values,
+    all_moved,
+    all_equal,
+)
 
 
 def filled(shape: Sequence[int], dtype: DType, seed: int, low: float, high: float) -> NDArray:
@@ -249,9 +270,10 @@ def filled(shape: Sequence[int], dtype: DType, seed: int, low: float, high: floa
 
     Args:
         shape: of the array.
-        dtype: of its elements; low and high must be within its range.
+        dtype: of its elements.
         seed: of what looks random.
-        low, high: between which numbers.
+        low: the least number.
+        high: what all are below, but for rounding.
     """
     with np.errstate(over="ignore"):
         i = np.arange(1, int(np.prod(shape, dtype=np.int64)) + 1, dtype=np.uint64)
@@ -260,8 +282,6 @@ def filled(shape: Sequence[int], dtype: DType, seed: int, low: float, high: floa
         z = (z ^ (z >> np.uint64(27))) * np.uint64(SECOND)
         z ^= z >> np.uint64(31)
     values = low + (high - low) * ((z >> np.uint64(40)).astype(np.float64) * UNIT)
-    if not dtype.is_float:
-        values = np.trunc(values)
-    else:
-        values = values.astype(np.float32) if dtype.itemsize < 8 else values
-    return values.astype(dtype.numpy).reshape(shape)
+    if dtype.is_float and dtype.itemsize < 8:  # 16-bit floats are rounded twice
+        return values.astype(np.float32).astype(dtype.numpy).reshape(shape)
+    return (values if dtype.is_float else np.trunc(values)).astype(dtype.numpy).reshape(shape)

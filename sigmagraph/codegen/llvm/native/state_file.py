@@ -1,8 +1,8 @@
 """Routines that read and write states as safetensors files, and the table that tells them what a state holds.
 
-The format: eight bytes of length, a JSON object of that length, then the bytes of all arrays. In the object each array
-has ``dtype``, ``shape`` and ``data_offsets``, and ``__metadata__`` has texts. What is read is checked more strictly than
-by the format's own library: arrays stand in the object in the order of their bytes, as all writers put them, names are
+The format: eight bytes of length, a JSON object of that length, then the bytes of all arrays. In the object each
+array has ``dtype``, ``shape`` and ``data_offsets``, and ``__metadata__`` has texts. What is read is checked more
+strictly than by the format's own library: arrays stand in the object in the order of their bytes, as all writers put them, names are
 compared as they are spelled, and nobody may add entries of his own.
 
 The table is one of words: 0 number of stored values, 1 and 2 where in the text the beginning of a file stands and how
@@ -40,6 +40,7 @@ SHAPE = 2
 OFFSETS = 4
 ALL = 7
 HEAD_LIMIT = 100_000_000  # of the format's own library
+DONE = 1 << 40  # is added to a place behind which there are no more items
 # Spellings.
 QUOTE = 0x22
 COMMA = 0x2C
@@ -66,20 +67,19 @@ def word(table: Ptr, number: I64) -> I64:
 
 
 def byte(p: Ptr, at: I64, end: I64) -> I64:
-    """A byte, or -1 behind the end."""
-    if at < end:
+    """A byte, or -1 where there is none: behind the end, or at -1, which stands for what is broken from here on."""
+    if 0 <= at < end:
         return load_u8(p, at)
     return -1
 
 
 def space(p: Ptr, at: I64, end: I64) -> I64:
     """Behind white space."""
-    while at < end:
-        c = load_u8(p, at)
+    while True:
+        c = byte(p, at, end)
         if c != 0x20 and c != 0x0A and c != 0x0D and c != 0x09:
-            break
+            return at
         at += 1
-    return at
 
 
 def same(a: Ptr, a_at: I64, a_length: I64, b: Ptr, b_at: I64, b_length: I64) -> I64:
@@ -149,14 +149,12 @@ def number(p: Ptr, at: I64, end: I64, out: Ptr) -> I64:
     first = byte(p, at, end)
     while True:
         c = byte(p, at, end)
-        if c < ZERO or c > NINE:
+        if c < ZERO or c > NINE or digits > 18:
             break
         value = 10 * value + (c - ZERO)
         digits += 1
         at += 1
-        if digits > 18:
-            return -1
-    if digits == 0 or (first == ZERO and digits > 1):
+    if digits == 0 or digits > 18 or (first == ZERO and digits > 1):
         return -1
     store_i64(out, 0, value)
     return at
@@ -170,123 +168,112 @@ def after(p: Ptr, at: I64, end: I64, c: I64) -> I64:
     return space(p, at + 1, end)
 
 
-def numbers(p: Ptr, at: I64, end: I64, wanted: Ptr, first: I64, count: I64, out: Ptr) -> I64:
-    """Behind a list of numbers; -1 if there is none.
+def opened(p: Ptr, at: I64, end: I64, first: I64, last: I64) -> I64:
+    """At the first item between two brackets; DONE more than where one stands that is empty; -1 if it is broken."""
+    at = after(p, at, end, first)
+    if at >= 0 and byte(p, at, end) == last:
+        return DONE + at + 1
+    return at
 
-    ``out`` takes 1 where they are ``count`` words of a table from ``first`` on, else 0. With a ``count`` of -2 there
-    must be two of them, which go to ``out`` instead.
-    """
+
+def following(p: Ptr, at: I64, end: I64, last: I64) -> I64:
+    """At the item that follows one behind which we are; DONE more than behind the last one; -1 if it is broken."""
+    at = space(p, at, end)
+    c = byte(p, at, end)
+    if c == COMMA:
+        return space(p, at + 1, end)
+    if c == last:
+        return DONE + at + 1
+    return -1
+
+
+def closed(at: I64) -> I64:
+    """Where we are when the items are done; -1 if they are broken."""
+    if at < DONE:
+        return -1
+    return at - DONE
+
+
+def shape(p: Ptr, at: I64, end: I64, table: Ptr, entry: I64, out: Ptr) -> I64:
+    """Behind a list of numbers; ``out`` takes 1 where they are the sizes of an entry of the table, else 0."""
     value = stack(1)
     equal = 1
     n = 0
-    at = after(p, at, end, OPEN_LIST)
-    if at < 0:
-        return -1
-    if byte(p, at, end) != CLOSE_LIST:
-        while True:
-            at = number(p, at, end, value)
-            if at < 0:
-                return -1
-            if count == -2:
-                if n > 1:
-                    return -1
-                store_i64(out, 8 * n, load_i64(value, 0))
-            elif n >= count or word(wanted, first + n) != load_i64(value, 0):
-                equal = 0
-            n += 1
-            at = space(p, at, end)
-            if byte(p, at, end) != COMMA:
-                break
-            at = space(p, at + 1, end)
-    if byte(p, at, end) != CLOSE_LIST:
-        return -1
-    if count == -2:
-        if n != 2:
-            return -1
-    else:
-        if n != count:
+    rank = word(table, entry + 4)
+    at = opened(p, at, end, OPEN_LIST, CLOSE_LIST)
+    while 0 <= at < DONE:
+        at = number(p, at, end, value)
+        if at >= 0 and (n >= rank or word(table, word(table, entry + 5) + n) != load_i64(value, 0)):
             equal = 0
-        store_i64(out, 0, equal)
+        n += 1
+        at = following(p, at, end, CLOSE_LIST)
+    store_i64(out, 0, equal if n == rank else 0)
+    return closed(at)
+
+
+def pair(p: Ptr, at: I64, end: I64, out: Ptr) -> I64:
+    """Behind a list of two numbers, which go to ``out``; -1 if there is none."""
+    at = number(p, after(p, at, end, OPEN_LIST), end, out)
+    at = number(p, after(p, at, end, COMMA), end, behind(out, 8))
+    at = space(p, at, end)
+    if byte(p, at, end) != CLOSE_LIST:
+        return -1
     return at + 1
 
 
 def texts(p: Ptr, at: I64, end: I64) -> I64:
     """Behind an object whose values are strings; -1 if there is none."""
-    at = after(p, at, end, OPEN)
+    at = opened(p, at, end, OPEN, CLOSE)
+    while 0 <= at < DONE:
+        at = string(p, after(p, string(p, at, end), end, COLON), end)
+        at = following(p, at, end, CLOSE)
+    return closed(at)
+
+
+def part(p: Ptr, at: I64, end: I64, table: Ptr, text: Ptr, entry: I64, out: Ptr) -> I64:
+    """Behind one of the three things that are said of an array; -1 if it is another one, or was said before."""
+    name = at + 1
+    at = string(p, at, end)
+    length = at - 1 - name
+    at = after(p, at, end, COLON)
     if at < 0:
         return -1
-    if byte(p, at, end) == CLOSE:
-        return at + 1
-    while True:
+    kind = 0
+    equal = stack(1)
+    store_i64(equal, 0, 1)
+    if same(p, name, length, DTYPE_NAME, 0, 5) == 1:
+        kind = DTYPE
+        name = at + 1
         at = string(p, at, end)
-        if at < 0:
-            return -1
-        at = after(p, at, end, COLON)
-        if at < 0:
-            return -1
-        at = string(p, at, end)
-        if at < 0:
-            return -1
-        at = space(p, at, end)
-        if byte(p, at, end) != COMMA:
-            break
-        at = space(p, at + 1, end)
-    if byte(p, at, end) != CLOSE:
+        store_i64(equal, 0, same(p, name, at - 1 - name, text, word(table, entry + 2), word(table, entry + 3)))
+    elif same(p, name, length, SHAPE_NAME, 0, 5) == 1:
+        kind = SHAPE
+        at = shape(p, at, end, table, entry, equal)
+    elif same(p, name, length, OFFSETS_NAME, 0, 12) == 1:
+        kind = OFFSETS
+        at = pair(p, at, end, out)
+    seen = word(out, 3)
+    if kind == 0 or seen & kind != 0:
         return -1
-    return at + 1
+    store_i64(out, 16, word(out, 2) & load_i64(equal, 0))
+    store_i64(out, 24, seen | kind)
+    return at
 
 
 def array(p: Ptr, at: I64, end: I64, table: Ptr, text: Ptr, entry: I64, out: Ptr) -> I64:
     """Behind what is said of an array; -1 if it is not whole.
 
-    ``out`` takes where its bytes begin and end, then whether type and sizes are those of an entry of the table.
+    ``out``, four words, takes where its bytes begin and end, then whether it is of the type and the sizes of an entry
+    of the table.
     """
-    seen = 0
-    fits = 1
-    equal = stack(1)
-    at = after(p, at, end, OPEN)
-    if at < 0:
+    store_i64(out, 16, 1)
+    store_i64(out, 24, 0)
+    at = opened(p, at, end, OPEN, CLOSE)
+    while 0 <= at < DONE:
+        at = following(p, part(p, at, end, table, text, entry, out), end, CLOSE)
+    if word(out, 3) != ALL:
         return -1
-    while True:
-        name = at + 1
-        at = string(p, at, end)
-        if at < 0:
-            return -1
-        length = at - 1 - name
-        at = after(p, at, end, COLON)
-        if at < 0:
-            return -1
-        part = 0
-        if same(p, name, length, DTYPE_NAME, 0, 5) == 1:
-            part = DTYPE
-            name = at + 1
-            at = string(p, at, end)
-            if at < 0:
-                return -1
-            if same(p, name, at - 1 - name, text, word(table, entry + 2), word(table, entry + 3)) == 0:
-                fits = 0
-        elif same(p, name, length, SHAPE_NAME, 0, 5) == 1:
-            part = SHAPE
-            at = numbers(p, at, end, table, word(table, entry + 5), word(table, entry + 4), equal)
-            if at < 0:
-                return -1
-            fits = fits & load_i64(equal, 0)
-        elif same(p, name, length, OFFSETS_NAME, 0, 12) == 1:
-            part = OFFSETS
-            at = numbers(p, at, end, table, 0, -2, out)
-            if at < 0:
-                return -1
-        if part == 0 or seen & part != 0:
-            return -1
-        seen = seen | part
-        at = space(p, at, end)
-        if byte(p, at, end) != COMMA:
-            break
-        at = space(p, at + 1, end)
-    if byte(p, at, end) != CLOSE or seen != ALL:
-        return -1
-    store_i64(out, 16, fits)
-    return at + 1
+    return closed(at)
 
 
 def lookup(p: Ptr, name: I64, length: I64, table: Ptr, text: Ptr) -> I64:
@@ -318,63 +305,69 @@ def copy_bytes(target: Ptr, source: Ptr, count: I64) -> None:
         i += 1
 
 
-def scan(image: Ptr, end: I64, data: I64, table: Ptr, text: Ptr, values: Ptr, copying: I64) -> I64:
-    """Check a file of which the object ends at ``end`` and ``data`` bytes follow; or take over what was checked."""
-    out = stack(3)
-    seen = stack(128)
-    i = 0
-    while i < 128:
-        store_i64(seen, 8 * i, 0)
-        i += 1
-    covered = 0
-    found = 0
-    foreign = 0
-    metadata = 0
-    at = after(image, 8, end, OPEN)
+def take(image: Ptr, at: I64, end: I64, index: I64, table: Ptr, text: Ptr, values: Ptr, course: Ptr) -> I64:
+    """Behind what is said of an array that is the stored value of a number; -1 if it is not whole.
+
+    ``course`` has what was found so far, see :func:`scan`.
+    """
+    out = stack(4)
+    entry = ENTRIES + 8 * (index if index > 0 else 0)  # noqa: FURB136  # the subset has no max
+    at = array(image, at, end, table, text, entry, out)
+    begin = word(out, 0)
+    last = word(out, 1)
+    if at < 0 or begin != word(course, 0) or last < begin or last > word(course, 4):
+        return -1
+    store_i64(course, 0, last)
+    if index == -2:
+        store_i64(course, 16, 1)
+    if index < 0:
+        return at
+    bits = word(course, 8 + (index >> 6))
+    bit = 1 << (index & 63)
+    if bits & bit != 0 or word(out, 2) == 0 or last - begin != word(table, entry + 7):
+        store_i64(course, 16, 1)
+    elif word(course, 5) == 1:
+        copy_bytes(behind(values, word(table, entry + 6)), behind(image, end + begin), last - begin)
+    store_i64(course, 64 + 8 * (index >> 6), bits | bit)
+    store_i64(course, 8, word(course, 1) + 1)
+    return at
+
+
+def item(image: Ptr, at: I64, end: I64, table: Ptr, text: Ptr, values: Ptr, course: Ptr) -> I64:
+    """Behind a name and what it names; -1 if that is broken."""
+    name = at + 1
+    at = string(image, at, end)
+    length = at - 1 - name
+    at = after(image, at, end, COLON)
     if at < 0:
+        return -1
+    if same(image, name, length, METADATA, 0, METADATA_LENGTH) == 1:
+        if word(course, 3) == 1:
+            return -1
+        store_i64(course, 24, 1)
+        return texts(image, at, end)
+    return take(image, at, end, lookup(image, name, length, table, text), table, text, values, course)
+
+
+def scan(image: Ptr, end: I64, data: I64, table: Ptr, text: Ptr, values: Ptr, copying: I64) -> I64:
+    """Check a file of which the object ends at ``end`` and ``data`` bytes follow; or take over what was checked.
+
+    What was found so far stands in words: 0 bytes of the arrays, 1 number of stored values, 2 whether something belongs
+    to another model, 3 whether there were texts; then 4 ``data``, 5 ``copying``, and from 8 on a bit for each value.
+    """
+    course = stack(136)
+    i = 0
+    while i < 136:
+        store_i64(course, 8 * i, 0)
+        i += 1
+    store_i64(course, 32, data)
+    store_i64(course, 40, copying)
+    at = opened(image, 8, end, OPEN, CLOSE)
+    while 0 <= at < DONE:
+        at = following(image, item(image, at, end, table, text, values, course), end, CLOSE)
+    if at < 0 or space(image, closed(at), end) != end or word(course, 0) != data:
         return FILE
-    if byte(image, at, end) != CLOSE:
-        while True:
-            name = at + 1
-            at = string(image, at, end)
-            if at < 0:
-                return FILE
-            length = at - 1 - name
-            at = after(image, at, end, COLON)
-            if at < 0:
-                return FILE
-            if same(image, name, length, METADATA, 0, METADATA_LENGTH) == 1:
-                at = texts(image, at, end)
-                metadata += 1
-                if at < 0 or metadata > 1:
-                    return FILE
-            else:
-                index = lookup(image, name, length, table, text)
-                entry = ENTRIES + 8 * (index if index > 0 else 0)
-                at = array(image, at, end, table, text, entry, out)
-                if at < 0 or load_i64(out, 0) != covered or load_i64(out, 8) < covered or load_i64(out, 8) > data:
-                    return FILE
-                covered = load_i64(out, 8)
-                if index == -2:
-                    foreign = 1
-                if index >= 0:
-                    size = covered - load_i64(out, 0)
-                    bits = word(seen, index >> 6)
-                    bit = 1 << (index & 63)
-                    if bits & bit != 0 or load_i64(out, 16) == 0 or size != word(table, entry + 7):
-                        foreign = 1
-                    store_i64(seen, 8 * (index >> 6), bits | bit)
-                    found += 1
-                    if copying == 1:
-                        source = behind(image, end + load_i64(out, 0))
-                        copy_bytes(behind(values, word(table, entry + 6)), source, size)
-            at = space(image, at, end)
-            if byte(image, at, end) != COMMA:
-                break
-            at = space(image, at + 1, end)
-    if byte(image, at, end) != CLOSE or space(image, at + 1, end) != end or covered != data:
-        return FILE
-    if foreign != 0 or found != word(table, 0):
+    if word(course, 2) != 0 or word(course, 1) != word(table, 0):
         return MODEL
     return 0
 
@@ -425,11 +418,18 @@ STATE_ROUTINES = (
     escape,
     number,
     after,
-    numbers,
+    opened,
+    following,
+    closed,
+    shape,
+    pair,
     texts,
+    part,
     array,
     lookup,
     copy_bytes,
+    take,
+    item,
     scan,
     state_read,
     state_write,

@@ -161,7 +161,7 @@ class _Translator:
             case ast.If():
                 return self._if(node)
             case ast.While(test, body, []):
-                self._while(test, body)
+                return self._while(test, body)
             case ast.Return(value):
                 self._return(value, node)
                 return True
@@ -193,7 +193,7 @@ class _Translator:
         self._label(join)
         return False
 
-    def _while(self, test: ast.expr, body: Sequence[ast.stmt]) -> None:
+    def _while(self, test: ast.expr, body: Sequence[ast.stmt]) -> bool:
         head, inside, after = (f"{kind}.{self._fresh()}" for kind in ("head", "body", "after"))
         self._line(f"br label %{head}")
         self._label(head)
@@ -203,7 +203,10 @@ class _Translator:
         if not self._block(body):
             self._line(f"br label %{head}")
         self.loops.pop()
-        self._label(after)
+        endless = isinstance(test, ast.Constant) and not any(f"label %{after}" in line for line in self.lines)
+        if not endless:
+            self._label(after)
+        return endless
 
     def _return(self, value: ast.expr | None, node: ast.stmt) -> None:
         if value is None:
@@ -225,19 +228,19 @@ class _Translator:
         match node:
             case ast.BoolOp(op, values):
                 for value in values[:-1]:
-                    other = f"more.{self._fresh()}"
-                    both = (other, no) if isinstance(op, ast.And) else (yes, other)
+                    next_one = f"more.{self._fresh()}"
+                    both = (next_one, no) if isinstance(op, ast.And) else (yes, next_one)
                     self._condition(value, *both)
-                    self._label(other)
+                    self._label(next_one)
                 self._condition(values[-1], yes, no)
             case ast.UnaryOp(ast.Not(), value):
                 self._condition(value, no, yes)
             case ast.Compare(first, ops, others):
                 left = self._expression(first)
-                for number, (op, other) in enumerate(zip(ops, others, strict=True)):
+                for number, (test, other) in enumerate(zip(ops, others, strict=True)):
                     right = self._expression(other)
                     after = yes if number + 1 == len(ops) else f"more.{self._fresh()}"
-                    self._line(f"br i1 {self._compare(left, op, right, node)}, label %{after}, label %{no}")
+                    self._line(f"br i1 {self._compare(left, test, right, node)}, label %{after}, label %{no}")
                     if after != yes:
                         self._label(after)
                     left = right
@@ -266,19 +269,21 @@ class _Translator:
             case ast.UnaryOp(ast.USub(), ast.Constant(value)) if isinstance(value, (int, float)):
                 return self._constant(-value, node)
             case ast.UnaryOp(ast.USub(), operand):
-                value = self._expression(operand)
-                if value.type in _FLOATS:
-                    return _Value(self._define(f"fneg {value}"), value.type)
-                return _Value(self._define(f"sub i64 0, {value.text}"), "i64")
+                return self._negative(self._expression(operand))
             case ast.Call():
-                value = self._call(node)
-                if value is None:
+                result = self._call(node)
+                if result is None:
                     raise self.head.error("this has no value", node)
-                return value
+                return result
             case ast.IfExp(test, yes, no):
                 return self._choice(test, yes, no, node)
             case _:
                 raise self.head.error("a routine has no such expression", node)
+
+    def _negative(self, value: _Value) -> _Value:
+        if value.type in _FLOATS:
+            return _Value(self._define(f"fneg {value}"), value.type)
+        return _Value(self._define(f"sub i64 0, {value.text}"), "i64")
 
     def _choice(self, test: ast.expr, yes: ast.expr, no: ast.expr, node: ast.expr) -> _Value:
         name = f"choice.{self._fresh()}"
@@ -353,7 +358,9 @@ class _Translator:
             return None
         out = self._define(call)
         if callee.result in ("i32", "i8"):
-            return _Value(self._define(f"{'sext' if callee.result == 'i32' else 'zext'} {callee.result} {out} to i64"), "i64")
+            return _Value(
+                self._define(f"{'sext' if callee.result == 'i32' else 'zext'} {callee.result} {out} to i64"), "i64"
+            )
         return _Value(out, callee.result)
 
     def _intrinsic(self, intrinsic: Intrinsic, arguments: Sequence[_Value], node: ast.Call) -> _Value | None:
