@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import struct
 import subprocess
@@ -180,16 +181,26 @@ def _run(
 
 
 def _call(linker: Linker, arguments: Sequence[str], folder: Path) -> None:
-    command = [*linker.command, *arguments]
     try:
         done = subprocess.run(  # noqa: S603  # a linker, without a shell
-            command, cwd=folder, capture_output=True, timeout=_TIMEOUT, check=False, stdin=subprocess.DEVNULL
+            [*linker.command, *arguments],
+            cwd=folder,
+            env=_surroundings(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CompileError("the linker does not work", expected=linker.name, got=str(error)) from error
     if done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace").replace(str(folder), ".").strip()
         raise CompileError(f"{linker.name} does not link the library", got=said or f"exit status {done.returncode}")
+
+
+def _surroundings() -> dict[str, str] | None:
+    """Variables for a linker: some, like LD_RUN_PATH, would get into the library. Windows needs its own."""
+    return {"PATH": os.pathsep.join(os.get_exec_path()), "LC_ALL": "C"} if os.name == "posix" else None
 
 
 def _elf(linker: Linker, target: ArtifactTarget, library: str, undefined: bool) -> list[str]:

@@ -47,6 +47,18 @@ def test_every_linker_gives_equal_libraries_that_offer_what_they_should(triple: 
             assert len(made.library.read_bytes()) < 6000
 
 
+@here
+def test_variables_of_the_shell_do_not_get_into_a_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = artifact_target(HOST)
+    if not linkers(target):
+        pytest.skip(f"no linker for {HOST}")
+    before = link(toy(HOST), target, EXPORTS, tmp_path, "toy").files[0].read_bytes()
+    monkeypatch.setenv("LD_RUN_PATH", "/somewhere/else")
+    after = link(toy(HOST), target, EXPORTS, tmp_path, "toy").files[0].read_bytes()
+    assert after == before
+    assert b"/somewhere/else" not in after
+
+
 def test_a_library_for_macos_is_signed_and_found_beside_its_program(tmp_path: Path) -> None:
     triple = "arm64-apple-macosx11.0.0"
     target = artifact_target(triple)
