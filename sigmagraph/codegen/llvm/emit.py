@@ -106,7 +106,7 @@ class _KernelWriter:
     def phase(self, symbol: str, loop: For | None, block: Block) -> str:
         f = self.function
         for number, buffer in enumerate(self.kernel.params):
-            slot = f.pure(f"getelementptr ptr, ptr %context, i64 {number}")
+            slot = f.pure(f"getelementptr i64, ptr %context, i64 {number}")
             self.buffers[buffer.name] = (buffer, f.define(f"load ptr, ptr {slot}", "b"))
         for number, dim in enumerate(self.kernel.dims, len(self.kernel.params)):
             slot = f.pure(f"getelementptr i64, ptr %context, i64 {number}")

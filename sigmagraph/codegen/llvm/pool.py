@@ -1,8 +1,10 @@
-"""The thread pool that CPU programs run their parallel loops on, as LLVM IR on top of POSIX threads.
+"""The thread pool that CPU programs run their parallel loops on, as LLVM IR.
 
 A job is announced in one 64-bit word: generation, an open bit, and how many workers have joined. A worker joins by
 compare-and-swap, so that nobody waits for a worker that is still asleep; the caller works too, closes the job when no
-iterations are left, and waits for those who joined. Workers spin for some microseconds before they sleep. A pool that
+iterations are left, and waits for those who joined. Workers spin for some microseconds before they sleep, on Linux by
+its futexes and elsewhere by POSIX conditions: those are bound to old versions where a library was linked without the C
+library, which allocate memory. A pool that
 is busy (another Python thread runs a program) is not waited for: the caller does all the work, with the same result.
 """
 
@@ -20,12 +22,6 @@ POOL_BYTES = 1024
 # 128 finished, 192 sleepers, 200 stop, 208 busy, 256 mutex, 384 condition. Fields that are written by different threads
 # at the same time stand on different cache lines.
 _TEXT = """
-declare i32 @pthread_mutex_init(ptr, ptr)
-declare i32 @pthread_mutex_lock(ptr)
-declare i32 @pthread_mutex_unlock(ptr)
-declare i32 @pthread_cond_init(ptr, ptr)
-declare i32 @pthread_cond_wait(ptr, ptr)
-declare i32 @pthread_cond_broadcast(ptr)
 declare i32 @sched_yield()
 
 define internal void @pause() {
@@ -35,10 +31,7 @@ define internal void @pause() {
 
 define void @sg_pool_init(ptr %pool) {
   store ptr @sg_pool_run, ptr %pool
-  %mutex = getelementptr i8, ptr %pool, i64 256
-  %condition = getelementptr i8, ptr %pool, i64 384
-  call i32 @pthread_mutex_init(ptr %mutex, ptr null)
-  call i32 @pthread_cond_init(ptr %condition, ptr null)
+  call void @sleep.init(ptr %pool)
   ret void
 }
 
@@ -116,11 +109,7 @@ announce:
   %asleep = icmp sgt i64 %sleepers, 0
   br i1 %asleep, label %wake, label %help
 wake:
-  %mutex = getelementptr i8, ptr %pool, i64 256
-  %condition = getelementptr i8, ptr %pool, i64 384
-  call i32 @pthread_mutex_lock(ptr %mutex)
-  call i32 @pthread_cond_broadcast(ptr %condition)
-  call i32 @pthread_mutex_unlock(ptr %mutex)
+  call void @sleep.wake(ptr %pool)
   br label %help
 help:
   call void @work(ptr %pool, i64 0)
@@ -155,8 +144,6 @@ entry:
   %finished = getelementptr i8, ptr %pool, i64 128
   %sleepers.p = getelementptr i8, ptr %pool, i64 192
   %stop.p = getelementptr i8, ptr %pool, i64 200
-  %mutex = getelementptr i8, ptr %pool, i64 256
-  %condition = getelementptr i8, ptr %pool, i64 384
   br label %look
 look:
   %seen = phi i64 [ 0, %entry ], [ %seen, %idle ], [ %generation, %finish ], [ %seen, %awake ]
@@ -192,7 +179,7 @@ idle:
   call void @pause()
   br label %look
 sleep:
-  call i32 @pthread_mutex_lock(ptr %mutex)
+  call void @sleep.begin(ptr %pool)
   atomicrmw add ptr %sleepers.p, i64 1 seq_cst
   br label %check
 check:
@@ -207,11 +194,11 @@ check:
   %now.up = or i1 %now.join, %now.stopped
   br i1 %now.up, label %awake, label %doze
 doze:
-  call i32 @pthread_cond_wait(ptr %condition, ptr %mutex)
+  call void @sleep.wait(ptr %pool, i64 %now)
   br label %check
 awake:
   atomicrmw sub ptr %sleepers.p, i64 1 seq_cst
-  call i32 @pthread_mutex_unlock(ptr %mutex)
+  call void @sleep.end(ptr %pool)
   br label %look
 end:
   ret void
@@ -219,12 +206,86 @@ end:
 
 define void @sg_pool_stop(ptr %pool) {
   %stop.p = getelementptr i8, ptr %pool, i64 200
+  %word.p = getelementptr i8, ptr %pool, i64 8
+  store atomic i64 1, ptr %stop.p seq_cst, align 8
+  ; Another generation, at which nobody falls asleep who has not seen that it is over.
+  atomicrmw add ptr %word.p, i64 131072 seq_cst
+  call void @sleep.wake(ptr %pool)
+  ret void
+}
+"""
+
+# Linux: who sleeps waits for the lower half of the word to be another one. 128 is for threads of one process.
+_FUTEX = """
+declare i64 @syscall(i64, ...)
+
+define internal void @sleep.init(ptr %pool) {
+  ret void
+}
+
+define internal void @sleep.begin(ptr %pool) {
+  ret void
+}
+
+define internal void @sleep.end(ptr %pool) {
+  ret void
+}
+
+define internal void @sleep.wait(ptr %pool, i64 %seen) {
+  %word = getelementptr i8, ptr %pool, i64 8
+  %low = trunc i64 %seen to i32
+  call i64 (i64, ...) @syscall(i64 NUMBER, ptr %word, i32 128, i32 %low, ptr null, ptr null, i32 0)
+  ret void
+}
+
+define internal void @sleep.wake(ptr %pool) {
+  %word = getelementptr i8, ptr %pool, i64 8
+  call i64 (i64, ...) @syscall(i64 NUMBER, ptr %word, i32 129, i32 2147483647, ptr null, ptr null, i32 0)
+  ret void
+}
+"""
+_FUTEX_NUMBERS = (("x86_64", "202"), ("aarch64", "98"), ("riscv64", "98"))
+
+_CONDITION = """
+declare i32 @pthread_mutex_init(ptr, ptr)
+declare i32 @pthread_mutex_lock(ptr)
+declare i32 @pthread_mutex_unlock(ptr)
+declare i32 @pthread_cond_init(ptr, ptr)
+declare i32 @pthread_cond_wait(ptr, ptr)
+declare i32 @pthread_cond_broadcast(ptr)
+
+define internal void @sleep.init(ptr %pool) {
   %mutex = getelementptr i8, ptr %pool, i64 256
   %condition = getelementptr i8, ptr %pool, i64 384
-  store atomic i64 1, ptr %stop.p seq_cst, align 8
+  call i32 @pthread_mutex_init(ptr %mutex, ptr null)
+  call i32 @pthread_cond_init(ptr %condition, ptr null)
+  ret void
+}
+
+define internal void @sleep.begin(ptr %pool) {
+  %mutex = getelementptr i8, ptr %pool, i64 256
   call i32 @pthread_mutex_lock(ptr %mutex)
-  call i32 @pthread_cond_broadcast(ptr %condition)
+  ret void
+}
+
+define internal void @sleep.end(ptr %pool) {
+  %mutex = getelementptr i8, ptr %pool, i64 256
   call i32 @pthread_mutex_unlock(ptr %mutex)
+  ret void
+}
+
+define internal void @sleep.wait(ptr %pool, i64 %seen) {
+  %mutex = getelementptr i8, ptr %pool, i64 256
+  %condition = getelementptr i8, ptr %pool, i64 384
+  call i32 @pthread_cond_wait(ptr %condition, ptr %mutex)
+  ret void
+}
+
+define internal void @sleep.wake(ptr %pool) {
+  call void @sleep.begin(ptr %pool)
+  %condition = getelementptr i8, ptr %pool, i64 384
+  call i32 @pthread_cond_broadcast(ptr %condition)
+  call void @sleep.end(ptr %pool)
   ret void
 }
 """
@@ -255,8 +316,20 @@ def compile_pool() -> bytes:
 
 def pool_text(triple: str) -> str:
     """The module of the pool for a system."""
-    text = _TEXT.replace("SPINS", str(SPINS))
+    text = _TEXT.replace("SPINS", str(SPINS)) + _sleep_text(triple)
     for architectures, name, type, argument in _PAUSES:
         if triple.startswith(architectures):
             return text.replace("PAUSE", f"call void @{name}({argument})") + f"declare void @{name}({type})\n"
     return text.replace("PAUSE", "")
+
+
+def has_futexes(triple: str) -> bool:
+    """Whether a system has Linux's futexes, on a processor on which their number is known here."""
+    return "-linux-" in triple and any(triple.startswith(name) for name, _ in _FUTEX_NUMBERS)
+
+
+def _sleep_text(triple: str) -> str:
+    """How workers sleep and are woken on a system."""
+    if not has_futexes(triple):
+        return _CONDITION
+    return _FUTEX.replace("NUMBER", next(number for name, number in _FUTEX_NUMBERS if triple.startswith(name)))

@@ -10,7 +10,7 @@ threads that the library is made for. Options have five words, see :mod:`sigmagr
 
 from __future__ import annotations
 
-from sigmagraph.codegen.llvm.pool import POOL_BYTES, pool_text
+from sigmagraph.codegen.llvm.pool import POOL_BYTES, has_futexes, pool_text
 
 _OPEN = """
 define internal i32 @options.open(ptr %options, i64 %needed, ptr %pool) #0 {
@@ -334,11 +334,6 @@ end:
 """
 
 
-def has_own_threads(triple: str) -> bool:
-    """Whether a library for a system can start threads: they are POSIX threads of a 64-bit Linux."""
-    return "-linux-" in triple and triple.startswith(("x86_64", "aarch64", "riscv64"))
-
-
 def options_text(triple: str, threads: int, declarations: dict[str, str]) -> str:
     """How options are read, and what there is of threads, for a number of them.
 
@@ -349,7 +344,7 @@ def options_text(triple: str, threads: int, declarations: dict[str, str]) -> str
     """
     if threads == 1:
         return _OPEN + _ALONE
-    if not has_own_threads(triple):
+    if not has_futexes(triple):
         return _OPEN + _SEVERAL + _NO_THREADS
     for name, arguments in (("smin", "i64, i64"), ("smax", "i64, i64"), ("ctpop", "i64")):
         declarations[f"llvm.{name}.i64"] = f"declare i64 @llvm.{name}.i64({arguments})"
@@ -358,7 +353,7 @@ def options_text(triple: str, threads: int, declarations: dict[str, str]) -> str
 
 def more_texts(triple: str, threads: int) -> tuple[str, ...]:
     """The other modules that a library needs for its threads."""
-    return (pool_text(triple),) if threads > 1 and has_own_threads(triple) else ()
+    return (pool_text(triple),) if threads > 1 and has_futexes(triple) else ()
 
 
 def thread_memory(threads: int) -> int:

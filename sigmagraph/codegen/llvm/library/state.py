@@ -172,12 +172,7 @@ look:
 lacking:
   ret i32 PROCESSOR
 read:
-  %found = call i32 @state.check(ptr %state)
-  %begun = icmp eq i32 %found, 0
-  %shift.p = getelementptr i8, ptr %state, i64 8
-  %old = load i32, ptr %shift.p
-  %new = call i32 @state.shift(ptr %state)
-  %shift = select i1 %begun, i32 %old, i32 %new
+  %shift = call i32 @state.shift(ptr %state)
   %wide = zext i32 %shift to i64
   %body = getelementptr i8, ptr %state, i64 HEAD
   %values = getelementptr i8, ptr %body, i64 %wide

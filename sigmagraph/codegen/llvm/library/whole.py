@@ -9,7 +9,7 @@ from sigmagraph.codegen.llvm.compile import Processor, processor
 from sigmagraph.codegen.llvm.generation import Modules, module_text
 from sigmagraph.codegen.llvm.library.calls import Calls
 from sigmagraph.codegen.llvm.library.levels import level_text
-from sigmagraph.codegen.llvm.library.options import has_own_threads, more_texts
+from sigmagraph.codegen.llvm.library.options import more_texts
 from sigmagraph.codegen.llvm.library.parts import Layout, Part
 from sigmagraph.codegen.llvm.library.state import Content, state_text
 from sigmagraph.codegen.llvm.linked import Group, compile_linked
@@ -17,6 +17,7 @@ from sigmagraph.codegen.llvm.native.selftest import SELFTEST_ROUTINES
 from sigmagraph.codegen.llvm.native.state_file import STATE_ROUTINES
 from sigmagraph.codegen.llvm.native.threads import quota
 from sigmagraph.codegen.llvm.native.translate import routines_text
+from sigmagraph.codegen.llvm.pool import has_futexes
 from sigmagraph.codegen.llvm.systems import system
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.interface import Interface
@@ -82,7 +83,7 @@ class Library:
             texts.append(Calls(interface, function, part, placed, word, outdates, declarations).text())
         text, contents = state_text(interface, layout, parts, content, word, declarations)
         texts += [text, level_text(self.levels), routines_text(STATE_ROUTINES), routines_text(SELFTEST_ROUTINES)]
-        if has_own_threads(interface.triple) and interface.threads > 1:
+        if has_futexes(interface.triple) and interface.threads > 1:
             texts.append(routines_text((quota,)))
         return module_text("\n".join(texts), declarations, self.processor.attributes), contents
 

@@ -2,8 +2,8 @@
 
 The format: eight bytes of length, a JSON object of that length, then the bytes of all arrays. In the object each
 array has ``dtype``, ``shape`` and ``data_offsets``, and ``__metadata__`` has texts. What is read is checked more
-strictly than by the format's own library: arrays stand in the object in the order of their bytes, as all writers put them, names are
-compared as they are spelled, and nobody may add entries of his own.
+strictly than by the format's own library: arrays stand in the object in the order of their bytes, as all writers put
+them, names are compared as they are spelled, and nobody may add entries of his own.
 
 The table is one of words: 0 number of stored values, 1 and 2 where in the text the beginning of a file stands and how
 long it is, 3 number of ignored prefixes, 4 where their entries begin in the table, 5 bytes of all values; from 6 on an
