@@ -18,7 +18,9 @@ from safetensors.numpy import save
 from sigmagraph import __version__
 from sigmagraph.artifact.golden import golden
 from sigmagraph.artifact.header import header_text
+from sigmagraph.artifact.identifiers import check_names
 from sigmagraph.artifact.link import Linked, link
+from sigmagraph.artifact.load import load
 from sigmagraph.artifact.manifest import info_text, manifest_text
 from sigmagraph.artifact.targets import artifact_target
 from sigmagraph.codegen.llvm.compile import Processor, processor
@@ -27,7 +29,7 @@ from sigmagraph.codegen.llvm.library.state import Content
 from sigmagraph.codegen.llvm.library.whole import Library
 from sigmagraph.codegen.targets import backend_for
 from sigmagraph.driver import no_collections, write_program
-from sigmagraph.errors import AttributeValueError, GraphError, TargetError
+from sigmagraph.errors import AttributeValueError, CompileError, GraphError, InputError, TargetError
 from sigmagraph.identifiers import matching
 from sigmagraph.ir.interface import Interface, Stored
 from sigmagraph.ir.plan import Program
@@ -58,6 +60,7 @@ class Export:
         linker: what made the library; empty where there was none, and only the object file came out.
         link_seconds: what that took.
         why: why there is no library, and what to do about it.
+        tested: whether the library is for this machine, and passed its own test here.
     """
 
     folder: Path
@@ -66,6 +69,7 @@ class Export:
     linker: str
     link_seconds: float
     why: str
+    tested: bool
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{name} {size:,} bytes" for name, size in self.files.items())
@@ -100,8 +104,8 @@ def export(
             of now. Those called ``learning_rate`` if none are named.
 
     Raises:
-        SigmaError: there is nothing to export, a name cannot stand in C, there is no code for the target, or a file
-            cannot be written.
+        SigmaError: there is nothing to export, a name cannot stand in C, there is no code for the target, a file
+            cannot be written, or a library for this machine does not pass its own test.
     """
     portable = _portable(functions, trainer)
     if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
@@ -124,11 +128,31 @@ def _written_to(folder: Path, interface: Interface, files: Mapping[str, bytes], 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise AttributeValueError(f"{folder} cannot be written to", got=error.strerror) from error
+        raise InputError(f"{folder} cannot be written to", got=error.strerror) from error
     for key, data in files.items():
         write_whole(folder / key, data)
     sizes = {key: len(data) for key, data in files.items()}
-    return Export(folder, interface, sizes, linked.linker, linked.seconds, linked.why)
+    tested = linked.library is not None and _passes(folder, interface)
+    return Export(folder, interface, sizes, linked.linker, linked.seconds, linked.why, tested)
+
+
+def _passes(folder: Path, interface: Interface) -> bool:
+    """Whether a library runs here, which then passes its own test.
+
+    Raises:
+        CompileError: it does not pass it.
+    """
+    if not artifact_target(interface.triple).loadable:
+        return False
+    try:
+        artifact = load(folder / f"{interface.name}.json")
+    except TargetError:  # for a better processor than this one
+        return False
+    try:
+        artifact.selftest()
+    except TargetError as error:
+        raise CompileError("the library computes something else than its programs mean", got=str(folder)) from error
+    return True
 
 
 def _portable(functions: Mapping[str, Exportable] | None, trainer: Trainer | None) -> Portable:
@@ -204,6 +228,7 @@ def build_library(
             portable.counter,
             portable.ignored,
         )
+        check_names(interface)
         values = {s.name: arrays[s.name].tobytes() for s in stored} if embed_weights else {}
         graphs = {function: source.graph for function, source in portable.programs.items()}
         trials = golden(interface, graphs, {part.name: part.stored for part in parts}, arrays, portable.scalars)
