@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import typer
 
+from sigmagraph.cli_build import build
 from sigmagraph.cli_runs import runs_commands
 from sigmagraph.driver import compile_graph
 from sigmagraph.errors import FileFormatError, InputError, PassError, SigmaError
@@ -41,7 +42,7 @@ def main() -> None:
     """Run the command that the process was started with; bad input ends in one message and exit code 1 or 2."""
     app = typer.Typer(name="sigmagraph", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(sigmagraph)
-    for command in (demo, show, opt, run, devices, cache):
+    for command in (demo, show, opt, run, build, devices, cache):
         app.command()(command)
     app.add_typer(runs_commands(), name="runs")
     try:

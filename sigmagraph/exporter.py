@@ -108,6 +108,30 @@ def export(
             cannot be written, or a library for this machine does not pass its own test.
     """
     portable = _portable(functions, trainer)
+    return export_portable(
+        folder,
+        portable,
+        name=name,
+        target=target,
+        cpu=cpu,
+        threads=threads,
+        embed_weights=embed_weights,
+        hyperparameters=hyperparameters,
+    )
+
+
+def export_portable(
+    folder: str | PathLike[str],
+    portable: Portable,
+    *,
+    name: str,
+    target: str = "",
+    cpu: str = "",
+    threads: int = 1,
+    embed_weights: bool = False,
+    hyperparameters: Collection[str] | None = None,
+) -> Export:
+    """Write programs, wherever they are from, as a library; arguments and errors are those of :func:`export`."""
     if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
         raise AttributeValueError("this is no number of threads", expected="1 .. 1024", got=repr(threads))
     built = build_library(name, portable, target, cpu, threads, embed_weights, hyperparameters)

@@ -35,6 +35,7 @@ from sigmagraph.training.hooking.journal import Journal
 from sigmagraph.training.hooking.timing import TimeScale
 from sigmagraph.training.network import Network
 from sigmagraph.training.operators.crew import Crew, Outcome
+from sigmagraph.training.portable import write_programs
 from sigmagraph.training.snapshot import restore_values, snapshot
 from sigmagraph.training.steps import Fetch
 from sigmagraph.training.storage.checkpoints import Checkpoint
@@ -306,6 +307,7 @@ class Loop:
             known = where in (*self._known_folders, self._origin)
             folder.open(self.iteration if known else None, self.epoch if known else None)
             folder.configure(self.describe())
+            write_programs(where, self)
             self._logs.append(folder.handler())
             self._folders[where] = folder
             if self.folder is None:
