@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from sigmagraph.codegen.transform.instructions import Instructions
 from sigmagraph.dtypes import F32, F64, I64
 from sigmagraph.ir.kernel.expr import Apply, Bitcast, Const, Expr, apply, cast
 
@@ -18,9 +19,9 @@ Name: TypeAlias = "Callable[[Expr], Expr]"
 _ZERO = Const(0.0, F64)
 
 
-def multiplies_and_adds(expr: Apply) -> bool:
+def lacks_fma(expr: Apply, has: Instructions) -> bool:
     """Whether an op is a multiply-add that is written in f64."""
-    return expr.op == "fma" and expr.dtype is F32
+    return expr.op == "fma" and expr.dtype is F32 and not has.fma
 
 
 def in_double(expr: Apply, let: Name) -> Expr:
