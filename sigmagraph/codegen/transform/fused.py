@@ -1,8 +1,9 @@
-"""Writes multiply-add in f32 with one rounding, for machines that have no instruction for it.
+"""Writes multiply-add with one rounding, and square roots, for machines that have no instruction for them.
 
 The product of two f32 is exact in f64. The sum is rounded to odd there, which rounds right to f32 afterwards (S. Boldo
 and G. Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd", IEEE
-Transactions on Computers 57, 2008). In f64 there is no wider type; that is left to the function ``fma`` of C.
+Transactions on Computers 57, 2008). In f64 there is no wider type; that is left to a function of the module, which
+computes in integers.
 """
 
 from __future__ import annotations
@@ -22,6 +23,17 @@ _ZERO = Const(0.0, F64)
 def lacks_fma(expr: Apply, has: Instructions) -> bool:
     """Whether an op is a multiply-add that is written in f64."""
     return expr.op == "fma" and expr.dtype is F32 and not has.fma
+
+
+def lacks_double(expr: Apply, has: Instructions) -> bool:
+    """Whether an op is one on f64 that the machine has no instruction for, and none to write it in."""
+    lacking = (expr.op == "fma" and not has.fma_f64) or (expr.op == "sqrt" and not has.sqrt_f64)
+    return lacking and expr.dtype is F64
+
+
+def by_function(expr: Apply) -> Expr:
+    """The op as a call."""
+    return apply(f"soft_{expr.op}", *expr.args)
 
 
 def in_double(expr: Apply, let: Name) -> Expr:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable
 
-from sigmagraph.codegen.transform.fused import in_double, lacks_fma
+from sigmagraph.codegen.transform.fused import by_function, in_double, lacks_double, lacks_fma
 from sigmagraph.codegen.transform.instructions import USUAL, Instructions
 from sigmagraph.codegen.transform.whole import lacks_rounding, rounded
 from sigmagraph.codegen.transform.widen import computes_narrow, converted, converts_narrow, widened
@@ -86,6 +86,8 @@ class Values:
             self._numbers[key] = self._number(widened(expr))
         elif lacks_fma(expr, self._has):
             self._numbers[key] = self._number(in_double(expr, self._named))
+        elif lacks_double(expr, self._has):
+            self._numbers[key] = self._number(by_function(expr))
         elif lacks_rounding(expr, self._has):
             self._numbers[key] = self._number(rounded(expr, self._named))
         elif SCALARS[op].primitive:
