@@ -42,7 +42,7 @@ class Library:
     def modules(self, level: Processor) -> tuple[Modules, list[str]]:
         """What a program is written to that runs on a level of processors, and the texts that come of it."""
         texts: list[str] = []
-        return Modules(level.attributes, texts.append, pooled=self._pooled), texts
+        return Modules(level, texts.append, pooled=self._pooled), texts
 
     def add(self, program: Program, texts: Sequence[str]) -> None:
         """Take up a program that was written."""
