@@ -18,7 +18,9 @@ from ladder import Program, point
 
 import sigmagraph as sg
 from sigmagraph.codegen.llvm.archive import unpack
-from sigmagraph.codegen.llvm.compile import processor
+from sigmagraph.codegen.llvm.compile import compile_module, processor
+from sigmagraph.codegen.llvm.systems import LEVELS
+from sigmagraph.codegen.targets import backend_for
 from sigmagraph.driver import build
 from sigmagraph.errors import CompileError, TargetError
 from sigmagraph.ir.graph.graph import Graph
@@ -164,7 +166,50 @@ def test_code_for_other_systems_is_not_loaded() -> None:
         sg.compile([x], {"y": x + 1}, target="aarch64-linux-gnu")
 
 
-def test_the_vendor_of_a_triple_may_be_left_out() -> None:
-    assert processor(as_target("aarch64-linux-gnu")) == processor(as_target("aarch64-unknown-linux-gnu"))
-    assert processor(as_target("arm64-apple-macos")).triple == "arm64-apple-macos"
-    assert str(as_target("aarch64-linux-gnu")) == "aarch64-linux-gnu"
+@pytest.mark.parametrize(
+    ("short", "triple"),
+    [
+        ("aarch64-linux-gnu", "aarch64-unknown-linux-gnu"),
+        ("x86_64-windows-gnu", "x86_64-unknown-windows-gnu"),
+        ("x86_64-windows", "x86_64-unknown-windows-gnu"),
+        ("aarch64-macos", "arm64-apple-macosx11.0.0"),
+        ("arm64-apple-darwin", "arm64-apple-macosx11.0.0"),
+        ("arm64-apple-macosx13.0", "arm64-apple-macosx13.0"),
+        ("wasm32", "wasm32-unknown-unknown"),
+        ("wasm32-wasi", "wasm32-unknown-wasi"),
+        ("riscv64-linux-gnu", "riscv64-unknown-linux-gnu"),
+        ("thumbv7em-none-eabihf", "thumbv7em-unknown-none-eabihf"),
+    ],
+)
+def test_triples_have_short_forms(short: str, triple: str) -> None:
+    assert processor(as_target(short)).triple == triple
+    assert processor(as_target(short)) == processor(as_target(triple))
+    assert str(as_target(short)) == short
+
+
+def test_names_of_processors_mean_features() -> None:
+    linux = "x86_64-linux-gnu"
+    have = {cpu: set(processor(Target(cpu=cpu, triple=linux)).features.split(",")) for cpu in LEVELS}
+    assert have["x86-64"] < {""} | have["x86-64-v2"]
+    assert have["x86-64-v2"] < have["x86-64-v3"] < have["x86-64-v4"]
+    assert "+sse4.1" in have["x86-64-v2"]
+    assert {"+avx2", "+fma", "+f16c"} <= have["x86-64-v3"]
+    assert {f"+avx512{part}" for part in ("f", "bw", "cd", "dq", "vl")} <= have["x86-64-v4"]
+    assert processor(Target(cpu="x86-64-v2", features="-ssse3")).features.endswith("+ssse3,-ssse3")
+    assert processor(Target(cpu="native")) == processor(Target())
+    assert {backend_for(Target(cpu=cpu)).key for cpu in LEVELS}.isdisjoint({backend_for(Target()).key})
+    assert len({backend_for(Target(cpu=cpu)).key for cpu in LEVELS}) == len(LEVELS)
+
+
+def test_the_processor_at_hand_is_of_one_kind() -> None:
+    with pytest.raises(TargetError, match="none of this system"):
+        processor(Target(cpu="native", triple="riscv64-linux-gnu"))
+
+
+def test_objects_for_linking_are_smaller_than_those_that_lie_anywhere() -> None:
+    calls = "\n".join(f"call void @g{n}(ptr @data)" for n in range(20))
+    declared = "\n".join(f"declare void @g{n}(ptr)" for n in range(20))
+    text = f"@data = internal global i64 1\n{declared}\ndefine void @f() {{\n{calls}\nret void\n}}"
+    anywhere, linked = (compile_module(text, processor(Target()), linked=linked).object for linked in (False, True))
+    assert len(linked) < len(anywhere)
+    assert read_object(linked).needed == read_object(anywhere).needed == {f"g{n}" for n in range(20)}
