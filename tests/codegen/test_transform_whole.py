@@ -34,7 +34,9 @@ def numbers(dtype: DType) -> np.ndarray:
     halves = np.arange(-40, 41).astype(dtype.numpy) / 2
     most = 2.0 ** np.finfo(dtype.numpy).nmant
     large = np.concatenate([most * scale + np.arange(-8, 9) / 4 for scale in (0.25, 0.5, 1, 2, 4)]).astype(dtype.numpy)
-    special = np.array([0.0, np.inf, np.nan, np.finfo(dtype.numpy).max, np.finfo(dtype.numpy).tiny, 5e-324], dtype.numpy)
+    special = np.array(
+        [0.0, np.inf, np.nan, np.finfo(dtype.numpy).max, np.finfo(dtype.numpy).tiny, 5e-324], dtype.numpy
+    )
     near = [np.nextafter(a, s * np.inf).astype(dtype.numpy) for a in (halves, large) for s in (-1, 1)]
     usual = rng.uniform(-1000, 1000, 2000).astype(dtype.numpy)
     x = np.concatenate([bits.view(dtype.numpy), usual, halves, large, -large, special, -special, *near])

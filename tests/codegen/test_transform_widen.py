@@ -90,7 +90,9 @@ kernel @cast stage(scheduled) dims(n) params(%x: in {source}[8*n]{params}) {{
 def cast_natively(x: NDArray, source: DType, targets: Sequence[DType], f16_casts: bool) -> list[NDArray]:
     padded = np.concatenate([x, np.zeros(-len(x) % 8, x.dtype)])
     out = [np.empty(padded.shape, t.numpy) for t in targets]
-    run_native(cast_kernel(source, *targets), [padded, *out], {"n": len(padded) // 8}, Instructions(f16_casts=f16_casts))
+    run_native(
+        cast_kernel(source, *targets), [padded, *out], {"n": len(padded) // 8}, Instructions(f16_casts=f16_casts)
+    )
     return [y[: len(x)] for y in out]
 
 

@@ -113,6 +113,7 @@ _STRING = """\
   br i1 %large, label %string, label %stepwise
 string:
   %words = lshr i64 %size, 3
-  %moved = call { ptr, ptr, i64 } asm sideeffect "rep movsq", "={di},={si},={cx},0,1,2,~{memory},~{dirflag},~{fpsr},~{flags}"(ptr %to, ptr %from, i64 %words)
+  %moved = call { ptr, ptr, i64 } asm sideeffect "rep movsq",
+    "={di},={si},={cx},0,1,2,~{memory},~{dirflag},~{fpsr},~{flags}"(ptr %to, ptr %from, i64 %words)
   br label %rest
 stepwise:"""

@@ -44,5 +44,5 @@ def probe_attribute() -> str:
 
 
 def probe_text() -> str:
-    """The function, for all to see: an internal one, which nothing refers to before frames are laid out, is not linked in."""
+    """The function, visible: an internal one is not linked in, as nothing refers to it before frames are laid out."""
     return _TEXT
