@@ -25,7 +25,7 @@ from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.passes.pipelines import STANDARD
 from sigmagraph.tensor.capture import capture
 
-MACHINES = {"baseline": BASELINE, "neon": NEON, "avx2": AVX2, "avx512": AVX512, "simd128": SIMD128, "scalar": SCALAR}
+MACHINES = {"baseline": BASELINE, "neon": NEON, "avx2": AVX2, "avx512": AVX512, "scalar": SCALAR}
 
 
 def graph_of_a_step() -> Graph:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +19,20 @@ from ladder import Program, point
 
 import sigmagraph as sg
 from sigmagraph.codegen.llvm.archive import unpack
-from sigmagraph.codegen.llvm.compile import compile_module, processor
+from sigmagraph.codegen.llvm.backend import CpuBackend
+from sigmagraph.codegen.llvm.compile import processor
 from sigmagraph.codegen.llvm.systems import LEVELS
+from sigmagraph.codegen.schedule.machine import (
+    AVX2,
+    AVX512,
+    BASELINE,
+    CORTEX_M4,
+    CORTEX_M7,
+    NEON,
+    SCALAR,
+    SIMD128,
+    Machine,
+)
 from sigmagraph.codegen.targets import backend_for
 from sigmagraph.driver import build
 from sigmagraph.errors import CompileError, TargetError
@@ -31,7 +44,7 @@ from sigmagraph.tensor.capture import capture
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 N = sg.Dim("n")
-AVX2 = "+avx2,+fma,+f16c"
+HASWELL = "+avx2,+fma,+f16c"
 
 
 @pytest.fixture(autouse=True)
@@ -77,12 +90,18 @@ PROGRAMS: Mapping[str, Callable[[], Graph]] = {
     "rows": rows,
     **{name: partial(committed, name) for name in STEPS},
 }
+
+
+def with_casts(machine: Machine) -> Machine:
+    return replace(machine, instructions=replace(machine.instructions, f16_casts=True))
+
+
 every_program = pytest.mark.parametrize("name", PROGRAMS)
 
 
 # ---- they are run
 
-NATIVE = {"haswell": Target(cpu="haswell", features=AVX2), "any x86-64": Target(cpu="x86-64")}
+NATIVE = {"haswell": Target(cpu="haswell", features=HASWELL), "any x86-64": Target(cpu="x86-64")}
 
 
 @every_program
@@ -119,7 +138,7 @@ def test_programs_for_lesser_processors_compute_what_the_graph_says(name: str, t
 
 OBJECTS = {
     "any aarch64": (Target(triple="aarch64-linux-gnu"), "aarch64"),
-    "haswell": (Target(cpu="haswell", features=AVX2, triple="x86_64-linux-gnu"), "x86-64"),
+    "haswell": (Target(cpu="haswell", features=HASWELL, triple="x86_64-linux-gnu"), "x86-64"),
     "any x86-64": (Target(triple="x86_64-linux-gnu"), "x86-64"),
 }
 
@@ -205,10 +224,21 @@ def test_the_processor_at_hand_is_of_one_kind() -> None:
         processor(Target(cpu="native", triple="riscv64-linux-gnu"))
 
 
-def test_objects_for_linking_are_smaller_than_those_that_lie_anywhere() -> None:
-    calls = "\n".join(f"call void @g{n}(ptr @data)" for n in range(20))
-    declared = "\n".join(f"declare void @g{n}(ptr)" for n in range(20))
-    text = f"@data = internal global i64 1\n{declared}\ndefine void @f() {{\n{calls}\nret void\n}}"
-    anywhere, linked = (compile_module(text, processor(Target()), linked=linked).object for linked in (False, True))
-    assert len(linked) < len(anywhere)
-    assert read_object(linked).needed == read_object(anywhere).needed == {f"g{n}" for n in range(20)}
+@pytest.mark.parametrize(
+    ("target", "machine"),
+    [
+        (Target(cpu="x86-64-v2", triple="x86_64-linux-gnu"), SIMD128),  # as many registers of that width
+        (Target(cpu="x86-64-v3", triple="x86_64-linux-gnu"), with_casts(AVX2)),
+        (Target(cpu="x86-64-v4", triple="x86_64-linux-gnu"), with_casts(AVX512)),
+        (Target(triple="x86_64-windows-gnu"), BASELINE),
+        (Target(triple="aarch64-macos"), NEON),
+        (Target(triple="wasm32"), SIMD128),
+        (Target(triple="riscv64-linux-gnu"), SCALAR),
+        (Target(triple="thumbv7em-none-eabihf"), CORTEX_M4),
+        (Target(triple="thumbv7em-none-eabihf", cpu="cortex-m7"), CORTEX_M7),
+    ],
+    ids=str,
+)
+def test_targets_have_the_machines_that_they_name(target: Target, machine: Machine) -> None:
+    backend = CpuBackend(target)
+    assert backend.machine == machine

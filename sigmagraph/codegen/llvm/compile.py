@@ -158,7 +158,7 @@ def parsed(text: str, processor: Processor, machine: Any, context: Any) -> Any:
 
 
 def add_own(module: Any, processor: Processor, machine: Any, context: Any) -> None:
-    """Add the functions that code calls on LLVM's own account; no pass may come after this, which would miss the uses."""
+    """Add the functions that code calls on LLVM's own account; no pass may come after this, which would miss uses."""
     if probes(processor.triple):
         module.link_in(parsed(probe_text(), processor, machine, context))
         module.get_function(PROBE).linkage = "internal"

@@ -61,7 +61,7 @@ def machine_of(triple: str, features: str, cpu: str = "") -> Machine:
 
 
 def _x86(features: str) -> Machine:
-    enabled = set()
+    enabled: set[str] = set()
     for feature in filter(None, features.split(",")):
         (enabled.add if feature[0] == "+" else enabled.discard)(feature[1:])
     machine = AVX512 if "avx512f" in enabled else AVX2 if {"avx2", "fma"} <= enabled else BASELINE
