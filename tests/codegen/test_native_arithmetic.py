@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from native_kernels import run_native
 
 from sigmagraph.codegen.llvm.native.arithmetic import soft_fma, soft_sqrt
@@ -14,7 +15,9 @@ from sigmagraph.codegen.transform.legalize import legalize
 from sigmagraph.ir.kernel.parser import parse_kernel
 from sigmagraph.ir.kernel.printer import print_kernel
 
-LACKS = Instructions(fma_f64=False, sqrt_f64=False)
+SPLITS = Instructions(fma_f64=False)  # there is f64, but no such instruction
+LACKS = Instructions(fma_f64=False, f64=False)
+both_ways = pytest.mark.parametrize("has", [SPLITS, LACKS], ids=["split", "integers"])
 KERNEL = parse_kernel("""sigmagraph 1
 kernel @both stage(scheduled) dims(n) params(%a: in f64[4*n], %b: in f64[4*n], %c: in f64[4*n], %y: out f64[4*n], %r: out f64[4*n]) {
   for %i in n {
@@ -57,29 +60,31 @@ def rounded(exact: Fraction) -> float:
         return math.inf if exact > 0 else -math.inf
 
 
-def test_it_is_rounded_once() -> None:
+@both_ways
+def test_it_is_rounded_once(has: Instructions) -> None:
     a, b, c = triples()
     exact = [Fraction(x) * Fraction(y) + Fraction(z) for x, y, z in zip(a, b, c, strict=True)]
     want = np.array([rounded(e) for e in exact])
     got, roots = np.empty_like(a), np.empty_like(a)
-    run_native(KERNEL, [a, b, c, got, roots], {"n": len(a) // 4}, LACKS)
+    run_native(KERNEL, [a, b, c, got, roots], {"n": len(a) // 4}, has)
     np.testing.assert_array_equal(got, want)
     negative = np.array([e < 0 for e in exact])
     np.testing.assert_array_equal(np.signbit(got)[negative], True)  # what is rounded to 0, too
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(roots, np.sqrt(c))
-    for k in range(0, len(a), 20):
+    for k in range(0, len(a), 20 if has is LACKS else len(a)):
         assert soft_fma(float(a[k]), float(b[k]), float(c[k])) == want[k]
         assert soft_sqrt(abs(float(c[k]))) == math.sqrt(abs(c[k]))
 
 
-def test_infinities_nan_and_zeros() -> None:
+@both_ways
+def test_infinities_nan_and_zeros(has: Instructions) -> None:
     inf, nan, big, tiny = np.inf, np.nan, 1.7e308, 5e-324
     a = np.array([inf, inf, nan, 0.0, -0.0, big, 0.0, 1.0, big, big, -tiny, tiny, 2.0, 1.0, 0.0, tiny])
     b = np.array([2.0, 0.0, 1.0, 3.0, 3.0, big, -1.0, inf, big, 2.0, tiny, tiny, 3.0, 1.0, inf, 0.5])
     c = np.array([-inf, 1.0, 1.0, -0.0, -0.0, -big, 5.0, 1.0, -inf, -big, 0.0, 0.0, nan, -1.0, 1.0, tiny])
     got, roots = np.empty_like(a), np.empty_like(a)
-    run_native(KERNEL, [a, b, c, got, roots], {"n": 4}, LACKS)
+    run_native(KERNEL, [a, b, c, got, roots], {"n": 4}, has)
     want = [nan, nan, nan, 0.0, -0.0, inf, 5.0, inf, -inf, big, -0.0, 0.0, nan, 0.0, nan, 2 * tiny]
     np.testing.assert_array_equal(got, want)
     number = ~np.isnan(want)
@@ -95,3 +100,6 @@ def test_functions_are_called_only_where_instructions_lack() -> None:
     text = print_kernel(legalize(KERNEL, LACKS))
     assert "soft_fma(" in text
     assert "soft_sqrt(" in text
+    text = print_kernel(legalize(KERNEL, SPLITS))
+    assert "split_fma(" in text
+    assert "soft_" not in text

@@ -43,7 +43,7 @@ BASELINE = Machine(16, 16, _BARE)
 SIMD128 = Machine(16, 16, replace(_BARE, rounding=True, rounding_f64=True))  # the engine's machine has 16 or 32
 SCALAR = Machine(16, 8, Instructions())  # 32 registers, four to a group
 CORTEX_M7 = SCALAR
-CORTEX_M4 = Machine(16, 8, Instructions(fma_f64=False, rounding=False, rounding_f64=False, sqrt_f64=False))
+CORTEX_M4 = Machine(16, 8, Instructions(fma_f64=False, rounding=False, rounding_f64=False, f64=False))
 
 
 def machine_of(triple: str, features: str, cpu: str = "") -> Machine:

@@ -2,8 +2,8 @@
 
 The product of two f32 is exact in f64. The sum is rounded to odd there, which rounds right to f32 afterwards (S. Boldo
 and G. Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd", IEEE
-Transactions on Computers 57, 2008). In f64 there is no wider type; that is left to a function of the module, which
-computes in integers.
+Transactions on Computers 57, 2008). In f64 there is no wider type; that is left to functions of the module, in
+which there can be branches.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def lacks_fma(expr: Apply, has: Instructions) -> bool:
 
 def lacks_double(expr: Apply, has: Instructions) -> bool:
     """Whether an op is one on f64 that the machine has no instruction for, and none to write it in."""
-    lacking = (expr.op == "fma" and not has.fma_f64) or (expr.op == "sqrt" and not has.sqrt_f64)
+    lacking = (expr.op == "fma" and not has.fma_f64) or (expr.op == "sqrt" and not has.f64)
     return lacking and expr.dtype is F64
 
 
-def by_function(expr: Apply) -> Expr:
+def by_function(expr: Apply, has: Instructions) -> Expr:
     """The op as a call."""
-    return apply(f"soft_{expr.op}", *expr.args)
+    return apply("split_fma" if expr.op == "fma" and has.f64 else f"soft_{expr.op}", *expr.args)
 
 
 def in_double(expr: Apply, let: Name) -> Expr:

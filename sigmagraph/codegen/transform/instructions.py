@@ -14,7 +14,7 @@ class Instructions:
         f16_casts: conversions between f16 and f32.
         rounding: floor, ceil and rounding to a whole number in f32.
         rounding_f64: the same in f64.
-        sqrt_f64: the square root in f64.
+        f64: arithmetic in f64 at all; without it, helpers of the ABI add, multiply and divide.
     """
 
     fma: bool = True
@@ -22,7 +22,7 @@ class Instructions:
     f16_casts: bool = False
     rounding: bool = True
     rounding_f64: bool = True
-    sqrt_f64: bool = True
+    f64: bool = True
 
 
 USUAL = Instructions()

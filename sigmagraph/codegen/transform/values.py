@@ -87,7 +87,7 @@ class Values:
         elif lacks_fma(expr, self._has):
             self._numbers[key] = self._number(in_double(expr, self._named))
         elif lacks_double(expr, self._has):
-            self._numbers[key] = self._number(by_function(expr))
+            self._numbers[key] = self._number(by_function(expr, self._has))
         elif lacks_rounding(expr, self._has):
             self._numbers[key] = self._number(rounded(expr, self._named))
         elif SCALARS[op].primitive:

@@ -240,6 +240,7 @@ SCALARS: Mapping[str, ScalarOp] = MappingProxyType(
             ScalarOp("floor_divide", 2, _number, np.floor_divide, primitive=False, cost=48),
             ScalarOp("philox", 4, _integer, _philox, primitive=False, cost=120, neighbours=4),
             # What the ops of these names are in f64 where there is no instruction: functions of the module.
+            ScalarOp("split_fma", 3, _double, _fma, cost=60),
             ScalarOp("soft_fma", 3, _double, _fma, cost=100),
             ScalarOp("soft_sqrt", 1, _double, np.sqrt, cost=400),
             ScalarOp("shuffle_xor", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
