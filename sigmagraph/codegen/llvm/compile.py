@@ -29,6 +29,11 @@ class Processor:
         return bool(self.triple != llvm.get_process_triple())
 
     @property
+    def has_levels(self) -> bool:
+        """Whether libraries find out which level of such processors is at hand; others are for the one that they name."""
+        return self.triple.startswith("x86_64")
+
+    @property
     def attributes(self) -> str:
         """Function attributes; wide vectors are used because the kernels are written for them."""
         probe = f" {probe_attribute()}" if probes(self.triple) else ""

@@ -47,11 +47,6 @@ registers:
 """
 
 
-def has_levels(processor: Processor) -> bool:
-    """Whether a library finds out which processor it runs on; all others are made for the one that they name."""
-    return processor.triple.startswith("x86_64")
-
-
 def level_text(levels: Sequence[Processor]) -> str:
     """``level``: the number of the best level that can run here, or -1 if none can."""
     ranks = [_rank(level) for level in levels]
@@ -83,7 +78,7 @@ def level_text(levels: Sequence[Processor]) -> str:
 
 def _rank(processor: Processor) -> int:
     """Which of the psABI's levels a processor's code needs: 0 none, 1 the third, 2 the fourth."""
-    if not has_levels(processor):
+    if not processor.has_levels:
         return 0
     features = processor.features.split(",")
     return 2 if "+avx512f" in features else 1 if "+avx" in features else 0

@@ -8,7 +8,7 @@ from sigmagraph.codegen.llvm.apart import Apart
 from sigmagraph.codegen.llvm.compile import Processor, processor
 from sigmagraph.codegen.llvm.generation import Modules, module_text
 from sigmagraph.codegen.llvm.library.calls import Calls
-from sigmagraph.codegen.llvm.library.levels import has_levels, level_text
+from sigmagraph.codegen.llvm.library.levels import level_text
 from sigmagraph.codegen.llvm.library.options import has_own_threads, more_texts
 from sigmagraph.codegen.llvm.library.parts import Layout, Part
 from sigmagraph.codegen.llvm.library.state import Content, state_text
@@ -36,7 +36,7 @@ class Library:
         self.levels = levels
         # Where there are levels, the functions around programs run before anybody knows what processor is at hand.
         least = processor(Target(triple=levels[0].triple))
-        self.processor = least if has_levels(least) else levels[0]
+        self.processor = least if least.has_levels else levels[0]
         self._pooled = pooled
         self._groups: list[Group] = []
 
