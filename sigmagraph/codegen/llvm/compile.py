@@ -30,7 +30,7 @@ class Processor:
 
     @property
     def has_levels(self) -> bool:
-        """Whether libraries find out which level of such processors is at hand; others are for the one that they name."""
+        """Whether libraries find out which level of these is at hand; others are for the one that they name."""
         return self.triple.startswith("x86_64")
 
     @property
