@@ -46,7 +46,7 @@ SYSTEMS: dict[str, tuple[Target, set[str]]] = {
 }
 every_system = pytest.mark.parametrize("system", SYSTEMS)
 # Those that lack most are tried by default.
-_LESSER = ("x86-64", "aarch64", "wasm", "riscv64", "cortex-m4")
+_LESSER = ("x86-64", "wasm", "riscv64", "cortex-m4")
 lesser_first = pytest.mark.parametrize(
     "system", [pytest.param(s, marks=() if s in _LESSER else pytest.mark.extended) for s in SYSTEMS]
 )
@@ -160,6 +160,6 @@ def test_programs_need_nothing(system: str, name: str) -> None:
     assert needs_of_program(system, name) <= SYSTEMS[system][1]
 
 
-@pytest.mark.parametrize("system", ["windows", "wasm", "cortex-m4"])
+@pytest.mark.parametrize("system", ["windows", "cortex-m4"])
 def test_a_program_needs_nothing(system: str) -> None:
     assert needs_of_program(system, "perceptron_step") <= SYSTEMS[system][1]
