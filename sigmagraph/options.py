@@ -21,7 +21,8 @@ class Target:
         kind: ``cpu``.
         cpu: LLVM's name of the processor. ``x86-64``, ``x86-64-v2``, ``x86-64-v3`` and ``x86-64-v4`` mean the features
             of that level, ``native`` is the processor at hand with all it has. Empty for the one at hand, or where a
-            system is named for the least processor of such systems (wasm32: with vectors; riscv64: rv64gc).
+            system is named for the least processor of such systems (wasm32: with vectors; riscv64: rv64gc, without
+            vectors; thumbv7em: ``cortex-m4``, whose f64 is computed by helpers of the ABI; ``cortex-m7`` has f64).
         features: LLVM feature string, such as ``+avx2,+fma``, added to what the processor's name means here. Of other
             processors schedules use only the features that are listed; without a list they are those of any
             processor of its kind.

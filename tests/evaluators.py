@@ -88,7 +88,7 @@ def scheduled(machine: Machine) -> Stage:
 
 def legal(machine: Machine) -> Stage:
     """Kernels as they are emitted for a machine."""
-    return lambda work: legalize(schedule(work, machine), machine.f16_casts)
+    return lambda work: legalize(schedule(work, machine), machine.instructions)
 
 
 def native(options: CompileOptions) -> Evaluator:

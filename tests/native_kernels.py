@@ -12,6 +12,7 @@ from sigmagraph.codegen.llvm.compile import Loaded, Processor, compile_module, p
 from sigmagraph.codegen.llvm.emit import Phase, emit_callee, emit_kernel
 from sigmagraph.codegen.llvm.generation import module_text
 from sigmagraph.codegen.memory import scratch_bytes
+from sigmagraph.codegen.transform.instructions import USUAL, Instructions
 from sigmagraph.codegen.transform.legalize import legalize
 from sigmagraph.dims import evaluate
 from sigmagraph.ir.kernel.kernel import Kernel
@@ -35,10 +36,10 @@ def callee_module(legal: Kernel, host: Processor) -> str:
 
 
 def run_native(
-    kernel: Kernel, buffers: Sequence[np.ndarray], dims: Mapping[str, int], f16_casts: bool = False, fma: bool = True
+    kernel: Kernel, buffers: Sequence[np.ndarray], dims: Mapping[str, int], has: Instructions = USUAL
 ) -> None:
     """Run a kernel in place, its phases one after the other, as the entry point does."""
-    legal = legalize(kernel, f16_casts, fma)
+    legal = legalize(kernel, has)
     host = processor(Target())
     text, phases = module(legal, host)
     texts = [text, *(callee_module(c, host) for c in legal.callees)]

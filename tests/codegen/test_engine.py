@@ -40,7 +40,7 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 def written(machine: Machine) -> Callable[[Work], Kernel]:
     """Legal kernels, with what could not be shown to be in bounds guarded, as programs have them."""
-    return lambda work: legalize(secure(schedule(work, machine))[0], machine.f16_casts)
+    return lambda work: legalize(secure(schedule(work, machine))[0], machine.instructions)
 
 
 def graph_of(outputs: dict[str, sg.Tensor], *inputs: sg.Tensor) -> Graph:

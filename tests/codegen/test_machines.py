@@ -7,13 +7,25 @@ import pytest
 from evaluators import kernels, legal
 
 import sigmagraph as sg
-from sigmagraph.codegen.schedule.machine import AVX2, AVX512, BASELINE, NEON, Machine, machine_of
+from sigmagraph.codegen.schedule.machine import (
+    AVX2,
+    AVX512,
+    BASELINE,
+    CORTEX_M4,
+    CORTEX_M7,
+    NEON,
+    SCALAR,
+    SIMD128,
+    Machine,
+    machine_of,
+)
+from sigmagraph.dtypes import F32, F64, I32
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.passes.pipelines import STANDARD
 from sigmagraph.tensor.capture import capture
 
-MACHINES = {"baseline": BASELINE, "neon": NEON, "avx2": AVX2, "avx512": AVX512}
+MACHINES = {"baseline": BASELINE, "neon": NEON, "avx2": AVX2, "avx512": AVX512, "scalar": SCALAR}
 
 
 def graph_of_a_step() -> Graph:
@@ -53,10 +65,31 @@ def test_every_machine_computes_the_same(machine: Machine, batch: int) -> None:
         ("x86_64-unknown-linux-gnu", "+sse2", BASELINE),
         ("x86_64-unknown-linux-gnu", "+avx,+avx2,+fma", AVX2),
         ("x86_64-unknown-linux-gnu", "+avx2,+fma,+avx512f", AVX512),
-        ("x86_64-unknown-linux-gnu", "+avx2,-avx512f", BASELINE),  # no fused multiply-add
+        ("x86_64-unknown-linux-gnu", "+avx2,-avx512f", SIMD128),  # no fused multiply-add
         ("aarch64-unknown-linux-gnu", "+neon", NEON),
         ("arm64-apple-darwin", "", NEON),
+        ("wasm32-unknown-unknown", "+simd128", SIMD128),
+        ("riscv64-unknown-linux-gnu", "+d", SCALAR),
     ],
 )
 def test_machines_are_known_by_their_features(triple: str, features: str, machine: Machine) -> None:
     assert machine_of(triple, features) == machine
+
+
+def test_machines_have_what_their_processors_have() -> None:
+    x86 = "x86_64-unknown-linux-gnu"
+    assert not BASELINE.instructions.rounding
+    for features in ("+sse4.1", "+avx", "+sse3,+sse4.1,+sse4.2"):
+        has = machine_of(x86, features).instructions
+        assert has.rounding
+        assert has.rounding_f64
+        assert not has.fma
+    assert not machine_of(x86, "+sse4.1,-sse4.1").instructions.rounding
+    assert machine_of(x86, "+avx2,+fma,+f16c").instructions.f16_casts
+    m4, m7 = (machine_of("thumbv7em-unknown-none-eabihf", "", f"cortex-m{n}") for n in (4, 7))
+    assert (m4, m7) == (CORTEX_M4, CORTEX_M7)
+    assert m4.fuses(F32)
+    assert not m4.fuses(F64)
+    assert m7.fuses(F64)
+    assert not SCALAR.fuses(I32)
+    assert SCALAR.lanes(F64) == 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,21 @@ from ladder import Program, point
 
 import sigmagraph as sg
 from sigmagraph.codegen.llvm.archive import unpack
+from sigmagraph.codegen.llvm.backend import CpuBackend
 from sigmagraph.codegen.llvm.compile import processor
+from sigmagraph.codegen.llvm.systems import LEVELS
+from sigmagraph.codegen.schedule.machine import (
+    AVX2,
+    AVX512,
+    BASELINE,
+    CORTEX_M4,
+    CORTEX_M7,
+    NEON,
+    SCALAR,
+    SIMD128,
+    Machine,
+)
+from sigmagraph.codegen.targets import backend_for
 from sigmagraph.driver import build
 from sigmagraph.errors import CompileError, TargetError
 from sigmagraph.ir.graph.graph import Graph
@@ -29,7 +44,7 @@ from sigmagraph.tensor.capture import capture
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 N = sg.Dim("n")
-AVX2 = "+avx2,+fma,+f16c"
+HASWELL = "+avx2,+fma,+f16c"
 
 
 @pytest.fixture(autouse=True)
@@ -75,12 +90,18 @@ PROGRAMS: Mapping[str, Callable[[], Graph]] = {
     "rows": rows,
     **{name: partial(committed, name) for name in STEPS},
 }
+
+
+def with_casts(machine: Machine) -> Machine:
+    return replace(machine, instructions=replace(machine.instructions, f16_casts=True))
+
+
 every_program = pytest.mark.parametrize("name", PROGRAMS)
 
 
 # ---- they are run
 
-NATIVE = {"haswell": Target(cpu="haswell", features=AVX2), "any x86-64": Target(cpu="x86-64")}
+NATIVE = {"haswell": Target(cpu="haswell", features=HASWELL), "any x86-64": Target(cpu="x86-64")}
 
 
 @every_program
@@ -116,27 +137,26 @@ def test_programs_for_lesser_processors_compute_what_the_graph_says(name: str, t
 # ---- their objects
 
 OBJECTS = {
-    "any aarch64": (Target(triple="aarch64-linux-gnu"), "aarch64", set()),
-    "haswell": (Target(cpu="haswell", features=AVX2, triple="x86_64-linux-gnu"), "x86-64", set()),
-    "any x86-64": (Target(triple="x86_64-linux-gnu"), "x86-64", {"fma"}),
+    "any aarch64": (Target(triple="aarch64-linux-gnu"), "aarch64"),
+    "haswell": (Target(cpu="haswell", features=HASWELL, triple="x86_64-linux-gnu"), "x86-64"),
+    "any x86-64": (Target(triple="x86_64-linux-gnu"), "x86-64"),
 }
 
 
-# The one that lacks most is asked for all of them.
+# The one that lacks most is asked for all of them; what other systems need is in test_needs.py.
 NEEDS = [("any x86-64", name) for name in (*STEPS, "second_derivatives", "top_k_gather")]
 NEEDS += [(kind, name) for kind in ("any aarch64", "haswell") for name in ("perceptron_step", "halves", "integers")]
 
 
 @pytest.mark.parametrize(("kind", "name"), NEEDS)
 def test_objects_need_no_library(kind: str, name: str) -> None:
-    """Besides a copy of memory, which every system has; and `fma`, for float64 where there is no instruction for it."""
-    target, machine, lacking = OBJECTS[kind]
+    target, machine = OBJECTS[kind]
     program, code = build(committed(name), CompileOptions(target, verify=False))
     objects = [read_object(data) for data in unpack(code.object)]
     assert {found.machine for found in objects} == {machine}
     defined, needed = ({s for found in objects for s in getattr(found, kind)} for kind in ("defined", "needed"))
     assert program.main.name in defined
-    assert needed - defined <= {"memmove", *lacking}
+    assert needed <= defined
 
 
 # ---- what LLVM cannot do
@@ -164,7 +184,61 @@ def test_code_for_other_systems_is_not_loaded() -> None:
         sg.compile([x], {"y": x + 1}, target="aarch64-linux-gnu")
 
 
-def test_the_vendor_of_a_triple_may_be_left_out() -> None:
-    assert processor(as_target("aarch64-linux-gnu")) == processor(as_target("aarch64-unknown-linux-gnu"))
-    assert processor(as_target("arm64-apple-macos")).triple == "arm64-apple-macos"
-    assert str(as_target("aarch64-linux-gnu")) == "aarch64-linux-gnu"
+@pytest.mark.parametrize(
+    ("short", "triple"),
+    [
+        ("aarch64-linux-gnu", "aarch64-unknown-linux-gnu"),
+        ("x86_64-windows-gnu", "x86_64-unknown-windows-gnu"),
+        ("x86_64-windows", "x86_64-unknown-windows-gnu"),
+        ("aarch64-macos", "arm64-apple-macosx11.0.0"),
+        ("arm64-apple-darwin", "arm64-apple-macosx11.0.0"),
+        ("arm64-apple-macosx13.0", "arm64-apple-macosx13.0"),
+        ("wasm32", "wasm32-unknown-unknown"),
+        ("wasm32-wasi", "wasm32-unknown-wasi"),
+        ("riscv64-linux-gnu", "riscv64-unknown-linux-gnu"),
+        ("thumbv7em-none-eabihf", "thumbv7em-unknown-none-eabihf"),
+    ],
+)
+def test_triples_have_short_forms(short: str, triple: str) -> None:
+    assert processor(as_target(short)).triple == triple
+    assert processor(as_target(short)) == processor(as_target(triple))
+    assert str(as_target(short)) == short
+
+
+def test_names_of_processors_mean_features() -> None:
+    linux = "x86_64-linux-gnu"
+    have = {cpu: set(processor(Target(cpu=cpu, triple=linux)).features.split(",")) for cpu in LEVELS}
+    assert have["x86-64"] < {""} | have["x86-64-v2"]
+    assert have["x86-64-v2"] < have["x86-64-v3"] < have["x86-64-v4"]
+    assert "+sse4.1" in have["x86-64-v2"]
+    assert {"+avx2", "+fma", "+f16c"} <= have["x86-64-v3"]
+    assert {f"+avx512{part}" for part in ("f", "bw", "cd", "dq", "vl")} <= have["x86-64-v4"]
+    assert processor(Target(cpu="x86-64-v2", features="-ssse3")).features.endswith("+ssse3,-ssse3")
+    assert processor(Target(cpu="native")) == processor(Target())
+    assert {backend_for(Target(cpu=cpu)).key for cpu in LEVELS}.isdisjoint({backend_for(Target()).key})
+    assert len({backend_for(Target(cpu=cpu)).key for cpu in LEVELS}) == len(LEVELS)
+
+
+def test_the_processor_at_hand_is_of_one_kind() -> None:
+    with pytest.raises(TargetError, match="none of this system"):
+        processor(Target(cpu="native", triple="riscv64-linux-gnu"))
+
+
+@pytest.mark.parametrize(
+    ("target", "machine"),
+    [
+        (Target(cpu="x86-64-v2", triple="x86_64-linux-gnu"), SIMD128),  # as many registers of that width
+        (Target(cpu="x86-64-v3", triple="x86_64-linux-gnu"), with_casts(AVX2)),
+        (Target(cpu="x86-64-v4", triple="x86_64-linux-gnu"), with_casts(AVX512)),
+        (Target(triple="x86_64-windows-gnu"), BASELINE),
+        (Target(triple="aarch64-macos"), NEON),
+        (Target(triple="wasm32"), SIMD128),
+        (Target(triple="riscv64-linux-gnu"), SCALAR),
+        (Target(triple="thumbv7em-none-eabihf"), CORTEX_M4),
+        (Target(triple="thumbv7em-none-eabihf", cpu="cortex-m7"), CORTEX_M7),
+    ],
+    ids=str,
+)
+def test_targets_have_the_machines_that_they_name(target: Target, machine: Machine) -> None:
+    backend = CpuBackend(target)
+    assert backend.machine == machine

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 from native_kernels import run_native
 
+from sigmagraph.codegen.transform.instructions import Instructions
 from sigmagraph.codegen.transform.legalize import legalize
 from sigmagraph.ir.kernel.interpreter import interpret_kernel
 from sigmagraph.ir.kernel.parser import parse_kernel
@@ -48,9 +49,9 @@ def test_it_is_rounded_once() -> None:
     triples = [[Fraction(float(x)) for x in triple] for triple in zip(a, b, c, strict=True)]
     want = np.array([rounded(x * y + z) for x, y, z in triples], np.float32)
     got = [np.empty_like(a) for _ in range(3)]
-    run_native(KERNEL, [a, b, c, got[0]], {"n": 750}, fma=False)
+    run_native(KERNEL, [a, b, c, got[0]], {"n": 750}, has=Instructions(fma=False))
     run_native(KERNEL, [a, b, c, got[1]], {"n": 750})
-    interpret_kernel(legalize(KERNEL, fma=False), [a, b, c, got[2]], {"n": 750})
+    interpret_kernel(legalize(KERNEL, has=Instructions(fma=False)), [a, b, c, got[2]], {"n": 750})
     for found in got:
         np.testing.assert_array_equal(found, want)
 
@@ -61,11 +62,11 @@ def test_infinities_nan_and_zeros() -> None:
     b = np.array([2.0, 0.0, 1.0, 3.0, 3.0, big, -1.0, inf], np.float32)
     c = np.array([-inf, 1.0, 1.0, -0.0, -0.0, -big, 5.0, 1.0], np.float32)
     got = np.empty_like(a)
-    run_native(KERNEL, [a, b, c, got], {"n": 1}, fma=False)
+    run_native(KERNEL, [a, b, c, got], {"n": 1}, has=Instructions(fma=False))
     np.testing.assert_array_equal(got, [nan, nan, nan, 0.0, -0.0, inf, 5.0, inf])
     assert list(np.signbit(got[3:5])) == [False, True]
 
 
 def test_nothing_is_left_of_it() -> None:
     assert "fma(" in print_kernel(legalize(KERNEL))
-    assert "fma(" not in print_kernel(legalize(KERNEL, fma=False))
+    assert "fma(" not in print_kernel(legalize(KERNEL, has=Instructions(fma=False)))

@@ -14,6 +14,7 @@ from native_kernels import module, run_native
 
 from sigmagraph.codegen.llvm.compile import Processor, compile_module, processor
 from sigmagraph.codegen.schedule.machine import machine_of
+from sigmagraph.codegen.transform.instructions import Instructions
 from sigmagraph.codegen.transform.legalize import legalize
 from sigmagraph.dtypes import BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, U8, DType
 from sigmagraph.ir.kernel.expr import Apply, Cast, Expr, walk
@@ -26,7 +27,7 @@ from sigmagraph.options import Target
 NDArray = np.ndarray[Any, Any]
 HOST = processor(Target())
 # With instructions for conversions between f16 and f32, where this machine has them, and without.
-F16_CASTS = sorted({False, machine_of(HOST.triple, HOST.features).f16_casts})
+F16_CASTS = sorted({False, machine_of(HOST.triple, HOST.features).instructions.f16_casts})
 HALVES = (F16, BF16)
 # Bits of precision with the leading one, least and greatest exponent.
 FORMATS = {F16: (11, -14, 15), BF16: (8, -126, 127)}
@@ -89,7 +90,9 @@ kernel @cast stage(scheduled) dims(n) params(%x: in {source}[8*n]{params}) {{
 def cast_natively(x: NDArray, source: DType, targets: Sequence[DType], f16_casts: bool) -> list[NDArray]:
     padded = np.concatenate([x, np.zeros(-len(x) % 8, x.dtype)])
     out = [np.empty(padded.shape, t.numpy) for t in targets]
-    run_native(cast_kernel(source, *targets), [padded, *out], {"n": len(padded) // 8}, f16_casts)
+    run_native(
+        cast_kernel(source, *targets), [padded, *out], {"n": len(padded) // 8}, Instructions(f16_casts=f16_casts)
+    )
     return [y[: len(x)] for y in out]
 
 
@@ -168,7 +171,7 @@ def test_arithmetic_gives_the_bits_of_the_interpreter(half: DType, f16_casts: bo
     operands = [np.concatenate([p, rng.choice(every(half), 1200), c]) for p, c in zip(pairs, close, strict=True)]
     outputs = [np.empty(len(operands[0]), p.dtype.numpy) for p in kernel.params[3:]]
     again = [array.copy() for array in outputs]
-    run_native(kernel, [*operands, *outputs], {"n": len(operands[0])}, f16_casts)
+    run_native(kernel, [*operands, *outputs], {"n": len(operands[0])}, Instructions(f16_casts=f16_casts))
     interpret_kernel(kernel, [*operands, *again], {"n": len(operands[0])})
     for param, actual, expected in zip(kernel.params[3:], outputs, again, strict=True):
         if param.name in ("%min", "%max"):  # which of two zeros is less is left open
@@ -193,7 +196,7 @@ def test_legal_kernels_do_not_compute_with_16_bits(half: DType) -> None:
 
 
 def test_machines_with_conversions_keep_those_between_f16_and_f32() -> None:
-    legal = legalize(cast_kernel(F64, F16), True)
+    legal = legalize(cast_kernel(F64, F16), Instructions(f16_casts=True))
     casts = [(e.value.dtype, e.dtype) for e in expressions(legal) if isinstance(e, Cast)]
     assert (F32, F16) in casts
     assert all(e.op != "min" for e in expressions(legal) if isinstance(e, Apply))

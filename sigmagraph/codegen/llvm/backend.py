@@ -17,7 +17,7 @@ class CpuBackend:
 
     def __init__(self, target: Target) -> None:
         self.processor = processor(target)
-        self.machine = machine_of(self.processor.triple, self.processor.features)
+        self.machine = machine_of(self.processor.triple, self.processor.features, self.processor.cpu)
 
     @property
     def key(self) -> str:
@@ -35,7 +35,7 @@ class CpuBackend:
 
     def legalize(self, kernel: Kernel) -> Kernel:
         """Write a kernel in what the processor has."""
-        return legalize(kernel, self.machine.f16_casts, self.machine.fma)
+        return legalize(kernel, self.machine.instructions)
 
     def generation(self, listing: bool) -> Generation:
         """A module for every kernel, for every callee, and for the entry point."""

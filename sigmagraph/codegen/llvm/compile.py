@@ -9,6 +9,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from sigmagraph.codegen.llvm.archive import unpack
+from sigmagraph.codegen.llvm.frames import PROBE, probe_attribute, probe_text, probes
 from sigmagraph.codegen.llvm.systems import LEVELS, NATIVE, full_triple, system
 from sigmagraph.errors import CompileError, TargetError
 from sigmagraph.options import Target
@@ -28,9 +29,17 @@ class Processor:
         return bool(self.triple != llvm.get_process_triple())
 
     @property
+    def has_levels(self) -> bool:
+        """Whether libraries find out which level of these is at hand; others are for the one that they name."""
+        return self.triple.startswith("x86_64")
+
+    @property
     def attributes(self) -> str:
         """Function attributes; wide vectors are used because the kernels are written for them."""
-        return f'nounwind "target-cpu"="{self.cpu}" "target-features"="{self.features}" "prefer-vector-width"="512"'
+        probe = f" {probe_attribute()}" if probes(self.triple) else ""
+        return (
+            f'nounwind "target-cpu"="{self.cpu}" "target-features"="{self.features}" "prefer-vector-width"="512"{probe}'
+        )
 
 
 def processor(target: Target) -> Processor:
@@ -128,9 +137,11 @@ def compile_module(text: str, processor: Processor, listing: bool = False, linke
         TargetError: LLVM does not know the processor's system.
     """
     machine = emitter(processor, linked or processor.foreign)
-    module = parsed(text, processor, machine, llvm.create_context())
+    context = llvm.create_context()
+    module = parsed(text, processor, machine, context)
     if " alloca " in text:
         _promote(module, machine)
+    add_own(module, processor, machine, context)
     assembly = machine.emit_assembly(module) if listing else ""
     return ObjectCode(machine.emit_object(module), str(module) if listing else "", assembly)
 
@@ -149,6 +160,13 @@ def parsed(text: str, processor: Processor, machine: Any, context: Any) -> Any:
     except RuntimeError as error:
         raise CompileError("LLVM refuses the generated module", got=str(error)) from error
     return module
+
+
+def add_own(module: Any, processor: Processor, machine: Any, context: Any) -> None:
+    """Add the functions that code calls on LLVM's own account; no pass may come after this, which would miss uses."""
+    if probes(processor.triple):
+        module.link_in(parsed(probe_text(), processor, machine, context))
+        module.get_function(PROBE).linkage = "internal"
 
 
 def _promote(module: Any, machine: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sigmagraph.codegen.llvm.copying import COPY
 from sigmagraph.codegen.llvm.emit import KernelCode, Phase
 from sigmagraph.codegen.llvm.function import Function
 from sigmagraph.codegen.llvm.types import Register
@@ -26,6 +27,7 @@ def emit_entry(
     codes: Mapping[str, KernelCode],
     constants: Sequence[bytes],
     declarations: dict[str, str],
+    copying: str,
     *,
     pooled: bool = True,
 ) -> str:
@@ -36,9 +38,10 @@ def emit_entry(
         codes: its kernels, by name.
         constants: contents of its array constants.
         declarations: takes up the functions that it calls, by name.
+        copying: the function that copies bytes.
         pooled: whether it can run on several threads; the pool must be null where it cannot.
     """
-    entry = _Entry(plan, codes, declarations, pooled).text()
+    entry = _Entry(plan, codes, declarations, copying, pooled).text()
     data = [
         f'@constant{n} = internal constant [{len(b)} x i8] c"{_escaped(b)}", align 64' for n, b in enumerate(constants)
     ]
@@ -62,8 +65,11 @@ def _escaped(data: bytes) -> str:
 
 
 class _Entry:
-    def __init__(self, plan: Plan, codes: Mapping[str, KernelCode], declarations: dict[str, str], pooled: bool) -> None:
+    def __init__(
+        self, plan: Plan, codes: Mapping[str, KernelCode], declarations: dict[str, str], copying: str, pooled: bool
+    ) -> None:
         self.plan = plan
+        self.copying = copying
         self.pooled = pooled
         self.codes = codes
         self.function = Function(declarations)
@@ -151,9 +157,9 @@ class _Entry:
 
     def _copy(self, step: Copy) -> None:
         f = self.function
-        f.declarations["llvm.memmove.p0.p0.i64"] = "declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)"
+        f.declarations[COPY] = self.copying
         target, source = self._pointer(step.target), self._pointer(step.source)
-        f.line(f"call void @llvm.memmove.p0.p0.i64(ptr {target}, ptr {source}, {f.size(step.bytes)}, i1 false)")
+        f.line(f"call void @{COPY}(ptr {target}, ptr {source}, {f.size(step.bytes)})")
 
     def _launch(self, step: Launch) -> None:
         f = self.function

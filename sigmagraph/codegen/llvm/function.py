@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from sigmagraph.codegen.llvm.native.arithmetic import arithmetic_texts
+from sigmagraph.codegen.llvm.native.split import split_name, split_text
 from sigmagraph.codegen.llvm.types import Register, memory_type, register_type
 from sigmagraph.dims import Dim, Func, Size, coefficient, names, of_term, substitute
 from sigmagraph.dtypes import BOOL, I64, DType
@@ -162,6 +164,26 @@ class Function:
         types = ", ".join(a.split("> ")[0] + ">" if a.startswith("<") else a.split(" ")[0] for a in arguments)
         self.declarations[name] = f"declare {result} @{name}({types})"
         return self.op(f"call {result} @{name}({', '.join(arguments)})", dtype, lanes)
+
+    def split_fma(self, arguments: Sequence[Register], dtype: DType) -> Register:
+        """A pure call of multiply-add for whole vectors, which the module takes up."""
+        lanes = arguments[0].lanes
+        self.declarations.update(arithmetic_texts("soft_fma"))
+        self.declarations[split_name(lanes)] = split_text(lanes)
+        call = f"call {register_type(dtype, lanes)} @{split_name(lanes)}({', '.join(map(str, arguments))})"
+        return self.op(call, dtype, lanes)
+
+    def routine(self, name: str, arguments: Sequence[Register], dtype: DType) -> Register:
+        """A pure call of a function that the module takes up, lane by lane."""
+        self.declarations.update(arithmetic_texts(name))
+        lanes = arguments[0].lanes
+        if lanes == 1:
+            return self.op(f"call {register_type(dtype)} @{name}({', '.join(map(str, arguments))})", dtype, 1)
+        out = Register("poison", dtype, lanes)
+        for lane in range(lanes):
+            parts = [self.op(f"extractelement {a}, i32 {lane}", a.dtype, 1) for a in arguments]
+            out = self.op(f"insertelement {out}, {self.routine(name, parts, dtype)}, i32 {lane}", dtype, lanes)
+        return out
 
     def splat(self, value: Register, lanes: int) -> Register:
         """The value in every lane."""

@@ -8,6 +8,7 @@ from typing import Self
 from sigmagraph.codegen.backend import Code
 from sigmagraph.codegen.llvm.archive import pack
 from sigmagraph.codegen.llvm.compile import Processor
+from sigmagraph.codegen.llvm.copying import copy_text
 from sigmagraph.codegen.llvm.emit import KernelCode, emit_callee, emit_kernel
 from sigmagraph.codegen.llvm.entry import emit_entry
 from sigmagraph.codegen.llvm.units import Units
@@ -20,13 +21,13 @@ class Modules:
     """Writes the modules of a program.
 
     Args:
-        attributes: what is said about every function.
+        processor: what code is written for.
         add: takes each module's text.
         pooled: whether entry points can run on several threads.
     """
 
-    def __init__(self, attributes: str, add: Callable[[str], None], *, pooled: bool = True) -> None:
-        self._attributes = attributes
+    def __init__(self, processor: Processor, add: Callable[[str], None], *, pooled: bool = True) -> None:
+        self._processor = processor
         self._add = add
         self._pooled = pooled
         self._codes: dict[str, KernelCode] = {}
@@ -55,17 +56,19 @@ class Modules:
             if kernel.name not in self._codes:
                 self.begin(kernel)
         declarations: dict[str, str] = {}
-        self._write(emit_entry(plan, self._codes, constants, declarations, pooled=self._pooled), declarations)
+        copying = copy_text(self._processor)
+        entry = emit_entry(plan, self._codes, constants, declarations, copying, pooled=self._pooled)
+        self._write(entry, declarations)
 
     def _write(self, text: str, declarations: Mapping[str, str]) -> None:
-        self._add(module_text(text, declarations, self._attributes))
+        self._add(module_text(text, declarations, self._processor.attributes))
 
 
 class Generation(Modules):
     """Code of a program in the making (see :class:`sigmagraph.codegen.backend.Generation` for what the methods do)."""
 
     def __init__(self, processor: Processor, listing: bool) -> None:
-        super().__init__(processor.attributes, self._compile)
+        super().__init__(processor, self._compile)
         self._listing = listing
         self._units = Units(processor, listing)
         self._texts: list[str] = []

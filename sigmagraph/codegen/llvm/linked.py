@@ -8,7 +8,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from sigmagraph.codegen.llvm.compile import Processor, emitter, parsed
+from sigmagraph.codegen.llvm.compile import Processor, add_own, emitter, parsed
 from sigmagraph.errors import CompileError
 
 
@@ -46,6 +46,7 @@ def compile_linked(groups: Sequence[Group], exports: Collection[str], processor:
     manager.add_merge_functions_pass()
     manager.add_constant_merge_pass()
     manager.run(whole, builder)
+    add_own(whole, processor, machine, context)
     return bytes(machine.emit_object(whole))
 
 

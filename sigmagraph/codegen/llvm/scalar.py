@@ -26,6 +26,14 @@ class Instructions(Protocol):
         """The value in every lane."""
         ...
 
+    def split_fma(self, arguments: Sequence[Register], dtype: DType) -> Register:
+        """Append a call of multiply-add for whole vectors, which the module takes up."""
+        ...
+
+    def routine(self, name: str, arguments: Sequence[Register], dtype: DType) -> Register:
+        """Append a call of a function that the module takes up, lane by lane."""
+        ...
+
 
 Emitter = Callable[[Instructions, Sequence[Register], DType], Register]
 
@@ -68,6 +76,14 @@ def suffix(dtype: DType, lanes: int) -> str:
     """The type as it stands in names of intrinsics: ``f32``, ``v8f32``."""
     text = {"f16": "i16", "bf16": "i16", "bool": "i1", "u8": "i8"}.get(str(dtype), str(dtype))
     return text if lanes == 1 else f"v{lanes}{text}"
+
+
+def _split(out: Instructions, args: Sequence[Register], dtype: DType) -> Register:
+    return out.split_fma(args, dtype)
+
+
+def _routine(name: str) -> Emitter:
+    return lambda out, args, dtype: out.routine(name, args, dtype)
 
 
 def _neg(out: Instructions, args: Sequence[Register], dtype: DType) -> Register:
@@ -207,6 +223,9 @@ EMITTERS: Mapping[str, Emitter] = MappingProxyType(
         "shl": _binary(None, "shl"),
         "shr": _binary(None, "lshr"),
         "select": _select,
+        "split_fma": _split,
+        "soft_fma": _routine("soft_fma"),
+        "soft_sqrt": _routine("soft_sqrt"),
     }
     | {name: _compare(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")}
 )

@@ -89,6 +89,6 @@ def _reach(side: str) -> Size:
 
 
 def _multiply_add(machine: Machine, a: Expr, b: Expr, c: Expr) -> Expr:
-    if machine.fma and a.dtype.is_float:
+    if machine.fuses(a.dtype):
         return apply("fma", a, b, c)
     return apply("add", c, apply("mul", a, b))

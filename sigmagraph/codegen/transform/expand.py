@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sigmagraph.codegen.transform.instructions import USUAL, Instructions
 from sigmagraph.codegen.transform.rename import Names
 from sigmagraph.codegen.transform.values import Values, is_trivial, reference
 from sigmagraph.ir.kernel.expr import Expr, Var, rebuild
 from sigmagraph.ir.kernel.kernel import Block, Kernel, Let, Stmt, Store, map_blocks
 
 
-def expand(kernel: Kernel, f16_casts: bool = False, fma: bool = True) -> Kernel:
+def expand(kernel: Kernel, has: Instructions = USUAL) -> Kernel:
     """The kernel in primitive scalar ops, none of which computes with 16-bit floats.
 
     In every block a value that is needed at several places, by the kernel or by the expansion of an op, becomes a let
-    before its first use. With ``f16_casts`` conversions between f16 and f32 count as primitive, without ``fma``
-    multiply-add in f32 does not. Callees are left as they are.
+    before its first use. Callees are left as they are.
+
+    Args:
+        kernel: a kernel.
+        has: the instructions that there are; ops that are none of them do not count as primitive.
     """
-    return replace(kernel, body=_expand(kernel.body, Names(kernel), f16_casts, fma))
+    return replace(kernel, body=_expand(kernel.body, Names(kernel), has))
 
 
-def _expand(block: Block, names: Names, f16_casts: bool, fma: bool) -> Block:
-    values = Values(f16_casts, fma)
+def _expand(block: Block, names: Names, has: Instructions) -> Block:
+    values = Values(has)
     numbers = [_number(stmt, values) for stmt in block]
     writer = _Writer(values, names)
     for stmt, number in zip(block, numbers, strict=True):
@@ -31,7 +35,7 @@ def _expand(block: Block, names: Names, f16_casts: bool, fma: bool) -> Block:
             case Store(buffer, index, _, guard):
                 writer.out.append(Store(buffer, index, writer.value(number), guard))
             case _:
-                writer.out.append(map_blocks(stmt, lambda inner: _expand(inner, names, f16_casts, fma)))
+                writer.out.append(map_blocks(stmt, lambda inner: _expand(inner, names, has)))
     return tuple(writer.out)
 
 

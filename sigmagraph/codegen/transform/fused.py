@@ -1,8 +1,9 @@
-"""Writes multiply-add in f32 with one rounding, for machines that have no instruction for it.
+"""Writes multiply-add with one rounding, and square roots, for machines that have no instruction for them.
 
 The product of two f32 is exact in f64. The sum is rounded to odd there, which rounds right to f32 afterwards (S. Boldo
 and G. Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd", IEEE
-Transactions on Computers 57, 2008). In f64 there is no wider type; that is left to the function ``fma`` of C.
+Transactions on Computers 57, 2008). In f64 there is no wider type; that is left to functions of the module, in
+which there can be branches.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from sigmagraph.codegen.transform.instructions import Instructions
 from sigmagraph.dtypes import F32, F64, I64
 from sigmagraph.ir.kernel.expr import Apply, Bitcast, Const, Expr, apply, cast
 
@@ -18,9 +20,20 @@ Name: TypeAlias = "Callable[[Expr], Expr]"
 _ZERO = Const(0.0, F64)
 
 
-def multiplies_and_adds(expr: Apply) -> bool:
+def lacks_fma(expr: Apply, has: Instructions) -> bool:
     """Whether an op is a multiply-add that is written in f64."""
-    return expr.op == "fma" and expr.dtype is F32
+    return expr.op == "fma" and expr.dtype is F32 and not has.fma
+
+
+def lacks_double(expr: Apply, has: Instructions) -> bool:
+    """Whether an op is one on f64 that the machine has no instruction for, and none to write it in."""
+    lacking = (expr.op == "fma" and not has.fma_f64) or (expr.op == "sqrt" and not has.f64)
+    return lacking and expr.dtype is F64
+
+
+def by_function(expr: Apply, has: Instructions) -> Expr:
+    """The op as a call."""
+    return apply("split_fma" if expr.op == "fma" and has.f64 else f"soft_{expr.op}", *expr.args)
 
 
 def in_double(expr: Apply, let: Name) -> Expr:

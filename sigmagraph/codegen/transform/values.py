@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable
 
-from sigmagraph.codegen.transform.fused import in_double, multiplies_and_adds
+from sigmagraph.codegen.transform.fused import by_function, in_double, lacks_double, lacks_fma
+from sigmagraph.codegen.transform.instructions import USUAL, Instructions
+from sigmagraph.codegen.transform.whole import lacks_rounding, rounded
 from sigmagraph.codegen.transform.widen import computes_narrow, converted, converts_narrow, widened
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.kernel import math
@@ -24,9 +26,8 @@ class Values:
         uses: how often each value is an operand, or is asked for by a statement.
     """
 
-    def __init__(self, f16_casts: bool = False, fma: bool = True) -> None:
-        self._f16_casts = f16_casts
-        self._fma = fma
+    def __init__(self, has: Instructions = USUAL) -> None:
+        self._has = has
         self.exprs: list[Expr] = []
         self.uses: list[int] = []
         self._numbers: dict[Hashable, int] = {}
@@ -68,7 +69,7 @@ class Values:
                 return self._new(expr, (buffer, index, guard, self._writes[buffer], self._writes[""]))
             case Apply(op, args, dtype):
                 return self._apply(op, tuple(self._number(a) for a in args), dtype)
-            case Cast(value, dtype) if converts_narrow(value.dtype, dtype, self._f16_casts):
+            case Cast(value, dtype) if converts_narrow(value.dtype, dtype, self._has.f16_casts):
                 return self._convert(self._number(value), dtype)
             case Cast(value, dtype) | Bitcast(value, dtype):
                 operand = self._number(value)
@@ -83,8 +84,12 @@ class Values:
         expr = Apply(op, tuple(self._refer(n) for n in operands), dtype)
         if computes_narrow(expr):
             self._numbers[key] = self._number(widened(expr))
-        elif not self._fma and multiplies_and_adds(expr):
+        elif lacks_fma(expr, self._has):
             self._numbers[key] = self._number(in_double(expr, self._named))
+        elif lacks_double(expr, self._has):
+            self._numbers[key] = self._number(by_function(expr, self._has))
+        elif lacks_rounding(expr, self._has):
+            self._numbers[key] = self._number(rounded(expr, self._named))
         elif SCALARS[op].primitive:
             return self._new(expr, key, operands)
         else:
@@ -94,7 +99,7 @@ class Values:
     def _convert(self, operand: int, dtype: DType) -> int:
         key = (Cast, operand, dtype)
         if key not in self._numbers:
-            self._numbers[key] = self._number(converted(self._refer(operand), dtype, self._named, self._f16_casts))
+            self._numbers[key] = self._number(converted(self._refer(operand), dtype, self._named, self._has.f16_casts))
         return self._numbers[key]
 
     def _named(self, expr: Expr) -> Expr:

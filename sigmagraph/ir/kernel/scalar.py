@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sigmagraph.dtypes import BF16, BOOL, DType, as_dtype
+from sigmagraph.dtypes import BF16, BOOL, F64, DType, as_dtype
 from sigmagraph.errors import DTypeError
 from sigmagraph.ir.kernel.fused import fma
 
@@ -74,6 +74,11 @@ def _number(dtypes: Sequence[DType]) -> DType | None:
 def _float(dtypes: Sequence[DType]) -> DType | None:
     out = _same(dtypes)
     return out if out is not None and out.is_float else None
+
+
+def _double(dtypes: Sequence[DType]) -> DType | None:
+    out = _same(dtypes)
+    return out if out is F64 else None
 
 
 def _integer(dtypes: Sequence[DType]) -> DType | None:
@@ -234,6 +239,10 @@ SCALARS: Mapping[str, ScalarOp] = MappingProxyType(
             ScalarOp("remainder", 2, _number, np.remainder, primitive=False, cost=40),
             ScalarOp("floor_divide", 2, _number, np.floor_divide, primitive=False, cost=48),
             ScalarOp("philox", 4, _integer, _philox, primitive=False, cost=120, neighbours=4),
+            # What the ops of these names are in f64 where there is no instruction: functions of the module.
+            ScalarOp("split_fma", 3, _double, _fma, cost=60),
+            ScalarOp("soft_fma", 3, _double, _fma, cost=100),
+            ScalarOp("soft_sqrt", 1, _double, np.sqrt, cost=400),
             ScalarOp("shuffle_xor", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
             ScalarOp("shuffle_down", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
         )

@@ -87,8 +87,8 @@ def test_every_scalar_op_of_one_thread_runs() -> None:
     for op in SCALARS.values():
         if op.lanes or op.name == "philox":
             continue
-        dtype = next(d for d in (DType.F32, DType.I32) if op.name == "select" or op.rule([d] * op.arity))
-        args = ["2.0:f32" if dtype is DType.F32 else "2:i32"] * op.arity
+        dtype = next(d for d in (DType.F32, DType.I32, DType.F64) if op.name == "select" or op.rule([d] * op.arity))
+        args = [f"2.0:{dtype}" if dtype.is_float else f"2:{dtype}"] * op.arity
         dtypes = [dtype] * op.arity
         if op.name == "select":
             args[0], dtypes[0] = "true:bool", DType.BOOL

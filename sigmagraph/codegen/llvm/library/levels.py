@@ -78,7 +78,7 @@ def level_text(levels: Sequence[Processor]) -> str:
 
 def _rank(processor: Processor) -> int:
     """Which of the psABI's levels a processor's code needs: 0 none, 1 the third, 2 the fourth."""
-    if not processor.triple.startswith("x86_64"):
+    if not processor.has_levels:
         return 0
     features = processor.features.split(",")
     return 2 if "+avx512f" in features else 1 if "+avx" in features else 0

@@ -35,15 +35,16 @@ class Library:
 
     def __init__(self, levels: Sequence[Processor], *, pooled: bool) -> None:
         self.levels = levels
-        # The functions around programs run before anybody knows what processor is at hand.
-        self.processor = processor(Target(triple=levels[0].triple))
+        # Where there are levels, the functions around programs run before anybody knows what processor is at hand.
+        least = processor(Target(triple=levels[0].triple))
+        self.processor = least if least.has_levels else levels[0]
         self._pooled = pooled
         self._groups: list[Group] = []
 
     def modules(self, level: Processor) -> tuple[Modules, list[str]]:
         """What a program is written to that runs on a level of processors, and the texts that come of it."""
         texts: list[str] = []
-        return Modules(level.attributes, texts.append, pooled=self._pooled), texts
+        return Modules(level, texts.append, pooled=self._pooled), texts
 
     def add(self, program: Program, texts: Sequence[str]) -> None:
         """Take up a program that was written."""
