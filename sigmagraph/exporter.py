@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from importlib import metadata
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import numpy as np
-from safetensors.numpy import save
 
-from sigmagraph import __version__
 from sigmagraph.artifact.golden import golden
 from sigmagraph.artifact.header import header_text
 from sigmagraph.artifact.identifiers import check_names
 from sigmagraph.artifact.link import Linked, link
 from sigmagraph.artifact.load import load
 from sigmagraph.artifact.manifest import info_text, manifest_text
+from sigmagraph.artifact.state_file import file_order, state_file
 from sigmagraph.artifact.targets import artifact_target
 from sigmagraph.codegen.llvm.compile import Processor, processor
 from sigmagraph.codegen.llvm.library.parts import Part, functions_of, lay_out
 from sigmagraph.codegen.llvm.library.state import Content
 from sigmagraph.codegen.llvm.library.whole import Library
+from sigmagraph.codegen.llvm.systems import LEVELS, NATIVE
 from sigmagraph.codegen.targets import backend_for
 from sigmagraph.driver import no_collections, write_program
 from sigmagraph.errors import AttributeValueError, CompileError, GraphError, InputError, TargetError
 from sigmagraph.identifiers import matching
-from sigmagraph.ir.interface import Interface, Stored
+from sigmagraph.ir.interface import Interface
 from sigmagraph.ir.plan import Program
 from sigmagraph.options import Target
 from sigmagraph.program import CompiledFunction, Source
@@ -230,18 +230,17 @@ def build_library(
     """The object file of a library, and the state file beside it; arguments and errors are those of :func:`export`."""
     levels = [Target(triple=target or _here(), cpu=level) for level in (_LEVELS if cpu == MULTI else (cpu,))]
     processors = [processor(level) for level in levels]
-    if cpu == MULTI and not processors[0].triple.startswith("x86_64"):
-        raise TargetError("there are no levels of such processors", expected="x86_64", got=processors[0].triple)
+    _check_processors(processors, cpu)
     library = Library(processors, pooled=threads > 1)
     arrays = {key: variable.value for key, variable in portable.variables.items()}
-    state = _state_file(arrays, portable.metadata)
-    head, stored = _file_order(state, portable.variables)
+    state = state_file(arrays, portable.metadata)
+    head, stored = file_order(state)
     with no_collections():
         parts = _parts(library, portable, levels, processors, hyperparameters)
         layout = lay_out(stored, parts, threads)
         interface = Interface(
             name,
-            __version__,
+            metadata.version("sigmagraph"),
             processors[0].triple,
             tuple(p.cpu for p in processors),
             threads,
@@ -258,6 +257,15 @@ def build_library(
         trials = golden(interface, graphs, {part.name: part.stored for part in parts}, arrays, portable.scalars)
         code = library.finish(interface, layout, parts, Content(values, head, info_text(interface), trials))
     return Built(interface, code, state)
+
+
+def _check_processors(processors: Sequence[Processor], cpu: str) -> None:
+    """A library of a level looks at the processor before it runs; of other names it does not know what to ask."""
+    is_x86 = processors[0].triple.startswith("x86_64")
+    if cpu == MULTI and not is_x86:
+        raise TargetError("there are no levels of such processors", expected="x86_64", got=processors[0].triple)
+    if is_x86 and cpu not in ("", NATIVE, MULTI, *LEVELS):
+        raise TargetError("libraries are made for levels", expected=", ".join((NATIVE, *LEVELS, MULTI)), got=cpu)
 
 
 def _here() -> str:
@@ -305,20 +313,3 @@ def _fixed(scalars: Mapping[str, float], hyperparameters: Collection[str] | None
     patterns = (hyperparameters,) if isinstance(hyperparameters, str) else hyperparameters
     wanted = [key for pattern in patterns for key in matching(pattern, scalars)]
     return {key: value for key, value in scalars.items() if key not in wanted}
-
-
-def _state_file(arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file; its library writes the texts in another order every time, so that they are put in here."""
-    image = save({key: np.asarray(array, order="C") for key, array in arrays.items()})
-    begin = 8 + int.from_bytes(image[:8], "little")
-    texts = {"__metadata__": {key: metadata[key] for key in sorted(metadata)}} if metadata else {}
-    head = json.dumps({**texts, **json.loads(image[8:begin])}, separators=(",", ":"), ensure_ascii=False).encode()
-    head += b" " * (-len(head) % 8)
-    return len(head).to_bytes(8, "little") + head + image[begin:]
-
-
-def _file_order(state: bytes, variables: Mapping[str, Variable]) -> tuple[bytes, list[Stored]]:
-    """What a state file begins with, and the stored values in the order of the file."""
-    begin = 8 + int.from_bytes(state[:8], "little")
-    entries = [key for key in json.loads(state[8:begin]) if key != "__metadata__"]
-    return state[:begin], [Stored(key, variables[key].dtype, variables[key].shape, 0) for key in entries]

@@ -94,11 +94,12 @@ def _nudged(array: NDArray) -> NDArray:
     if not np.issubdtype(array.dtype, np.floating):
         return array
     signs = np.where(np.arange(array.size).reshape(array.shape) % 2, _NUDGE, -_NUDGE)
-    return (array * (1 + signs * np.finfo(array.dtype).eps)).astype(array.dtype)
+    nudged: NDArray = (array * (1 + signs * np.finfo(array.dtype).eps)).astype(array.dtype)
+    return nudged
 
 
 def _is_firm(one: NDArray, other: NDArray, old: NDArray) -> bool:
-    """Whether two results of one computation are as far from what was there before, up to a tenth of what is allowed."""
+    """Whether two results of one computation are as far from what was there before."""
     first, second, before = (x.astype(np.float64) for x in (one, other, old))
     if not np.isfinite(first).all() or not np.isfinite(second).all():
         return False

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import shutil
+import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -135,7 +138,7 @@ class Artifact:
         if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= self.interface.threads:
             most = self.interface.threads
             raise AttributeValueError("this is no number of threads", expected=f"1 .. {most}", got=repr(threads))
-        self._library = _Library(library, self.interface)
+        self._library = _Library(library, self.interface, manifest.files[library.name])
         self._state = aligned_bytes(self.interface.state_size)
         self._lock = threading.Lock()
         self._threads = _Threads(self._library, threads) if threads > 1 else None
@@ -354,12 +357,9 @@ class _Library:
         }
     )
 
-    def __init__(self, path: Path, interface: Interface) -> None:
+    def __init__(self, path: Path, interface: Interface, digest: str) -> None:
         self._name = interface.name
-        try:
-            self._loaded = ctypes.CDLL(str(path.resolve()))
-        except OSError as error:
-            raise TargetError(f"{path} cannot be loaded", got=str(error)) from error
+        self._loaded = _opened(path, digest)
         if self.call("abi_version") != ABI:
             raise FileFormatError(f"{path} is called otherwise", expected=ABI, got=self.call("abi_version"))
         if self.call("state_size") != interface.state_size:
@@ -404,6 +404,25 @@ class _Library:
         found.restype = ctypes.c_int32
         call: Callable[..., int] = found
         return call
+
+
+@cache
+def _known() -> dict[Path, str]:
+    """The libraries that this process has opened, and their hashes."""
+    return {}
+
+
+def _opened(path: Path, digest: str) -> ctypes.CDLL:
+    """A library. By a path that was opened before the system gives back what lay there then: another one is copied."""
+    where = path.resolve()
+    first = _known().setdefault(where, digest)
+    try:
+        if first == digest:
+            return ctypes.CDLL(str(where))
+        with tempfile.TemporaryDirectory(prefix="sigmagraph-", ignore_cleanup_errors=True) as folder:
+            return ctypes.CDLL(str(shutil.copy(where, Path(folder) / f"{digest[:16]}-{path.name}")))
+    except OSError as error:
+        raise TargetError(f"{path} cannot be loaded", got=str(error)) from error
 
 
 class _Options(ctypes.Structure):

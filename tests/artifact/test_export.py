@@ -302,9 +302,7 @@ def test_calls_from_several_threads_are_safe(functions: Any) -> None:
     wrong: list[int] = []
 
     def work() -> None:
-        for _ in range(50):
-            if not np.array_equal(artifact.predict(x)["p"], expected):
-                wrong.append(1)
+        wrong.extend(1 for _ in range(50) if not np.array_equal(artifact.predict(x)["p"], expected))
 
     workers = [threading.Thread(target=work) for _ in range(3)]
     for worker in workers:
@@ -422,6 +420,32 @@ def test_an_artifact_runs_where_the_compiler_is_not_installed(shipped: Shipped) 
     assert done.stdout == "(2, 3)\n[]\n", done.stderr
 
 
+def test_another_export_to_the_same_folder_is_loaded_anew(tmp_path: Path) -> None:
+    """The system gives back the library that it opened by that name before."""
+    x = sg.placeholder("x", (3,))
+    for factor in (2, 3):
+        sg.export(tmp_path, name="again", functions={"scale": sg.compile([x], {"y": x * factor})})
+        np.testing.assert_array_equal(sg.load(tmp_path).scale(np.ones(3, np.float32))["y"], [factor] * 3)
+
+
+@pytest.mark.skipif(not HERE.startswith("x86_64-"), reason="levels are of x86-64")
+@pytest.mark.parametrize("cpu", ["", "x86-64-v2", "x86-64-v3", "multi"])
+def test_a_library_of_every_level_runs_or_says_that_it_cannot(tmp_path: Path, cpu: str) -> None:
+    """The same bits as the JIT for that level; of several levels the best is chosen that this processor has."""
+    a, b = (sg.placeholder(name, (40, 40)) for name in "ab")
+    function = sg.compile([a, b], {"y": a @ b})
+    export = sg.export(tmp_path, name="level", functions={"product": function}, cpu=cpu)
+    values = np.random.default_rng(0).standard_normal((2, 40, 40)).astype(np.float32)
+    if cpu == "multi":
+        assert export.interface.levels == ("x86-64", "x86-64-v3", "x86-64-v4")
+        assert export.tested
+        flags = Path("/proc/cpuinfo").read_text().split()
+        cpu = "x86-64-v4" if "avx512bw" in flags else "x86-64-v3" if "avx2" in flags else "x86-64"
+    if export.tested:
+        expected = sg.compile([a, b], {"y": a @ b}, target=Target(cpu=cpu or "x86-64"))(*values)
+        np.testing.assert_array_equal(sg.load(tmp_path).product(*values)["y"], expected["y"])
+
+
 # ---- what cannot be exported
 
 
@@ -443,6 +467,7 @@ def test_wrong_exports_are_refused(tmp_path: Path, shipped: Shipped, functions: 
     refused(AttributeValueError, "number of threads", functions=compiled, threads=0)
     refused(IdentifierError, "names nothing", trainer=trained, hyperparameters=["nothing.*"])
     refused(TargetError, "no such processors|levels", functions=compiled, target="aarch64-linux-gnu", cpu="multi")
+    refused(TargetError, "made for levels", functions=compiled, cpu="haswell")
     refused(TargetError, "no artifacts|does not know", functions=compiled, target="z80-linux-gnu")
     other = sg.compile([x := sg.placeholder("x", (2,))], {"y": x * sg.parameter("w", np.ones(2, np.float32))})
     refused(GraphError, "two parameters", functions={"a": compiled["predict"], "b": other})

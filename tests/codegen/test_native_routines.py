@@ -114,7 +114,7 @@ def mixed_types(n: I64, x: F64) -> F64:
 def retyped(n: I64) -> I64:
     a = 1.5
     a = n  # type: ignore[assignment]
-    return a  # type: ignore[return-value]
+    return a  # type: ignore[return-value]  # noqa: RET504
 
 
 def endless_result(n: I64) -> I64:  # noqa: RET503

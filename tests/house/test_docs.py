@@ -104,7 +104,7 @@ def test_everything_in_the_registry_of_a_trainer_is_in_the_contract() -> None:
 
 
 def test_every_public_function_is_in_the_list() -> None:
-    pages = ("tensors", "environments", "checkpoints")
+    pages = ("tensors", "environments", "checkpoints", "artifact")
     words = {w for page in pages for w in re.findall(r"\w+", (ROOT / "docs" / f"{page}.md").read_text("utf-8"))}
     functions = [name for name in sg.__all__ if name[0].islower() and callable(getattr(sg, name))]
     assert [name for name in functions if name not in words] == []

@@ -24,7 +24,7 @@ CONFINED = {
     "rich": ("sigmagraph.cli", "sigmagraph.cli_runs", "sigmagraph.training"),
     "safetensors": ("sigmagraph.training", "sigmagraph.artifact"),
     "tensorboardX": ("sigmagraph.training",),
-    "typer": ("sigmagraph.cli", "sigmagraph.cli_runs"),
+    "typer": ("sigmagraph.cli", "sigmagraph.cli_build", "sigmagraph.cli_runs"),
 }
 FREE = ("numpy", "ml_dtypes", "sigmagraph")
 

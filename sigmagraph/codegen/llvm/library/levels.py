@@ -16,7 +16,8 @@ define internal i32 @level() #0 {
 """
 
 # What each level needs besides the one before: bits of leaf 1 ECX, leaf 7 EBX, leaf 80000001h ECX, and of XCR0.
-_V3 = ((0, 9, 12, 13, 19, 20, 22, 23, 27, 28, 29), (3, 5, 8), (5,), (1, 2))
+_V2 = ((0, 9, 13, 19, 20, 23), (), (0,), ())
+_V3 = ((12, 22, 27, 28, 29), (3, 5, 8), (5,), (1, 2))
 _V4 = ((), (16, 17, 28, 30, 31), (), (5, 6, 7))
 
 _FIND = """
@@ -41,9 +42,12 @@ look:
   %c = extractvalue { i32, i32, i32, i32 } %extended, 2
   %saved = and i32 %a, 134217728
   %saves = icmp ne i32 %saved, 0
-  br i1 %saves, label %registers, label %least
+  br i1 %saves, label %registers, label %compare
 registers:
-  %d = call i32 asm sideeffect "xgetbv", "={ax},{cx},~{dx}"(i32 0)
+  %enabled = call i32 asm sideeffect "xgetbv", "={ax},{cx},~{dx}"(i32 0)
+  br label %compare
+compare:
+  %d = phi i32 [ 0, %look ], [ %enabled, %registers ]
 """
 
 
@@ -53,41 +57,36 @@ def level_text(levels: Sequence[Processor]) -> str:
     if max(ranks) == 0:
         return _NONE
     lines = [_FIND.rstrip("\n")]
-    holds = []
-    for number, needs in enumerate((_V3, _V4), 1):
-        tests = [
-            _all(lines, f"{number}{register}", register, bits) for register, bits in zip("abcd", needs, strict=True)
-        ]
-        tests = [test for test in tests if test]
-        total = tests[0]
-        for count, test in enumerate(tests[1:]):
-            lines.append(f"  %and{number}.{count} = and i1 {total}, {test}")
-            total = f"%and{number}.{count}"
-        holds.append(total)
-    lines.append(f"  %both = and i1 {holds[0]}, {holds[1]}")
-    lines.append(f"  %third = select i1 {holds[0]}, i32 1, i32 0")
-    lines += ["  %rank = select i1 %both, i32 2, i32 %third", "  ret i32 %rank", "}", ""]
+    total, rank = "true", "0"
+    for number, needs in enumerate((_V2, _V3, _V4), 1):
+        for register, bits in zip("abcd", needs, strict=True):
+            if bits:
+                test = _all(lines, f"{number}{register}", register, bits)
+                lines.append(f"  %and{number}{register} = and i1 {total}, {test}")
+                total = f"%and{number}{register}"
+        lines.append(f"  %rank{number} = select i1 {total}, i32 {number}, i32 {rank}")
+        rank = f"%rank{number}"
+    lines += [f"  ret i32 {rank}", "}", ""]
     lines += ["define internal i32 @level() #0 {", "  %rank = call i32 @rank()"]
     best = "-1"
-    for number, rank in enumerate(ranks):
-        lines.append(f"  %can{number} = icmp sge i32 %rank, {rank}")
+    for number, needed in enumerate(ranks):
+        lines.append(f"  %can{number} = icmp sge i32 %rank, {needed}")
         lines.append(f"  %best{number} = select i1 %can{number}, i32 {number}, i32 {best}")
         best = f"%best{number}"
     return "\n".join([*lines, f"  ret i32 {best}", "}", ""])
 
 
 def _rank(processor: Processor) -> int:
-    """Which of the psABI's levels a processor's code needs: 0 none, 1 the third, 2 the fourth."""
+    """Which of the psABI's levels a processor's code needs: 0 for the first, 3 for the fourth."""
     if not processor.has_levels:
         return 0
     features = processor.features.split(",")
-    return 2 if "+avx512f" in features else 1 if "+avx" in features else 0
+    marks = ("+avx512f", "+avx2", "+sse4.2")
+    return next((3 - number for number, mark in enumerate(marks) if mark in features), 0)
 
 
 def _all(lines: list[str], name: str, register: str, bits: Sequence[int]) -> str:
-    """Whether all bits of a register are set; nothing where there are none to look at."""
-    if not bits:
-        return ""
+    """Whether all bits of a register are set."""
     mask = sum(1 << bit for bit in bits)
     signed = mask - (1 << 32) if mask >= 1 << 31 else mask
     lines.append(f"  %masked{name} = and i32 %{register}, {signed}")

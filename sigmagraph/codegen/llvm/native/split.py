@@ -1,10 +1,11 @@
 """Writes multiply-add of vectors of f64 in products and sums, for processors that have f64 but no instruction for it.
 
 The product is split into a rounded one and its error (T. Dekker, "A floating-point technique for extending the
-available precision", Numerische Mathematik 18, 1971), and the sum of the three is rounded once by way of one that is rounded to
-odd (S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd",
-IEEE Transactions on Computers 57, 2008). That holds where nothing on the way overflows or is subnormal: operands below
-2^450, and products above 2^-800 or of 0. If any lane is different, all are computed by ``soft_fma``.
+available precision", Numerische Mathematik 18, 1971), and the sum of the three is rounded once by way of one that is
+rounded to odd (S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using
+rounding to odd", IEEE Transactions on Computers 57, 2008). That holds where nothing on the way overflows or is
+subnormal: operands below 2^450, and products above 2^-800 or of 0. If any lane is different, all are computed by
+``soft_fma``.
 """
 
 from __future__ import annotations
