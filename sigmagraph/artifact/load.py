@@ -9,8 +9,9 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -40,6 +41,11 @@ from sigmagraph.runtime.state import address_of, aligned_bytes
 from sigmagraph.runtime.whole_files import write_whole
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
+_Shapes: TypeAlias = tuple[tuple[int, ...], ...]
+# Dims in their order, bytes of the arena, shapes and types of outputs.
+_Binding: TypeAlias = tuple[list[int], int, list[tuple[tuple[int, ...], "np.dtype[Any]"]]]
+_SHAPE = attrgetter("shape")
+_BINDINGS = 256  # different combinations of input shapes that are remembered
 
 _ERRORS: Mapping[int, type[SigmaError]] = MappingProxyType(
     {
@@ -250,6 +256,7 @@ class LoadedFunction:
             s: n for s, n in zip(last, self._names, strict=True) if last.count(s) == 1 and s not in self._names
         }
         self._arenas: list[NDArray] = []  # that no call is using
+        self._bindings: dict[_Shapes, _Binding] = {}
 
     def __repr__(self) -> str:
         ports = ", ".join(f"{p.name}: {p.dtype}[{','.join(map(str, p.shape))}]" for p in self.function.inputs)
@@ -274,18 +281,14 @@ class LoadedFunction:
             IndexRangeError: an index in an array is out of range; the state is as it was.
         """
         arrays = [as_input(a, p) for a, p in zip(self._ordered(positional, named), self.function.inputs, strict=True)]
-        dims = bind_dims(self.function.inputs, arrays)
-        for requirement in self.function.requirements:
-            requirement.check(dims)
-        outputs = [
-            np.empty([evaluate(size, dims) for size in port.shape], port.dtype.numpy) for port in self.function.outputs
-        ]
+        shapes = tuple(map(_SHAPE, arrays))
+        sizes, room, results = self._bindings.get(shapes) or self._bind(shapes, arrays)
+        outputs = [np.empty(shape, dtype) for shape, dtype in results]
         inputs = [
             address_of(a) if p.shape else _scalar(a, p) for a, p in zip(arrays, self.function.inputs, strict=True)
         ]
-        sizes = [dims[name] for name in self.function.dims]
         artifact = self._artifact
-        arena = self._arena(evaluate(self.function.arena, dims))
+        arena = self._arena(room)
         try:
             with artifact._lock:
                 options = artifact._threads.options if artifact._threads else None
@@ -295,6 +298,19 @@ class LoadedFunction:
             self._arenas.append(arena)
         self._check(status)
         return dict(zip((p.name for p in self.function.outputs), outputs, strict=True))
+
+    def _bind(self, shapes: _Shapes, arrays: Sequence[NDArray]) -> _Binding:
+        """Find out the dims of a combination of shapes, and what follows from them."""
+        function = self.function
+        dims = bind_dims(function.inputs, arrays)
+        for requirement in function.requirements:
+            requirement.check(dims)
+        results = [(tuple(evaluate(size, dims) for size in p.shape), p.dtype.numpy) for p in function.outputs]
+        if len(self._bindings) >= _BINDINGS:
+            self._bindings.clear()
+        binding = [dims[name] for name in function.dims], evaluate(function.arena, dims), results
+        self._bindings[shapes] = binding
+        return binding
 
     def _arena(self, size: int) -> NDArray:
         try:
