@@ -40,6 +40,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.roofline
 	$(BIN)/python -m benchmarks.compilation
+	$(BIN)/python -m benchmarks.artifacts
 	$(BIN)/python -m benchmarks.curves
 	$(BIN)/python -m benchmarks.training_system$(if $(DATA), --data "$(DATA)")
 
