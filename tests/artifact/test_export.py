@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from sigmagraph.errors import (
     InputError,
     TargetError,
 )
+from sigmagraph.ir.interface import Status
 from sigmagraph.options import Target
 
 HERE = processor(Target()).triple
@@ -310,6 +312,53 @@ def test_calls_from_several_threads_are_safe(functions: Any) -> None:
     for worker in workers:
         worker.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("worker", [None, 2, -1])
+def test_the_host_may_lend_its_own_threads(functions: Any, worker: int | None) -> None:
+    """Pieces are done by whoever the host lets do them; a worker that there is not is refused."""
+    compiled, artifact = functions
+    x = np.random.default_rng(3).standard_normal((3000, 12)).astype(np.float32)
+    seen: list[int] = []
+
+    def spread(_context: Any, count: int, run: Any, task: Any) -> None:
+        seen.append(count)
+        for piece in range(count):
+            run(task, piece, piece + 1, piece % 2 if worker is None else worker)
+
+    run_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int32)
+    loop = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, run_type, ctypes.c_void_p)(spread)
+    words = (ctypes.c_size_t * 5)(40, 0, 0, ctypes.cast(loop, ctypes.c_void_p).value or 0, 0)
+    out = np.zeros((3000, 3), np.float32)
+    function = artifact.predict
+    arena = np.zeros(function.memory(n=3000), np.uint8)
+    places = [a.ctypes.data for a in (artifact._state, arena, x, out)]
+    status = function._call(ctypes.addressof(words), *places[:2], 3000, *places[2:])
+    assert seen
+    if worker is None:
+        assert status == Status.OK
+        np.testing.assert_array_equal(out, compiled["predict"](x=x)["p"])
+    else:
+        assert status == Status.THREADS
+
+
+@pytest.mark.extended
+def test_libraries_are_small(tmp_path: Path) -> None:
+    """The classifier of digits: at most 40 kB for inference, 150 kB for training, weights and state apart."""
+    digits = sg.data.datasets.digits()
+    chain = L.Input(8, 8) + L.Dropout(0.2) + 2 * (L.Dense(800, "relu", name="fc#") + L.Dropout(0.4))
+    network = sg.Network("mlp", chain + L.Dense(10) + L.SoftmaxCrossEntropy())
+    trained = sg.Environment("e").trainer("t", network, optimisers.Adagrad(0.02), digits.batches(100))
+    for cpu in ("", "native"):
+        sizes = [
+            sum(size for name, size in export.files.items() if name.endswith((".so", ".dll", ".dylib")))
+            for export in (
+                sg.export(tmp_path / f"i{cpu}", name="digits", functions={"predict": network}, cpu=cpu),
+                sg.export(tmp_path / f"t{cpu}", name="digits", trainer=trained, cpu=cpu),
+            )
+        ]
+        assert 0 < sizes[0] <= 40_000
+        assert sizes[0] < sizes[1] <= 150_000
 
 
 def test_wrong_calls_are_refused_as_in_python(functions: Any) -> None:
