@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,10 +64,56 @@ LONG = ("char_lstm", "small_gpt")
 NAMES = [pytest.param(name, marks=[pytest.mark.extended] if name in LONG else []) for name in SAYS]
 
 
+def run(*command: str | Path, cwd: Path) -> str:
+    """What a command says, if it ends well."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_example(name: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
+    said = run(sys.executable, "-W", "error", EXAMPLES / f"{name}.py", cwd=tmp_path)
     for text in SAYS[name]:
-        assert re.search(text, done.stdout), done.stdout
+        assert re.search(text, said), said
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler: cc")
+def test_the_exported_network_goes_on_training_in_c(tmp_path: Path) -> None:
+    said = run(sys.executable, "-W", "error", EXAMPLES / "embed" / "export.py", cwd=tmp_path)
+    commands = re.findall(r"^(?:compile|run) it: (.*)$", said, re.MULTILINE)
+    for command in commands:
+        said = run(*command.split(), cwd=tmp_path)
+    epochs = re.findall(r"^epoch \d: loss (.*), accuracy (.*)$", said, re.MULTILINE)
+    assert len(epochs) == 5, said
+    assert float(epochs[-1][0]) < 0.7 * float(epochs[0][0])
+    assert float(epochs[-1][1]) >= 0.94
+    exported, trained = (tmp_path / "runs" / "embed" / f"{name}.safetensors" for name in ("digits", "trained"))
+    assert len(trained.read_bytes()) == len(exported.read_bytes())
+    assert trained.read_bytes() != exported.read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node: node")
+@pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason='needs pip install "sigmagraph[cross]"')
+def test_the_exported_network_trains_as_webassembly_and_the_page_shows_it(tmp_path: Path) -> None:
+    run(sys.executable, "-W", "error", EXAMPLES / "browser" / "make.py", tmp_path, cwd=tmp_path)
+    lines = run("node", tmp_path / "train.mjs", tmp_path, "3", cwd=tmp_path).splitlines()
+    epochs = [json.loads(line) for line in lines]
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3]
+    assert epochs[2]["loss"] < 0.4 * epochs[0]["loss"]
+    assert epochs[2]["accuracy"] >= 0.9
+
+    page = json.loads(run("node", Path(__file__).with_name("page.mjs"), tmp_path, cwd=tmp_path))
+    assert page["begun"].startswith("0 epochs;")
+    assert page["trained"].startswith("3 epochs;")
+    assert page["trained"].removeprefix("3 epochs; ").startswith(f"{100 * epochs[2]['accuracy']:.1f} % of 359")
+    assert page["loss"] == f"The loss over epochs: {epochs[2]['loss']:.4f} after 3"
+    assert page["captions"] == 30
+    assert page["wrong"] == page["marked"] > 0
+    assert page["saved"] == len((tmp_path / "digits.safetensors").read_bytes())
+    assert page["restarted"] == page["begun"]
+    assert page["error"] == ""
+    # Without the library the page says so, and offers nothing.
+    (tmp_path / "digits.wasm").unlink()
+    page = json.loads(run("node", Path(__file__).with_name("page.mjs"), tmp_path, cwd=tmp_path))
+    assert page == {"begun": "It stopped.", "error": "digits.wasm cannot be read: 404 Not Found", "disabled": True}

@@ -33,7 +33,7 @@ pixels = np.concatenate([train.inputs, held_out.inputs]) * 16  # whole numbers, 
 labels = np.concatenate([train.targets, held_out.targets])
 samples = counts.tobytes() + pixels.astype(np.uint8).tobytes() + labels.astype(np.uint8).tobytes()
 (folder / "samples.bin").write_bytes(samples)
-for name in ("digits.js", "train.mjs"):
+for name in ("digits.js", "train.mjs", "index.html"):
     shutil.copyfile(Path(__file__).with_name(name), folder / name)
 # Node takes modules from files called .js if it is told so.
 (folder / "package.json").write_text('{"type": "module"}\n')
