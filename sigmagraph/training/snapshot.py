@@ -107,9 +107,7 @@ def restore(subject: Subject, checkpoint: Checkpoint, *, same_data: bool) -> Non
     document, network = checkpoint.document, subject.network
     try:
         data = subject.data.sized(document["data"]["size"])
-        course = Course.of(document["course"], checkpoint.arrays.get(_TIMES, np.zeros(0)))
-        # Exported programs count on: they do steps of which the document does not know.
-        course.iteration = int(checkpoint.arrays.get(ITERATION, course.iteration))
+        course = _course(document["course"], checkpoint.arrays)
         numbers = {k: v for k, v in document["hyperparameters"].items() if v is not None}
         hooks, shared, frozen = document["hooks"], document["shared"], document["frozen"]
     except (KeyError, TypeError, ValueError) as error:
@@ -149,6 +147,15 @@ def variables_of(subject: Subject, *, others: bool = True) -> dict[str, Variable
     found = {f"{'random' if name == RNG else 'network'}/{name}": variable for name, variable in network.items()}
     found |= {f"optimiser/{n.removeprefix('optimiser.')}": p.variable for n, p in subject.crew.memory.items()}
     return found | (subject.crew.more() if others else {})
+
+
+def _course(document: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> Course:
+    """The course so far. Exported programs count on: they do steps of which document and times do not know."""
+    if ITERATION not in arrays:  # of a version before there were exports
+        return Course.of(document, arrays[_TIMES])
+    course = Course.of(document, arrays.get(_TIMES, np.zeros(0)))
+    course.iteration = int(arrays[ITERATION])
+    return course
 
 
 def _check(variables: Mapping[str, Variable], checkpoint: Checkpoint) -> None:
