@@ -1,0 +1,169 @@
+"""Programs in other languages that use an exported artifact: they train and predict with the bits of Python."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import sigmagraph as sg
+from sigmagraph import layers as L
+from sigmagraph import optimisers
+from sigmagraph.artifact.link import linkers
+from sigmagraph.artifact.targets import artifact_target
+from sigmagraph.codegen.llvm.compile import processor
+from sigmagraph.options import Target
+
+HERE = processor(Target()).triple
+CLIENTS = Path(__file__).parent / "clients"
+WARNINGS = ["-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+SIZES = (1, 7, 64)
+STEPS = 100
+RATE = np.float32(0.01)
+
+pytestmark = [
+    pytest.mark.skipif(not linkers(artifact_target(HERE)), reason="there is no linker: cc, ld or ziglang"),
+    pytest.mark.skipif(not HERE.endswith("linux-gnu"), reason="how programs find a library is known for Linux"),
+]
+gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is missing")
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """Skip where a program is not installed, and say which."""
+    missing = [name for name in programs if shutil.which(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} is missing")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step takes."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+def records() -> sg.data.Dataset:
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((70, 4, 3)).astype(np.float32)
+    return sg.data.Dataset(x, (x.sum(axis=(1, 2)) > 0).astype(np.int32) + (x[:, 0, 0] > 1))
+
+
+def trainer() -> sg.Trainer:
+    """A network with batch norm, dropout and Adam: moments, states of layers, random numbers and counters."""
+    chain = L.Input(4, 3) + L.Dense(9) + L.BatchNorm() + L.Dropout(0.3) + L.Dense(3) + L.SoftmaxCrossEntropy()
+    rule = optimisers.Adam(learning_rate=float(RATE))
+    data = records().batches(7)
+    return sg.Environment("t", seed=3).trainer("trainer", sg.Network("net", chain), optimiser=rule, data=data)
+
+
+def mixed(count: int) -> list[Batch]:
+    """Batches of several sizes, in an order that changes between small and large ones."""
+    rng = np.random.default_rng(11)
+    found = []
+    for size in rng.choice(SIZES, count):
+        x = rng.standard_normal((size, 4, 3)).astype(np.float32)
+        found.append(Batch(x, rng.integers(0, 3, size).astype(np.int32)))
+    return found
+
+
+def dealt(trained: sg.Trainer, number: int) -> Batch:
+    """The batch that a trainer takes at an iteration."""
+    epoch, start = divmod(number, len(trained.data))
+    batch = next(iter(trained.data.epoch(epoch, start)))
+    return Batch(batch.inputs, batch.targets)
+
+
+def stepped(trained: sg.Trainer, batches: Sequence[Batch]) -> list[str]:
+    """Steps of the compiled function in Python; the bits of the costs."""
+    costs = []
+    for batch in batches:
+        values = trained.step(batch.inputs, batch.targets, *trained.hyperparameters.values())
+        costs.append(np.float32(values["cost"]).view(np.uint32))
+    return [f"{bits:08x}" for bits in costs]
+
+
+def write_batches(path: Path, batches: Sequence[Batch]) -> None:
+    """For each batch its size as int64, inputs and targets."""
+    parts = [np.int64(len(b.targets)).tobytes() + b.inputs.tobytes() + b.targets.tobytes() for b in batches]
+    path.write_bytes(b"".join(parts))
+
+
+def run(*command: str | Path) -> list[str]:
+    """The lines that a program prints; it has to end well."""
+    done = subprocess.run([*command], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+    return done.stdout.split()
+
+
+def assert_same_state(ours: Path, theirs: Path, iterations: int) -> None:
+    """Every array of the first file is in the second, bit for bit; the trainer's own `run` counts iterations."""
+    expected, found = load_file(theirs), load_file(ours)
+    assert found.pop("course/iteration") == iterations
+    assert {"random/rng", "network/2-batchnorm.mean", "optimiser/beta1_power"} < found.keys()
+    assert expected.keys() - found.keys() <= {"course/iteration", "course/step_seconds", "value/cost"}
+    for name, array in found.items():
+        assert array.dtype == expected[name].dtype, name
+        assert array.tobytes() == expected[name].tobytes(), name
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an artifact of a trainer that has not begun."""
+    folder = tmp_path_factory.mktemp("clients") / "net"
+    sg.export(folder, name="net", trainer=trainer(), cpu="native")
+    return folder
+
+
+def built(compiler: Sequence[str], source: Path, folder: Path, to: Path) -> Path:
+    """A program that is linked with the library and finds it where it was exported."""
+    program = to / source.stem
+    flags = [f"-I{folder}", source, "-o", program, f"-L{folder}", "-lnet", f"-Wl,-rpath,{folder}"]
+    subprocess.run([*compiler, *WARNINGS, *flags], check=True, timeout=60)
+    return program
+
+
+@pytest.fixture(scope="module")
+def c_trainer(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`train STATE BATCHES NEW_STATE`, in C99."""
+    return built(["gcc", "-std=c99"], CLIENTS / "train.c", exported, tmp_path_factory.mktemp("c"))
+
+
+# ---- C
+
+
+@gcc
+def test_c_trains_with_the_bits_of_python(exported: Path, c_trainer: Path, tmp_path: Path) -> None:
+    """A hundred steps with batches of several sizes: all costs and the whole state are Python's."""
+    batches = mixed(STEPS)
+    write_batches(tmp_path / "batches", batches)
+    costs = run(c_trainer, exported / "net.safetensors", tmp_path / "batches", tmp_path / "c.safetensors")
+    straight = trainer()
+    assert costs == stepped(straight, batches)
+    assert len(set(costs)) > STEPS // 2
+    straight.save(tmp_path / "python.safetensors")
+    assert_same_state(tmp_path / "c.safetensors", tmp_path / "python.safetensors", STEPS)
+
+
+@gcc
+def test_python_and_c_take_turns(c_trainer: Path, tmp_path: Path) -> None:
+    """13 steps in Python and 13 in C are 26 in Python; and Python goes on with what C wrote."""
+    half = 13
+    first, straight = trainer(), trainer()
+    first.run(iterations=half, bar=False)
+    first.save(tmp_path / "first.safetensors")
+    write_batches(tmp_path / "batches", [dealt(first, n) for n in range(half, 2 * half)])
+    run(c_trainer, tmp_path / "first.safetensors", tmp_path / "batches", tmp_path / "c.safetensors")
+    straight.run(iterations=2 * half, bar=False)
+    straight.save(tmp_path / "straight.safetensors")
+    assert_same_state(tmp_path / "c.safetensors", tmp_path / "straight.safetensors", 2 * half)
+    back = trainer()
+    back.resume(tmp_path / "c.safetensors")
+    assert back.iteration == 2 * half
+    more = mixed(10)
+    assert stepped(back, more) == stepped(straight, more)
