@@ -167,3 +167,30 @@ def test_python_and_c_take_turns(c_trainer: Path, tmp_path: Path) -> None:
     assert back.iteration == 2 * half
     more = mixed(10)
     assert stepped(back, more) == stepped(straight, more)
+
+
+@gcc
+def test_wrong_use_from_c_is_said_and_changes_nothing(exported: Path, tmp_path: Path) -> None:
+    program = built(["gcc", "-std=c99"], CLIENTS / "misuse.c", exported, tmp_path)
+    whole = exported / "net.safetensors"
+    (tmp_path / "cut").write_bytes(whole.read_bytes()[:-1])
+    assert run(program, whole, tmp_path / "cut") == []
+
+
+# ---- C++ and Rust
+
+
+def predicted(folder: Path, records_path: Path) -> list[str]:
+    """What Python predicts for new records, which are written; the bits."""
+    x = np.resize(records().inputs, (17, 4, 3)).astype(np.float32)
+    records_path.write_bytes(x.tobytes())
+    trained = trainer()
+    trained.resume(folder / "net.safetensors")
+    return [f"{bits:08x}" for bits in trained.network.predict(x).view(np.uint32).ravel()]
+
+
+@needs("g++")
+def test_cpp_predicts_the_bits_of_python(exported: Path, tmp_path: Path) -> None:
+    program = built(["g++", "-std=c++17"], CLIENTS / "predict.cpp", exported, tmp_path)
+    expected = predicted(exported, tmp_path / "records")
+    assert run(program, exported / "net.safetensors", tmp_path / "records") == expected
