@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,9 @@ from sigmagraph import layers as L
 from sigmagraph import optimisers
 from sigmagraph.artifact.link import linkers
 from sigmagraph.artifact.targets import artifact_target
+from sigmagraph.codegen.llvm.apart import Apart
 from sigmagraph.codegen.llvm.compile import processor
+from sigmagraph.ir.interface import Status
 from sigmagraph.options import Target
 
 HERE = processor(Target()).triple
@@ -113,10 +117,16 @@ def assert_same_state(ours: Path, theirs: Path, iterations: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an artifact of a trainer that has not begun."""
+def trained() -> sg.Trainer:
+    """A trainer that has not begun, to export from."""
+    return trainer()
+
+
+@pytest.fixture(scope="module")
+def exported(trained: sg.Trainer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an artifact for this machine."""
     folder = tmp_path_factory.mktemp("clients") / "net"
-    sg.export(folder, name="net", trainer=trainer(), cpu="native")
+    sg.export(folder, name="net", trainer=trained, cpu="native")
     return folder
 
 
@@ -194,3 +204,73 @@ def test_cpp_predicts_the_bits_of_python(exported: Path, tmp_path: Path) -> None
     program = built(["g++", "-std=c++17"], CLIENTS / "predict.cpp", exported, tmp_path)
     expected = predicted(exported, tmp_path / "records")
     assert run(program, exported / "net.safetensors", tmp_path / "records") == expected
+
+
+# ---- machines without a system
+
+
+# Exits with 64 if memory that is too small is refused and the self-test passes, else with the wrong status. The words
+# make the call of the system whose number is the eighth argument (93 is exit) and return.
+_START = """
+@words = constant [{count} x i32] [{words}], section ".text.words"
+@memory = internal global [4194304 x i8] zeroinitializer, align 64
+declare i64 @net_selftest_size()
+declare i32 @net_selftest_run(ptr, i64)
+
+define void @_start() {{
+  %size = call i64 @net_selftest_size()
+  %fits = icmp ule i64 %size, 4194304
+  br i1 %fits, label %small, label %end
+small:
+  %less = sub i64 %size, 1
+  %refused = call i32 @net_selftest_run(ptr @memory, i64 %less)
+  %right = icmp eq i32 %refused, {size_error}
+  br i1 %right, label %whole, label %end
+whole:
+  %status = call i32 @net_selftest_run(ptr @memory, i64 %size)
+  %shown = add i32 %status, 64
+  br label %end
+end:
+  %code = phi i32 [ 1, %0 ], [ 2, %small ], [ %shown, %whole ]
+  %wide = zext i32 %code to i64
+  call i64 @words(i64 %wide, i64 0, i64 0, i64 0, i64 0, i64 0, i64 0, i64 93)
+  unreachable
+}}
+"""
+_CALLS = {
+    "aarch64": (0xAA0703E8, 0xD4000001, 0xD65F03C0),  # mov x8, x7; svc 0; ret
+    "riscv64": (0x00000073, 0x00008067),  # ecall; ret
+}
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        pytest.param("aarch64", marks=needs("qemu-aarch64")),
+        pytest.param("riscv64", marks=needs("qemu-riscv64")),
+    ],
+)
+def test_a_program_without_a_system_passes_the_self_test(machine: str, trained: sg.Trainer, tmp_path: Path) -> None:
+    """Its object is linked with nothing but an entry point: no C library, and memory that is in the program."""
+    linker = lld()
+    target = f"{machine}-none-elf"
+    sg.export(tmp_path / "net", name="net", trainer=trained, target=target)
+    words = _CALLS[machine]
+    listed = ", ".join(f"i32 {word}" for word in words)
+    text = _START.format(count=len(words), words=listed, size_error=int(Status.SIZE))
+    compiler = Apart(processor(Target(triple=target)))
+    (tmp_path / "start.o").write_bytes(compiler.compile(text).object)
+    compiler.close()
+    program = tmp_path / "program"
+    command = [*linker, "-static", "-e", "_start", "-o", program, tmp_path / "start.o", tmp_path / "net" / "libnet.a"]
+    subprocess.run(command, check=True, timeout=60)
+    assert subprocess.run([f"qemu-{machine}", program], timeout=60, check=False).returncode == 64
+
+
+def lld() -> list[str]:
+    """LLVM's linker for ELF, for every machine; skips where there is none."""
+    if found := shutil.which("ld.lld"):
+        return [found]
+    if importlib.util.find_spec("ziglang") is None:
+        pytest.skip("ld.lld and ziglang are missing")
+    return [sys.executable, "-m", "ziglang", "ld.lld"]
