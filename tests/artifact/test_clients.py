@@ -206,6 +206,51 @@ def test_cpp_predicts_the_bits_of_python(exported: Path, tmp_path: Path) -> None
     assert run(program, exported / "net.safetensors", tmp_path / "records") == expected
 
 
+@needs("rustc")
+def test_rust_predicts_the_bits_of_python(exported: Path, tmp_path: Path) -> None:
+    program = tmp_path / "predict"
+    options = ["--edition=2021", "-Dwarnings", f"-L{exported}", f"-Clink-arg=-Wl,-rpath,{exported}", "-o", program]
+    subprocess.run(["rustc", *options, CLIENTS / "predict.rs"], check=True, timeout=60)
+    expected = predicted(exported, tmp_path / "records")
+    assert run(program, exported / "net.safetensors", tmp_path / "records") == expected
+
+
+# ---- WebAssembly
+
+
+@needs("node")
+@pytest.mark.skipif(not linkers(artifact_target("wasm32")), reason="there is no linker for WebAssembly")
+def test_javascript_trains_and_python_goes_on(trained: sg.Trainer, tmp_path: Path) -> None:
+    """100 steps are 50 and 50, bit for bit. Here they round otherwise than on this machine; random numbers are the same."""
+    sg.export(tmp_path / "net", name="net", trainer=trained, target="wasm32")
+    batches = mixed(STEPS)
+    parts = {"whole": batches, "first": batches[: STEPS // 2], "second": batches[STEPS // 2 :]}
+    for name, part in parts.items():
+        write_batches(tmp_path / name, part)
+
+    def javascript(name: str, state: Path, kept: str) -> list[str]:
+        return run(
+            "node", CLIENTS / "train.mjs", tmp_path / "net" / "net.wasm", state, tmp_path / name, tmp_path / kept
+        )
+
+    begin = tmp_path / "net" / "net.safetensors"
+    costs = javascript("whole", begin, "straight")
+    assert javascript("first", begin, "half") + javascript("second", tmp_path / "half", "resumed") == costs
+    assert (tmp_path / "resumed").read_bytes() == (tmp_path / "straight").read_bytes()
+    python = trainer()
+    expected = stepped(python, batches)
+    np.testing.assert_allclose(numbers(costs), numbers(expected), rtol=1e-5)
+    back = trainer()
+    back.resume(tmp_path / "straight")
+    assert back.iteration == STEPS
+    np.testing.assert_array_equal(back.network.variables["rng"].value, python.network.variables["rng"].value)
+
+
+def numbers(bits: Sequence[str]) -> np.ndarray:
+    """The costs with these bits."""
+    return np.array([int(text, 16) for text in bits], np.uint32).view(np.float32)
+
+
 # ---- machines without a system
 
 
