@@ -122,6 +122,26 @@ def trained() -> sg.Trainer:
     return trainer()
 
 
+@dataclass(frozen=True)
+class Straight:
+    """A hundred steps in Python: the batches, the bits of the costs and the file of the state afterwards."""
+
+    batches: list[Batch]
+    costs: list[str]
+    state: Path
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Straight:
+    """Training by the compiler in this process, with batches of several sizes."""
+    python, batches = trainer(), mixed(STEPS)
+    costs = stepped(python, batches)
+    assert len(set(costs)) > STEPS // 2
+    path = tmp_path_factory.mktemp("python") / "state.safetensors"
+    python.save(path)
+    return Straight(batches, costs, path)
+
+
 @pytest.fixture(scope="module")
 def exported(trained: sg.Trainer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an artifact for this machine."""
@@ -133,7 +153,7 @@ def exported(trained: sg.Trainer, tmp_path_factory: pytest.TempPathFactory) -> P
 def built(compiler: Sequence[str], source: Path, folder: Path, to: Path) -> Path:
     """A program that is linked with the library and finds it where it was exported."""
     program = to / source.stem
-    flags = [f"-I{folder}", source, "-o", program, f"-L{folder}", "-lnet", f"-Wl,-rpath,{folder}"]
+    flags: list[str | Path] = [f"-I{folder}", source, "-o", program, f"-L{folder}", "-lnet", f"-Wl,-rpath,{folder}"]
     subprocess.run([*compiler, *WARNINGS, *flags], check=True, timeout=60)
     return program
 
@@ -148,35 +168,31 @@ def c_trainer(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @gcc
-def test_c_trains_with_the_bits_of_python(exported: Path, c_trainer: Path, tmp_path: Path) -> None:
+def test_c_trains_with_the_bits_of_python(exported: Path, c_trainer: Path, straight: Straight, tmp_path: Path) -> None:
     """A hundred steps with batches of several sizes: all costs and the whole state are Python's."""
-    batches = mixed(STEPS)
-    write_batches(tmp_path / "batches", batches)
+    write_batches(tmp_path / "batches", straight.batches)
     costs = run(c_trainer, exported / "net.safetensors", tmp_path / "batches", tmp_path / "c.safetensors")
-    straight = trainer()
-    assert costs == stepped(straight, batches)
-    assert len(set(costs)) > STEPS // 2
-    straight.save(tmp_path / "python.safetensors")
-    assert_same_state(tmp_path / "c.safetensors", tmp_path / "python.safetensors", STEPS)
+    assert costs == straight.costs
+    assert_same_state(tmp_path / "c.safetensors", straight.state, STEPS)
 
 
 @gcc
 def test_python_and_c_take_turns(c_trainer: Path, tmp_path: Path) -> None:
     """13 steps in Python and 13 in C are 26 in Python; and Python goes on with what C wrote."""
     half = 13
-    first, straight = trainer(), trainer()
+    first, longer = trainer(), trainer()
     first.run(iterations=half, bar=False)
     first.save(tmp_path / "first.safetensors")
     write_batches(tmp_path / "batches", [dealt(first, n) for n in range(half, 2 * half)])
     run(c_trainer, tmp_path / "first.safetensors", tmp_path / "batches", tmp_path / "c.safetensors")
-    straight.run(iterations=2 * half, bar=False)
-    straight.save(tmp_path / "straight.safetensors")
-    assert_same_state(tmp_path / "c.safetensors", tmp_path / "straight.safetensors", 2 * half)
+    longer.run(iterations=2 * half, bar=False)
+    longer.save(tmp_path / "longer.safetensors")
+    assert_same_state(tmp_path / "c.safetensors", tmp_path / "longer.safetensors", 2 * half)
     back = trainer()
     back.resume(tmp_path / "c.safetensors")
     assert back.iteration == 2 * half
     more = mixed(10)
-    assert stepped(back, more) == stepped(straight, more)
+    assert stepped(back, more) == stepped(longer, more)
 
 
 @gcc
@@ -209,7 +225,14 @@ def test_cpp_predicts_the_bits_of_python(exported: Path, tmp_path: Path) -> None
 @needs("rustc")
 def test_rust_predicts_the_bits_of_python(exported: Path, tmp_path: Path) -> None:
     program = tmp_path / "predict"
-    options = ["--edition=2021", "-Dwarnings", f"-L{exported}", f"-Clink-arg=-Wl,-rpath,{exported}", "-o", program]
+    options: list[str | Path] = [
+        "--edition=2021",
+        "-Dwarnings",
+        f"-L{exported}",
+        f"-Clink-arg=-Wl,-rpath,{exported}",
+        "-o",
+        program,
+    ]
     subprocess.run(["rustc", *options, CLIENTS / "predict.rs"], check=True, timeout=60)
     expected = predicted(exported, tmp_path / "records")
     assert run(program, exported / "net.safetensors", tmp_path / "records") == expected
@@ -220,10 +243,10 @@ def test_rust_predicts_the_bits_of_python(exported: Path, tmp_path: Path) -> Non
 
 @needs("node")
 @pytest.mark.skipif(not linkers(artifact_target("wasm32")), reason="there is no linker for WebAssembly")
-def test_javascript_trains_and_python_goes_on(trained: sg.Trainer, tmp_path: Path) -> None:
+def test_javascript_trains_and_python_goes_on(trained: sg.Trainer, straight: Straight, tmp_path: Path) -> None:
     """100 steps are 50 and 50, bit for bit. Here they round otherwise than on this machine; random numbers are the same."""
     sg.export(tmp_path / "net", name="net", trainer=trained, target="wasm32")
-    batches = mixed(STEPS)
+    batches = straight.batches
     parts = {"whole": batches, "first": batches[: STEPS // 2], "second": batches[STEPS // 2 :]}
     for name, part in parts.items():
         write_batches(tmp_path / name, part)
@@ -237,13 +260,11 @@ def test_javascript_trains_and_python_goes_on(trained: sg.Trainer, tmp_path: Pat
     costs = javascript("whole", begin, "straight")
     assert javascript("first", begin, "half") + javascript("second", tmp_path / "half", "resumed") == costs
     assert (tmp_path / "resumed").read_bytes() == (tmp_path / "straight").read_bytes()
-    python = trainer()
-    expected = stepped(python, batches)
-    np.testing.assert_allclose(numbers(costs), numbers(expected), rtol=1e-5)
+    np.testing.assert_allclose(numbers(costs), numbers(straight.costs), rtol=1e-5)
     back = trainer()
     back.resume(tmp_path / "straight")
     assert back.iteration == STEPS
-    np.testing.assert_array_equal(back.network.variables["rng"].value, python.network.variables["rng"].value)
+    np.testing.assert_array_equal(back.network.variables["rng"].value, load_file(straight.state)["random/rng"])
 
 
 def numbers(bits: Sequence[str]) -> np.ndarray:
@@ -307,7 +328,16 @@ def test_a_program_without_a_system_passes_the_self_test(machine: str, trained: 
     (tmp_path / "start.o").write_bytes(compiler.compile(text).object)
     compiler.close()
     program = tmp_path / "program"
-    command = [*linker, "-static", "-e", "_start", "-o", program, tmp_path / "start.o", tmp_path / "net" / "libnet.a"]
+    command: list[str | Path] = [
+        *linker,
+        "-static",
+        "-e",
+        "_start",
+        "-o",
+        program,
+        tmp_path / "start.o",
+        tmp_path / "net" / "libnet.a",
+    ]
     subprocess.run(command, check=True, timeout=60)
     assert subprocess.run([f"qemu-{machine}", program], timeout=60, check=False).returncode == 64
 
