@@ -215,6 +215,12 @@ def predicted(folder: Path, records_path: Path) -> list[str]:
     return [f"{bits:08x}" for bits in trained.network.predict(x).view(np.uint32).ravel()]
 
 
+@gcc
+def test_a_library_is_opened_at_run_time(exported: Path, tmp_path: Path) -> None:
+    run("gcc", "-std=c11", "-O1", CLIENTS / "opened.c", "-ldl", "-o", tmp_path / "opened")
+    run(tmp_path / "opened", exported / "libnet.so")
+
+
 @needs("g++")
 def test_cpp_predicts_the_bits_of_python(exported: Path, tmp_path: Path) -> None:
     program = built(["g++", "-std=c++17"], CLIENTS / "predict.cpp", exported, tmp_path)
