@@ -97,6 +97,11 @@ def with_casts(machine: Machine) -> Machine:
 
 
 every_program = pytest.mark.parametrize("name", PROGRAMS)
+# What QEMU runs by default; training steps of networks are run there, too, by `make extended`.
+_SMALL = ("product", "rows", "halves", "integers", "perceptron_step")
+emulated_programs = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in _SMALL else pytest.mark.extended) for name in PROGRAMS]
+)
 
 
 # ---- they are run
@@ -104,7 +109,7 @@ every_program = pytest.mark.parametrize("name", PROGRAMS)
 NATIVE = {"haswell": Target(cpu="haswell", features=HASWELL), "any x86-64": Target(cpu="x86-64")}
 
 
-@every_program
+@emulated_programs
 @pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}")
 def test_programs_for_aarch64_compute_what_the_graph_says(name: str, tmp_path: Path) -> None:
     graph = PROGRAMS[name]()
@@ -148,6 +153,7 @@ NEEDS = [("any x86-64", name) for name in (*STEPS, "second_derivatives", "top_k_
 NEEDS += [(kind, name) for kind in ("any aarch64", "haswell") for name in ("perceptron_step", "halves", "integers")]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(("kind", "name"), NEEDS)
 def test_objects_need_no_library(kind: str, name: str) -> None:
     target, machine = OBJECTS[kind]
