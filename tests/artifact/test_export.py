@@ -477,6 +477,17 @@ def test_another_export_to_the_same_folder_is_loaded_anew(tmp_path: Path) -> Non
         np.testing.assert_array_equal(sg.load(tmp_path).scale(np.ones(3, np.float32))["y"], [factor] * 3)
 
 
+def test_functions_may_be_called_like_parts_of_a_library(tmp_path: Path) -> None:
+    x = sg.placeholder("STATE", (3,))
+    names = ("state", "begin", "call0", "SIZE", "NAME", "run")
+    functions = {name: sg.compile([x], {"WORD": x + n}) for n, name in enumerate(names)}
+    assert sg.export(tmp_path, name="names", functions=functions).tested
+    artifact = sg.load(tmp_path)
+    for number, name in enumerate(names):
+        found = artifact.functions[name](np.zeros(3, np.float32))
+        np.testing.assert_array_equal(found["WORD"], [number] * 3)
+
+
 @pytest.mark.skipif(not HERE.startswith("x86_64-"), reason="levels are of x86-64")
 @pytest.mark.parametrize("cpu", ["", "x86-64-v2", "x86-64-v3", "multi"])
 def test_a_library_of_every_level_runs_or_says_that_it_cannot(tmp_path: Path, cpu: str) -> None:

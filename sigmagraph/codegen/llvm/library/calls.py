@@ -1,8 +1,8 @@
 """Writes the functions of a library that run its programs: they look at what the host hands in, then call entry points.
 
 Each function of the interface becomes ``NAME_F``, ``NAME_F_with`` and ``NAME_F_arena_size``, on top of functions that
-nobody else sees: ``F.check(dims, size)``, ``F.run(values, head, arena, dims, inputs, outputs, pool)`` and, where
-something is kept, ``F.prepare(values, level)``.
+nobody else sees: ``call.F.check(dims, size)``, ``call.F.run(values, head, arena, dims, inputs, outputs, pool)`` and,
+where something is kept, ``call.F.prepare(values, level)``.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Calls:
     ) -> None:
         self.interface, self.function, self.part, self.placed = interface, function, part, placed
         self.word, self.outdates, self.declarations = word, outdates, declarations
+        self.own = own_name(function.name)
 
     def text(self) -> str:
         """All of them."""
@@ -81,7 +82,7 @@ class Calls:
         f.line(f"store {size}, ptr %size")
         f.line("ret i32 0")
         arguments = ", ".join(filter(None, (dims, "ptr %size")))
-        return _define(f, f"define internal i32 @{self.function.name}.check({arguments})")
+        return _define(f, f"define internal i32 @{self.own}.check({arguments})")
 
     def _arena_size(self) -> str:
         f = Writer(self.declarations)
@@ -98,7 +99,7 @@ class Calls:
     def _call_check(self, f: Writer) -> None:
         f.line("store i64 0, ptr %size")
         arguments = [f"i64 %d{n}" for n in range(len(self.function.dims))]
-        f.line(f"%status = call i32 @{self.function.name}.check({', '.join([*arguments, 'ptr %size'])})")
+        f.line(f"%status = call i32 @{self.own}.check({', '.join([*arguments, 'ptr %size'])})")
 
     def _as_word(self, target: str, source: str) -> str:
         return f"{target} = trunc i64 {source} to i32" if self.word < 64 else f"{target} = add i64 {source}, 0"
@@ -141,9 +142,7 @@ class Calls:
         tables = self._tables(f)
         f.line(f"%begin = call ptr @aligned(ptr %arena, i64 {ALIGNMENT})")
         f.line("%values = call ptr @state.values(ptr %state)")
-        f.line(
-            f"%result = call i32 @{self.function.name}.run(ptr %values, ptr %state, ptr %begin, {tables}, ptr %pool)"
-        )
+        f.line(f"%result = call i32 @{self.own}.run(ptr %values, ptr %state, ptr %begin, {tables}, ptr %pool)")
         f.line("ret i32 %result")
         return _define(
             f, f"define signext i32 @{self._symbol('with')}({', '.join(['ptr %options', *self._arguments()])})"
@@ -214,7 +213,7 @@ class Calls:
     def _run(self) -> str:
         """Run the program of the state's level, and take note of what it changed."""
         f = Writer(self.declarations)
-        name, tables = self.function.name, "ptr %dims, ptr %inputs, ptr %outputs"
+        name, tables = self.own, "ptr %dims, ptr %inputs, ptr %outputs"
         f.line("%prepared.p = getelementptr i8, ptr %state, i64 16")
         f.line("%prepared = load i64, ptr %prepared.p")
         f.line("%used = call ptr @options.pool(ptr %pool)")
@@ -278,7 +277,7 @@ class Calls:
         f.line("ret i32 %status")
         return _define(
             f,
-            f"define internal i32 @{self.function.name}.run{level}(ptr %values, i64 %prepared, ptr %arena, "
+            f"define internal i32 @{self.own}.run{level}(ptr %values, i64 %prepared, ptr %arena, "
             "ptr %dims, ptr %inputs, ptr %outputs, ptr %pool)",
         )
 
@@ -315,10 +314,15 @@ class Calls:
         self._declare(ahead)
         f.line(f"%status = call i32 @{ahead.name}(ptr %arena, ptr {table}, ptr null, ptr null, ptr null, ptr null)")
         f.line("ret void")
-        return _define(f, f"define internal void @{self.function.name}.prepare{level}(ptr %values)")
+        return _define(f, f"define internal void @{self.own}.prepare{level}(ptr %values)")
 
     def _declare(self, plan: Plan) -> None:
         self.declarations[plan.name] = f"declare i32 @{plan.name}(ptr, ptr, ptr, ptr, ptr, ptr)"
+
+
+def own_name(function: str) -> str:
+    """What the internal functions of a function begin with, whatever it is called."""
+    return f"call.{function}"
 
 
 def refuse_unless(f: Writer, test: str, status: int) -> None:

@@ -109,15 +109,17 @@ def selftest_text(interface: Interface, trials: Trials) -> tuple[str, dict[str, 
     assert isinstance(room, int)
     texts, most = [_RUN.rstrip("\n")], 0
     constants = [_table("selftest.state", state)]
-    for function in interface.functions:
+    for number, function in enumerate(interface.functions):
         if function.name in trials.calls:
-            call = _Call(interface, function, trials.calls[function.name])
-            texts.append(
-                f"  %{function.name} = call i32 @selftest.{function.name}(ptr %old.values, ptr %new, i32 %level)"
-            )
-            texts += [f"  %{function.name}.good = icmp eq i32 %{function.name}, 0"]
-            texts += [f"  br i1 %{function.name}.good, label %next.{function.name}, label %wrong.{function.name}"]
-            texts += [f"wrong.{function.name}:", "  ret i32 SELFTEST", f"next.{function.name}:"]
+            call = _Call(interface, function, trials.calls[function.name], number)
+            texts += [
+                f"  %call{number} = call i32 @selftest.call{number}(ptr %old.values, ptr %new, i32 %level)",
+                f"  %good{number} = icmp eq i32 %call{number}, 0",
+                f"  br i1 %good{number}, label %next{number}, label %wrong{number}",
+                f"wrong{number}:",
+                "  ret i32 SELFTEST",
+                f"next{number}:",
+            ]
             constants.append(call.text())
             most = max(most, call.bytes)
     texts += ["  ret i32 0", "}", _BEGIN]
@@ -154,7 +156,8 @@ def _table(name: str, entries: Sequence[Sequence[int]]) -> str:
 class _Call:
     """The test of one function: memory behind the second state holds inputs, outputs and the arena."""
 
-    def __init__(self, interface: Interface, function: Function, trial: Trial) -> None:
+    def __init__(self, interface: Interface, function: Function, trial: Trial, number: int) -> None:
+        self.number = number
         self.interface, self.function, self.trial = interface, function, trial
         room = align(interface.state_size)
         assert isinstance(room, int)
@@ -177,7 +180,7 @@ class _Call:
         offsets = {s.name: s for s in self.interface.stored}
         updates = [self._sampled(offsets[k].offset, offsets[k].dtype, v, wanted) for k, v in trial.updates.items()]
         arguments = ["ptr null", "ptr %state", "ptr %arena", *(f"i64 {trial.dims[d]}" for d in f.dims)]
-        lines = [f"define internal i32 @selftest.{name}(ptr %old, ptr %state, i32 %level) #0 {{"]
+        lines = [f"define internal i32 @selftest.call{self.number}(ptr %old, ptr %state, i32 %level) #0 {{"]
         lines += ["  %values = call ptr @selftest.begin(ptr %state, i32 %level)"]
         lines += [f"  call void @fill_values(ptr %state, ptr @selftest.inputs.{name}, i64 {len(inputs)})"]
         lines += [f"  %arena = getelementptr i8, ptr %state, i64 {self.arena}"]

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sigmagraph.codegen.llvm.library.calls import own_name
 from sigmagraph.codegen.llvm.library.options import options_text, thread_memory
 from sigmagraph.codegen.llvm.library.parts import Layout, Part
 from sigmagraph.codegen.llvm.library.selftest import Trials, selftest_text
@@ -419,6 +420,6 @@ def _keep(parts: Sequence[Part], layout: Layout) -> str:
         lines.append(f"level{level}:")
         for part, placed in zip(parts, layout.placed, strict=True):
             if placed[level].program.ahead:
-                lines.append(f"  call void @{part.name}.prepare{level}(ptr %values)")
+                lines.append(f"  call void @{own_name(part.name)}.prepare{level}(ptr %values)")
         lines.append("  ret void")
     return "\n".join([*lines, "}\n"])
