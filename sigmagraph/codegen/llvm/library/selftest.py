@@ -190,7 +190,7 @@ class _Call:
                 arguments.append(f"ptr %a{number}")
             else:
                 arguments.append(f"{memory_type(port.dtype)} {_scalar(port.dtype, trial.inputs[port.name])}")
-        lines += [f"  %status = call i32 @NAME_{name}_with({', '.join(arguments)})"]
+        lines += [f"  %status = call i32 @{self.interface.name}_{name}_with({', '.join(arguments)})"]
         for check, what, old in (("equal", "outputs", "ptr %state"), ("moved", "updates", "ptr %old, ptr %values")):
             count = len(outputs) if check == "equal" else len(updates)
             tables = f"ptr @selftest.{what}.{name}, i64 {count}, ptr @selftest.wanted.{name}"

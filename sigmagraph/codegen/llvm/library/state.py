@@ -333,7 +333,7 @@ def state_text(
         "POOL_BYTES": str(POOL_BYTES),
     }
     places = {status.name: str(int(status)) for status in Status} | places
-    tables = filled(places.pop("CONSTANTS"), {"NAME_": f"{interface.name}_"})
+    tables = places.pop("CONSTANTS")
     own = [tables, _keep(parts, layout), _errors(interface), _string("info", content.info), constants]
     return "\n".join([filled(text + selftest, places), *own, _state_table(interface, content.file_head)]), contents
 
