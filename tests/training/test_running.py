@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -214,11 +215,19 @@ def test_reset_forgets_everything() -> None:
     assert of.iteration == 0
 
 
-def test_ctrl_c_ends_the_iteration_writes_a_checkpoint_and_says_how_to_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as Python has it; processes that a shell started in the background ignore it."""
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals come to the main thread")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_the_iteration_writes_a_checkpoint_and_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], interruptible: None
+) -> None:
     of, through = trainer(), trainer()
     folder = tmp_path / "run"
     of.add(Checkpoint(str(folder), every="100 epochs"))
