@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -127,7 +127,7 @@ class Client:
         self.process.communicate()
 
 
-def timed(function: Any, arrays: Mapping[str, NDArray]) -> float:
+def timed(function: Any, arrays: Mapping[str, Any]) -> float:
     """Seconds of a call from Python."""
     begin = end = time.perf_counter()
     calls = 0
@@ -155,12 +155,13 @@ def run(case: Case) -> None:
         client = Client(folder, case.batch, weights)
         x, y = data.inputs, data.targets
         predict = sg.compile(*_prediction(network), target="cpu:1")
-        ways = {
+        step_inputs: dict[str, Any] = {"inputs": x, "targets": y, **dict(trainer.hyperparameters)}
+        ways: dict[str, Callable[[], float]] = {
             "predict, Python": lambda: timed(predict, {"inputs": x}),
             "predict, sg.load": lambda: timed(artifact.predict, {"inputs": x}),
             "predict, C": lambda: client.seconds("predict"),
             "floor: reading the weights": lambda: client.seconds("floor"),
-            "train, Python": lambda: timed(trainer.step, {"inputs": x, "targets": y, **trainer.hyperparameters}),
+            "train, Python": lambda: timed(trainer.step, step_inputs),
             "train, C": lambda: client.seconds("train_step"),
         }
         found: dict[str, list[float]] = {way: [] for way in ways}
