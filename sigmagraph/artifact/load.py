@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sigmagraph.artifact.formats import inspect_library
-from sigmagraph.artifact.manifest import FORMAT, Manifest, read_manifest
+from sigmagraph.artifact.manifest import FORMAT, Manifest, info_text, read_manifest
 from sigmagraph.artifact.targets import artifact_target
 from sigmagraph.dims import evaluate
 from sigmagraph.dtypes import BF16, BOOL, F16, DType
@@ -382,6 +382,9 @@ class _Library:
             raise FileFormatError(
                 f"{path} is not what its manifest says", expected=interface.state_size, got=self.call("state_size")
             )
+        # Arrays and arenas are made as the manifest says, and the library writes to them as it thinks itself.
+        if self.text("info_json") != info_text(interface):
+            raise FileFormatError(f"the manifest of {path} is not its own", expected=self.text("info_json"))
 
     def call(self, name: str, *arguments: Any) -> int:
         """Call a function that gives a number."""

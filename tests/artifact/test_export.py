@@ -418,6 +418,25 @@ def test_a_file_that_was_changed_is_refused(tmp_path: Path, shipped: Shipped) ->
             sg.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("arena", "64"),
+        ("outputs", {"prediction": "f32[batch,1]"}),
+        ("inputs", {"inputs": "f32[batch,4,2]"}),
+        ("updates", ["network/1-dense.weights"]),
+    ],
+)
+def test_a_manifest_that_lies_is_refused(tmp_path: Path, shipped: Shipped, part: str, value: Any) -> None:
+    """Arrays and arenas would be too small for what the library writes to them."""
+    copied(shipped.export.folder, tmp_path, {})
+    manifest = json.loads((tmp_path / "net.json").read_text())
+    manifest["functions"]["predict"][part] = value
+    (tmp_path / "net.json").write_text(json.dumps(manifest))
+    with pytest.raises(FileFormatError, match=r"manifest of .* is not its own"):
+        sg.load(tmp_path)
+
+
 def test_a_library_of_another_system_is_refused(tmp_path: Path, shipped: Shipped) -> None:
     copied(shipped.export.folder, tmp_path, {})
     manifest = json.loads((tmp_path / "net.json").read_text()) | {"triple": "riscv64-unknown-linux-gnu"}
