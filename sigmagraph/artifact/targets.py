@@ -19,7 +19,6 @@ class ArtifactTarget:
         prefix, suffix: around the artifact's name in the library's file name.
         mode: what ELF linkers, or those for Windows, call the machine.
         zig: Zig's name of the target, where Zig itself links.
-        emulator: the program that runs programs for it on another Linux; empty for none.
         linker: GNU's linker for it, which Debian's ``binutils-...`` have.
     """
 
@@ -29,7 +28,6 @@ class ArtifactTarget:
     suffix: str
     mode: str = ""
     zig: str = ""
-    emulator: str = ""
     linker: str = ""
 
     def library(self, name: str) -> str:
@@ -43,7 +41,7 @@ class ArtifactTarget:
 
 
 def _linux(machine: str, mode: str) -> ArtifactTarget:
-    return ArtifactTarget(machine, "elf", "lib", ".so", mode, "", f"qemu-{machine}", f"{machine}-linux-gnu-ld")
+    return ArtifactTarget(machine, "elf", "lib", ".so", mode, "", f"{machine}-linux-gnu-ld")
 
 
 _KINDS = {"linux": "elf", "win32": "pe", "darwin": "macho"}
