@@ -277,6 +277,17 @@ def from_json(data: Any) -> Program:
     return program
 
 
+def size_to_json(size: Size) -> Any:
+    """A size as JSON-able data."""
+    return _encode(size)
+
+
+def size_from_json(data: Any) -> Size:
+    """The size from :func:`size_to_json`'s data."""
+    size: Size = _decode(data)
+    return size
+
+
 _RECORDS: dict[str, Any] = {
     c.__name__: c for c in (Requirement, Port, Place, Launch, Copy, Loop, Branch, Check, Plan, Program)
 }
