@@ -1,7 +1,8 @@
 """What may stand where in a kernel: kinds of loops, allocations, barriers and calls, and what each stage promises.
 
-The loops over blocks and threads of a GPU kernel form one nest, because a kernel is one launch; all other statements
-stand inside it. A callee is a plain function: it has loops and LOCAL memory, nothing else.
+The loops over blocks and threads of a GPU kernel form nests, each of which is a launch. Beside them stand, before the
+kernel is legal, parallel loops, for each iteration of which there will be a thread; all other statements stand inside.
+A callee is a plain function: it has loops and LOCAL memory, nothing else.
 """
 
 from __future__ import annotations
@@ -80,10 +81,19 @@ class _Structure:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.grid = [s for s in statements(kernel.body) if _is_grid(s)]
+        self.launch = self.grid  # the loops of the nest that is looked at
 
     def check(self) -> None:
-        self.nest(self.kernel.body)
-        self.block(self.kernel.body, (), {})
+        body, varying = self.kernel.body, dict[str, bool]()
+        nests = (*map(_is_grid, body), *map(_is_parallel, body))
+        if not self.grid or sum(nests) != len(body) or len(body) == 1:
+            self.nest(body)
+            self.block(body, (), varying)
+            return
+        for stmt in body:
+            self.launch = [s for s in statements((stmt,)) if _is_grid(s)]
+            self.nest((stmt,))
+            self.block((stmt,), (), varying)
 
     def fail(self, stmt: Stmt, message: str, *, expected: object = None, got: object = None) -> VerifyError:
         return statement_error(self.kernel, stmt, message, expected=expected, got=got)
@@ -129,8 +139,8 @@ class _Structure:
     def loop(self, stmt: For, path: Sequence[Stmt]) -> None:
         kind = stmt.kind
         outside = [s.kind for s in path if isinstance(s, For)]
-        if kind is LoopKind.UNROLLED and self.kernel.stage is KernelStage.LEGAL:
-            raise self.fail(stmt, "a legal kernel has no unrolled loops")
+        if kind is LoopKind.UNROLLED and self.kernel.stage is KernelStage.LEGAL and not self.grid:
+            raise self.fail(stmt, "a legal kernel for a processor has no unrolled loops")
         constant = kind in (LoopKind.UNROLLED, LoopKind.VECTORIZED) or kind.is_thread
         if constant and not isinstance(stmt.extent, int):
             raise self.fail(stmt, f"the extent of a loop that is {kind.value} is a constant", got=stmt.extent)
@@ -138,8 +148,10 @@ class _Structure:
             self.transposition(stmt, path)
         if kind is LoopKind.PARALLEL and LoopKind.VECTORIZED in outside:
             raise self.fail(stmt, f"a loop that is {kind.value} stands inside one that is vectorized")
-        if kind is LoopKind.PARALLEL and (self.grid or LoopKind.PARALLEL in outside):
-            raise self.fail(stmt, "a parallel loop stands inside another one, or in a GPU kernel")
+        if kind is LoopKind.PARALLEL and any(k is kind or k.is_block or k.is_thread for k in outside):
+            raise self.fail(stmt, "a parallel loop stands inside another one, or inside one over blocks")
+        if kind is LoopKind.PARALLEL and self.grid and self.kernel.stage is KernelStage.LEGAL:
+            raise self.fail(stmt, "a legal kernel has parallel loops, or loops over blocks")
         if _is_grid(stmt):
             self.axis(stmt, outside)
 
@@ -179,7 +191,7 @@ class _Structure:
             raise self.fail(stmt, "the shape of scratch memory speaks of dims only", got=buffer.shape)
         if buffer.space is Space.SCRATCH and self.grid:
             raise self.fail(stmt, "a GPU kernel has no scratch memory")
-        if buffer.space is Space.LOCAL and sum(map(_is_grid, loops)) < len(self.grid):
+        if buffer.space is Space.LOCAL and sum(map(_is_grid, loops)) < len(self.launch):
             raise self.fail(stmt, "local memory of a GPU kernel belongs to a thread")
         if buffer.space is Space.SHARED and (not self.grid or any(loop.kind.is_thread for loop in loops)):
             raise self.fail(stmt, "shared memory is allocated in a GPU kernel, outside of the loop over threads")
@@ -188,13 +200,20 @@ class _Structure:
         """All threads of a block must come to this statement, equally often."""
         if not any(isinstance(s, For) and s.kind.is_thread for s in path):
             raise self.fail(stmt, "there are no threads to wait for", expected="a loop over threads around it")
-        for outer in path:
-            if isinstance(outer, If):
+        for number, outer in enumerate(path):
+            if isinstance(outer, If) and not self.always(outer, path[:number]):
                 raise self.fail(stmt, "threads wait for each other under a condition", got=f"'{outer.conditions}'")
             if isinstance(outer, For) and (outer.kind is LoopKind.VECTORIZED or _varies(outer.extent, varying)):
                 raise self.fail(
                     stmt, "threads wait for each other in a loop that may differ between them", got=outer.var
                 )
+
+    def always(self, stmt: If, path: Sequence[Stmt]) -> bool:
+        """Whether a condition holds in all threads of a launch or in none, and is about all that they do."""
+        last = path[-1] if path else None
+        alone = isinstance(last, For) and last.body == (stmt,) and not stmt.orelse
+        about_dims = all(n in self.kernel.dims for c in stmt.conditions for n in names(c))
+        return alone and about_dims and all(map(_is_grid, path))
 
     def call(self, stmt: Call, path: Sequence[Stmt]) -> None:
         if _is_vectorized(path):
@@ -222,13 +241,17 @@ class _Structure:
     def warp(self, stmt: Stmt, alone: bool) -> None:
         if not alone:
             raise self.fail(stmt, "a warp operation stands alone as the value of a let")
-        threads = product(s.extent for s in self.grid if s.kind.is_thread)
+        threads = product(s.extent for s in self.launch if s.kind.is_thread)
         if isinstance(threads, int) and threads % WARP:
             raise self.fail(stmt, "not all warps are full", expected=f"a multiple of {WARP} threads", got=threads)
 
 
 def _is_grid(stmt: Stmt) -> TypeGuard[For]:
     return isinstance(stmt, For) and (stmt.kind.is_block or stmt.kind.is_thread)
+
+
+def _is_parallel(stmt: Stmt) -> bool:
+    return isinstance(stmt, For) and stmt.kind is LoopKind.PARALLEL
 
 
 def _is_vectorized(path: Sequence[Stmt]) -> bool:

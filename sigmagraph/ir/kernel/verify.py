@@ -212,7 +212,7 @@ class _Verifier:
         otherwise = [-1 * conditions[0] - 1] if len(conditions) == 1 else []
         then = self.block(stmt.then, _Place(dict(place.names), place.scope.given(conditions), False))
         orelse = self.block(stmt.orelse, _Place(dict(place.names), place.scope.given(otherwise), False))
-        return [then[0] + orelse[0]]
+        return [then[0] + orelse[0], *then[1:]]  # barriers stand only where nothing stands beside the condition
 
     def store(self, stmt: Store, place: _Place, accesses: list[Access]) -> None:
         self.expr(stmt.value, stmt, place, accesses)

@@ -191,8 +191,9 @@ THREADS = "for %b in n block_x {{ alloc %s: f32[32] shared for %t in 32 thread_x
         ("for %i in 4 vectorized { for %j in 4 vectorized { } }", "stands inside one that is vectorized"),
         ("for %i in 4 vectorized { for %j in n parallel { } }", "stands inside one that is vectorized"),
         ("for %i in n parallel { for %j in n parallel { } }", "a parallel loop stands inside another one"),
-        ("for %i in n parallel { } for %j in n block_x { }", "beside a loop over blocks"),
-        ("for %b in n block_x { for %i in n parallel { } }", "a parallel loop stands inside another one, or in a GPU"),
+        ("for %i in n { } for %j in n block_x { }", "beside a loop over blocks"),
+        ("let %k: i64 = index(n)  for %i in n block_x { }  for %j in n block_x { }", "beside a loop over blocks"),
+        ("for %b in n block_x { for %i in n parallel { } }", "a parallel loop stands inside another one, or inside one"),
         ("for %b in n block_x { for %c in n block_x { } }", "block_x is bound twice"),
         ("for %t in 4 thread_x { for %b in n block_x { } }", "a loop over blocks stands inside one over threads"),
         ("for %b in n block_x { for %t in 4 thread_x { } for %u in 4 thread_x { } }", "beside a loop over blocks"),
@@ -221,6 +222,10 @@ THREADS = "for %b in n block_x {{ alloc %s: f32[32] shared for %t in 32 thread_x
         ("barrier", "there are no threads to wait for"),
         ("for %b in n block_x { barrier }", "there are no threads to wait for"),
         (THREADS.format("if (%t-1) { barrier }"), "threads wait for each other under a condition"),
+        (THREADS.format("if (n-4) { barrier } %s[%t] = 1.0:f32"), "threads wait for each other under a condition"),
+        (THREADS.format("if (n-4) { barrier } else { %s[%t] = 1.0:f32 }"), "threads wait for each other under"),
+        (THREADS.format("for %i in 4 { if (n-4) { barrier } }"), "threads wait for each other under a condition"),
+        (THREADS.format("if (%b-1) { barrier }"), "threads wait for each other under a condition"),
         (THREADS.format("for %i in %t { barrier }"), "in a loop that may differ between them"),
         (THREADS.format("let %k: i64 = index(%t+1) for %i in %k { barrier }"), "in a loop that may differ"),
         (THREADS.format("let %k: i64 = cast(%x[0, 0], i64) for %i in %k { barrier }"), "in a loop that may differ"),
@@ -236,6 +241,12 @@ def test_structure(body: str, says: str) -> None:
     assert says in message(kernel(body))
 
 
+def test_a_kernel_is_several_launches() -> None:
+    launch = THREADS.format("if (n-4, m-1) { %s[%t] = 1.0:f32  barrier  let %v: f32 = %s[31-%t] }")
+    verify_kernel(kernel(f"{launch} for %b in m block_x {{ for %t in 64 thread_x {{ }} }} for %i in n parallel {{ }}"))
+    verify_kernel(kernel("for %b in n block_x { for %t in 32 thread_x { for %i in 4 unrolled { } } }", "legal"))
+
+
 def test_vectorized_loops_around_a_square_turn_it() -> None:
     inner = "for %j in 4 vectorized { let %w: f32 = neg(%v)  %s[%j, %i] when(2-%i-%j) = %w }"
     verify_kernel(kernel(SQUARE.format(f"let %v: f32 = cast(index(%i), f32)  {inner}")))
@@ -244,8 +255,9 @@ def test_vectorized_loops_around_a_square_turn_it() -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("for %i in 4 unrolled { }", "a legal kernel has no unrolled loops"),
+        ("for %i in 4 unrolled { }", "a legal kernel for a processor has no unrolled loops"),
         ("for %i in n { %y[%i] = exp(%x[%i, 0]) }", "a legal kernel has no 'exp'"),
+        ("for %i in n parallel { } for %b in n block_x { }", "a legal kernel has parallel loops, or loops over blocks"),
         (
             "for %i in n { for %v in 4 vectorized { if (%v-1) { } } }",
             "the lanes of a vectorized loop take different ways",
