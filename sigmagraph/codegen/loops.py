@@ -16,11 +16,16 @@ def naive_kernel(compute: Work) -> Kernel:
         return compute
     if isinstance(compute, Chain):
         return _one_after_the_other(compute)
+    body = assuming(nest(compute.axes, iteration(compute)), compute.assume)
+    return Kernel(compute.name, compute.dims, compute.params, body, provenance=compute.provenance)
+
+
+def iteration(compute: Compute) -> Block:
+    """What is done at one index of its axes: the sweeps in order, then the rest."""
     body: Block = (*compute.lets, *compute.stores)
     for number, sweep in reversed(list(enumerate(compute.sweeps))):
         body = (*_sweep(sweep, number), *body)
-    body = assuming(nest(compute.axes, body), compute.assume)
-    return Kernel(compute.name, compute.dims, compute.params, body, provenance=compute.provenance)
+    return body
 
 
 def _one_after_the_other(chain: Chain) -> Kernel:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sigmagraph.codegen.schedule.chain import Stage, chain_kernel
+from sigmagraph.codegen.schedule.flat import flat, is_empty
 from sigmagraph.codegen.schedule.machine import Machine
 from sigmagraph.codegen.templates.contraction import as_contraction, contraction_kernel
 from sigmagraph.codegen.templates.elementwise import elementwise_kernel
 from sigmagraph.codegen.templates.engine import Engine
 from sigmagraph.codegen.templates.factors import Contraction
-from sigmagraph.codegen.templates.pieces import assuming, flatten, initial, merge_axes, split_axes
+from sigmagraph.codegen.templates.pieces import assuming
 from sigmagraph.codegen.templates.reduction import sweep_kernel
-from sigmagraph.ir.kernel.compute import Chain, Compute, Sweep, Work
-from sigmagraph.ir.kernel.kernel import Kernel, KernelStage, Let
+from sigmagraph.ir.kernel.compute import Chain, Compute, Work
+from sigmagraph.ir.kernel.kernel import Kernel, KernelStage
 
 
 def schedule(work: Work, machine: Machine) -> Kernel:
@@ -23,25 +24,21 @@ def schedule(work: Work, machine: Machine) -> Kernel:
     if isinstance(work, Chain):
         kernel = chain_kernel(work, lambda member, whole, name: _stage(member, whole, machine, name))
     else:
-        kernel = _template(_flat(work), machine)
+        kernel = _template(flat(work), machine)
     return replace(kernel, body=assuming(kernel.body, work.assume))
-
-
-def _flat(compute: Compute) -> Compute:
-    return merge_axes(split_axes(flatten(_without_empty_sweeps(compute))))
 
 
 def _stage(member: Compute, whole: Compute, machine: Machine, name: str) -> Stage:
     """A member of a chain for the rows of a task; its panels are those of the whole member."""
-    contraction, large = _contraction(_flat(member)), _contraction(_flat(whole))
+    contraction, large = _contraction(flat(member)), _contraction(flat(whole))
     if contraction is None or large is None:
-        return Stage(_template(_flat(member), machine, serial=True))
+        return Stage(_template(flat(member), machine, serial=True))
     panels = Engine(large, machine, serial=True).panels_ahead(name) if _alike(contraction, large) else None
     return Stage(Engine(contraction, machine, serial=True, ahead=panels).kernel(), panels)
 
 
-def _contraction(flat: Compute) -> Contraction | None:
-    return None if _is_empty(flat) or not flat.sweeps else as_contraction(flat)
+def _contraction(compute: Compute) -> Contraction | None:
+    return None if is_empty(compute) or not compute.sweeps else as_contraction(compute)
 
 
 def _alike(a: Contraction, b: Contraction) -> bool:
@@ -50,30 +47,14 @@ def _alike(a: Contraction, b: Contraction) -> bool:
     return names[0] == names[1]
 
 
-def _is_empty(flat: Compute) -> bool:
-    return any(axis.extent == 0 for axis in flat.axes)
-
-
-def _template(flat: Compute, machine: Machine, *, serial: bool = False) -> Kernel:
-    if _is_empty(flat):
-        return Kernel(flat.name, flat.dims, flat.params, (), KernelStage.SCHEDULED, provenance=flat.provenance)
-    if not flat.sweeps:
-        return elementwise_kernel(flat, machine)
-    contraction = None if serial else as_contraction(flat)
+def _template(compute: Compute, machine: Machine, *, serial: bool = False) -> Kernel:
+    if is_empty(compute):
+        return Kernel(
+            compute.name, compute.dims, compute.params, (), KernelStage.SCHEDULED, provenance=compute.provenance
+        )
+    if not compute.sweeps:
+        return elementwise_kernel(compute, machine)
+    contraction = None if serial else as_contraction(compute)
     if contraction is not None:
         return contraction_kernel(contraction, machine)
-    return sweep_kernel(flat, machine, serial=serial)
-
-
-def _without_empty_sweeps(compute: Compute) -> Compute:
-    """A sweep over nothing stores nothing, and its folds give the values that change nothing."""
-    sweeps: list[Sweep] = []
-    waiting: list[Let] = []
-    for sweep in compute.sweeps:
-        waiting += sweep.before
-        if any(axis.extent == 0 for axis in sweep.axes):
-            waiting += [Let(fold.result, initial(fold.op, fold.dtype)) for fold in sweep.folds]
-        else:
-            sweeps.append(replace(sweep, before=tuple(waiting)))
-            waiting = []
-    return replace(compute, sweeps=tuple(sweeps), lets=(*waiting, *compute.lets))
+    return sweep_kernel(compute, machine, serial=serial)

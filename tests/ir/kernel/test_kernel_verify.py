@@ -193,7 +193,10 @@ THREADS = "for %b in n block_x {{ alloc %s: f32[32] shared for %t in 32 thread_x
         ("for %i in n parallel { for %j in n parallel { } }", "a parallel loop stands inside another one"),
         ("for %i in n { } for %j in n block_x { }", "beside a loop over blocks"),
         ("let %k: i64 = index(n)  for %i in n block_x { }  for %j in n block_x { }", "beside a loop over blocks"),
-        ("for %b in n block_x { for %i in n parallel { } }", "a parallel loop stands inside another one, or inside one"),
+        (
+            "for %b in n block_x { for %i in n parallel { } }",
+            "a parallel loop stands inside another one, or inside one",
+        ),
         ("for %b in n block_x { for %c in n block_x { } }", "block_x is bound twice"),
         ("for %t in 4 thread_x { for %b in n block_x { } }", "a loop over blocks stands inside one over threads"),
         ("for %b in n block_x { for %t in 4 thread_x { } for %u in 4 thread_x { } }", "beside a loop over blocks"),
