@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sigmagraph.codegen.templates.pieces import accumulator, assuming, initial, nest
-from sigmagraph.ir.kernel.compute import Chain, Sweep, Work
+from sigmagraph.ir.kernel.compute import Chain, Compute, Sweep, Work
 from sigmagraph.ir.kernel.expr import Load, apply
 from sigmagraph.ir.kernel.kernel import Alloc, Block, Kernel, Let, Store
 

@@ -12,7 +12,6 @@ from sigmagraph.ir.kernel.kernel import (
     Block,
     Buffer,
     For,
-    If,
     Kernel,
     KernelStage,
     Let,
@@ -30,15 +29,14 @@ def own_kernel(kernel: Kernel) -> Kernel:
     body: list[Stmt] = []
     temporary: list[Buffer] = []
     for number, stmt in enumerate(kernel.body):
-        mover = _Mover(number, Dim(stmt.var), stmt.extent) if _is_parallel(stmt) else _Mover(number, 0, 1)
+        parallel = isinstance(stmt, For) and stmt.kind is LoopKind.PARALLEL
+        mover = (
+            _Mover(number, Dim(stmt.var), stmt.extent) if isinstance(stmt, For) and parallel else _Mover(number, 0, 1)
+        )
         body.append(mover.statement(stmt))
         temporary += mover.buffers
     params = (*kernel.params, *temporary)
     return replace(kernel, params=params, body=tuple(body), stage=KernelStage.SCHEDULED)
-
-
-def _is_parallel(stmt: Stmt) -> bool:
-    return isinstance(stmt, For) and stmt.kind is LoopKind.PARALLEL
 
 
 @dataclass(slots=True)

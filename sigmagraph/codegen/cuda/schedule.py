@@ -6,10 +6,18 @@ from dataclasses import replace
 
 from sigmagraph.codegen.cuda.elementwise import elementwise_nest
 from sigmagraph.codegen.cuda.own_loops import own_kernel
-from sigmagraph.codegen.cuda.threads import assuming, thread_each
+from sigmagraph.codegen.cuda.rows import WARP, Groups, rows_nest
+from sigmagraph.codegen.cuda.threads import THREADS, assuming, thread_each
 from sigmagraph.codegen.schedule.flat import flat, is_empty
+from sigmagraph.codegen.templates.split import Chunks, down_columns, split
+from sigmagraph.dims import product
 from sigmagraph.ir.kernel.compute import Chain, Compute, Work
 from sigmagraph.ir.kernel.kernel import Block, Buffer, Kernel, KernelStage
+
+CHUNKS = Chunks(elements=1 << 13, many_rows=512, column_elements=1 << 15, column_step=64)
+SHORT = 8  # elements of a row that a thread walks over alone
+PER_THREAD = 8  # elements of a row that a thread has at least, where there are more
+UNKNOWN = 1024  # elements that a row is taken to have where its size is not known
 
 
 def schedule(work: Work) -> Kernel:
@@ -36,7 +44,30 @@ def _launches(compute: Compute) -> tuple[Block, tuple[Buffer, ...]]:
         return (), ()
     if not compute.sweeps:
         return elementwise_nest(compute), ()
-    return thread_each(compute), ()
+    parts = split(compute, CHUNKS)
+    return tuple(stmt for part in parts.phases for stmt in _sweeps(part)), parts.partial
+
+
+def _sweeps(compute: Compute) -> Block:
+    """The launch of a flat compute with sweeps."""
+    groups = _groups(compute)
+    return (rows_nest(compute, groups),) if groups else thread_each(compute)
+
+
+def _groups(compute: Compute) -> Groups | None:
+    """The groups of threads that have a row each; None where a thread does."""
+    longest = [product(axis.extent for axis in sweep.axes) for sweep in compute.sweeps]
+    if all(isinstance(size, int) and size <= SHORT for size in longest):
+        return None
+    rows = compute.axes[-1].extent if compute.axes else 1
+    across = compute.axes and any(down_columns(compute, s) for s in compute.sweeps if s.axes)
+    if across and not (isinstance(rows, int) and rows < 8):
+        width = WARP if not isinstance(rows, int) else min(WARP, 1 << (rows - 1).bit_length())
+        return Groups(width, THREADS // width, across=True)
+    known = [size for size in longest if isinstance(size, int)]
+    size = max(known) if len(known) == len(longest) else UNKNOWN
+    threads = min(THREADS, max(4, 1 << (-(-size // PER_THREAD) - 1).bit_length()))
+    return Groups(1, threads) if threads > WARP else Groups(THREADS // threads, threads)
 
 
 def _chain(chain: Chain) -> Kernel:

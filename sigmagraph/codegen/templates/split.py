@@ -12,10 +12,25 @@ from sigmagraph.ir.kernel.expr import Load, Var, walk
 from sigmagraph.ir.kernel.expr import replace as replace_in
 from sigmagraph.ir.kernel.kernel import Buffer, Let, Role, Store
 
-CHUNK = 1 << 14  # elements per task
-MANY_ROWS = 128  # rows from which on there are tasks enough without cutting them
-COLUMN_CHUNK = 1 << 16  # elements per task where rows are the columns of a matrix,
-COLUMN_STEP = 64  # and so many of each at least, because a task has a result for each
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """From which sizes on reductions are cut, and how.
+
+    Attributes:
+        elements: of a task.
+        many_rows: rows from which on there are tasks enough without cutting them.
+        column_elements: of a task where rows are the columns of a matrix,
+        column_step: and so many of each at least, because a task has a result for each.
+    """
+
+    elements: int = 1 << 14
+    many_rows: int = 128
+    column_elements: int = 1 << 16
+    column_step: int = 64
+
+
+USUAL = Chunks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +41,7 @@ class Split:
     partial: tuple[Buffer, ...] = ()
 
 
-def split(compute: Compute) -> Split:
+def split(compute: Compute, chunks: Chunks = USUAL) -> Split:
     """The compute in two phases if it reduces few long rows, or long columns, in one sweep; else as it is.
 
     The tasks depend on sizes only, so that the result does not depend on the number of threads.
@@ -42,22 +57,22 @@ def split(compute: Compute) -> Split:
     each = rows * product(axis.extent for axis in sweep.axes[1:])
     if not isinstance(each, int):
         return whole
-    if rows <= MANY_ROWS:
-        step = max(1, CHUNK // each)
-        least = 4 * CHUNK // each
-    elif _down_columns(compute, sweep):
-        step = max(COLUMN_STEP, COLUMN_CHUNK // each)
+    if rows <= chunks.many_rows:
+        step = max(1, chunks.elements // each)
+        least = 4 * chunks.elements // each
+    elif down_columns(compute, sweep):
+        step = max(chunks.column_step, chunks.column_elements // each)
         least = 4 * step - 1
     else:
         return whole
     if isinstance(first.extent, int) and first.extent <= least:
         return whole
-    chunks = ceildiv(first.extent, step)
-    partial = tuple(Buffer(f"%partial{n}", f.dtype, (chunks * rows,), Role.TEMP) for n, f in enumerate(sweep.folds))
-    return Split((_tasks(compute, sweep, step, partial), _rest(compute, sweep, chunks, partial)), partial)
+    count = ceildiv(first.extent, step)
+    partial = tuple(Buffer(f"%partial{n}", f.dtype, (count * rows,), Role.TEMP) for n, f in enumerate(sweep.folds))
+    return Split((_tasks(compute, sweep, step, partial), _rest(compute, sweep, count, partial)), partial)
 
 
-def _down_columns(compute: Compute, sweep: Sweep) -> bool:
+def down_columns(compute: Compute, sweep: Sweep) -> bool:
     """Whether neighbouring rows, and not neighbours along them, lie side by side: columns are read row by row."""
     last = compute.axes[-1].var
     loads = [e.index[0] for whole in inner_expressions(sweep) for e in walk(whole) if isinstance(e, Load)]
