@@ -20,7 +20,7 @@ CONFINED = {
     "matplotlib": ("sigmagraph.training",),
     "platformdirs": ("sigmagraph.loader", "sigmagraph.data", "sigmagraph.training"),
     "pyarrow": ("sigmagraph.data",),
-    "pycuda": ("sigmagraph.codegen.cuda.compile", "sigmagraph.runtime.cuda"),
+    "pycuda": ("sigmagraph.codegen.cuda.nvcc", "sigmagraph.runtime.cuda"),
     "rich": ("sigmagraph.cli", "sigmagraph.cli_runs", "sigmagraph.training"),
     "safetensors": ("sigmagraph.training", "sigmagraph.artifact"),
     "tensorboardX": ("sigmagraph.training",),
