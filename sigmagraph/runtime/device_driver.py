@@ -1,4 +1,4 @@
-"""What programs need of a device: the protocol that each way to one implements, and the one device that programs share.
+"""What programs need of a device: the protocol that each way to one implements.
 
 Sizes are bytes, addresses are numbers. Everything is done in the order in which it was asked for (one stream); what a
 method does not say that it waits for may still be going on when it returns. Calls must not overlap, and all but the
@@ -7,9 +7,8 @@ attributes are called within :meth:`Driver.active`.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -72,7 +71,8 @@ class Driver(Protocol):
     Attributes:
         name: what people call the device.
         arch: what code is compiled for, such as ``sm_80``.
-        number: of the device, for those who speak to it in other ways.
+        place: how DLPack names where its memory is: a kind of device (1: the host, 2: CUDA), and its number.
+        stream: the handle of the stream, for others who wait for it; 0 where there is none.
     """
 
     @property
@@ -82,7 +82,10 @@ class Driver(Protocol):
     def arch(self) -> str: ...
 
     @property
-    def number(self) -> int: ...
+    def place(self) -> tuple[int, int]: ...
+
+    @property
+    def stream(self) -> int: ...
 
     def active(self) -> AbstractContextManager[None]:
         """Have the device at hand for the calls of this thread within a ``with``; may be nested.
