@@ -62,8 +62,8 @@ def bind_dims(
         dims[found.name] = value
         origins[found.name] = f"{found.name} is {value} by axis {found.axis} of '{ports[found.port].name}'"
     for port, array in zip(ports, arrays, strict=True):
-        for axis, (size, got) in enumerate(zip(port.shape, array.shape, strict=True)):
-            _check(port, axis, size, got, dims, origins)
+        for axis, (wanted, got) in enumerate(zip(port.shape, array.shape, strict=True)):
+            _check(port, axis, wanted, got, dims, origins)
     return dims
 
 

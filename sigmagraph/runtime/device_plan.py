@@ -197,5 +197,5 @@ class Unrolling:
         return evaluate(size, self._dims), tuple(slopes)
 
 
-def _count(steps: Sequence[Step], kind: type[Check] | type[Branch]) -> int:
+def _count(steps: Sequence[Step], kind: type[Check | Branch]) -> int:
     return sum(isinstance(step, kind) for step in flat_steps(steps))

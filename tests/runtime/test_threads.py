@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import sigmagraph as sg
-from sigmagraph import loader
+from sigmagraph import execution
 from sigmagraph.runtime import devices
 
 PROGRAM = """
@@ -52,7 +52,7 @@ def test_threads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_posix_threads_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (devices, loader):
+    for module in (devices, execution):
         monkeypatch.setattr(module, "has_threads", lambda: False)
     assert devices.default_threads() == 1
     x = sg.placeholder("x", (3,))
