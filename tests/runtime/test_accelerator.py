@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,9 +15,20 @@ import pytest
 import sigmagraph as sg
 from sigmagraph.dims import Dim
 from sigmagraph.dtypes import DType
-from sigmagraph.errors import DeviceError, DeviceMemoryError, DimError, IndexRangeError, InputError
+from sigmagraph.errors import (
+    DeviceError,
+    DeviceMemoryError,
+    DimError,
+    IndexRangeError,
+    InputError,
+    OptionError,
+    TargetError,
+)
+from sigmagraph.execution import execution_for
 from sigmagraph.ir.launch import DeviceCode, Grid, Launches, pack, unpack
 from sigmagraph.ir.plan import Branch, Check, Copy, Launch, Loop, Place, Plan, Port, Program, Requirement
+from sigmagraph.options import Environment, Target, as_target
+from sigmagraph.runtime import cuda
 from sigmagraph.runtime.accelerator import Accelerator
 from sigmagraph.runtime.mirrors import Device
 from sigmagraph.runtime.state import Renamed, Variable
@@ -463,6 +475,45 @@ def test_too_little_memory_says_what_is_too_large() -> None:
     assert "'double': 20,000 bytes" in text
     assert "with every dim at 1 the arena is 64 bytes" in text
     program.run([np.ones(5, np.float32)])  # goes on with what fits
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("cuda", Target("cuda")),
+        ("cuda:1", Target("cuda", device=1)),
+        ("cuda:sm_90a", Target("cuda", cpu="sm_90a")),
+        ("cpu:2", Target(threads=2)),
+    ],
+)
+def test_targets_have_a_text_form(text: str, target: Target) -> None:
+    assert as_target(text) == target
+
+
+@pytest.mark.parametrize("text", ["cuda:", "cuda:sm80", "cuda:-1", "cuda:sm_", "cpu:0"])
+def test_other_texts_are_no_targets(text: str) -> None:
+    with pytest.raises(OptionError, match="no target"):
+        as_target(text)
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"), [("absent", "PyCUDA is not installed"), ("driverless", "the CUDA driver is not installed")]
+)
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, module: str, reason: str) -> None:
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, *_: Any) -> None:
+            if name.partition(".")[0] == "pycuda":
+                kind = ModuleNotFoundError if module == "absent" else ImportError
+                raise kind("libcuda.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    monkeypatch.setattr(cuda, "probe", cuda.probe.__wrapped__)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pycuda"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert reason in cuda.probe().reason
+    with pytest.raises(TargetError, match="cannot run on a CUDA device"):
+        execution_for(Target("cuda"), Environment()).check()
 
 
 def test_code_comes_back_from_bytes() -> None:
