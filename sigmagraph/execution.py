@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 from typing import Protocol, TypeAlias, TypeVar
@@ -34,6 +35,14 @@ Kept: TypeAlias = Callable[[str, Callable[[], bytes]], bytes]  # bytes that were
 class Execution(Protocol):
     """Where the programs of a target are executed."""
 
+    def target(self) -> Target:
+        """The target, with what the machine at hand decides about its code.
+
+        Raises:
+            TargetError: there is no such device whose architecture could be asked for.
+        """
+        ...
+
     def check(self) -> None:
         """See whether they can be.
 
@@ -54,6 +63,10 @@ class CpuExecution:
         self._target = target
         self._environment = environment
         self._backend: Backend = backend_for(target)
+
+    def target(self) -> Target:
+        """The target as it is; its backend looks at the processor itself."""
+        return self._target
 
     def check(self) -> None:
         """See whether the code is for this system."""
@@ -91,8 +104,20 @@ class CudaExecution:
         self._target = target
         self._careful = environment.careful
 
+    def target(self) -> Target:
+        """The target with the architecture of the device, where it names none."""
+        from sigmagraph.runtime.cuda import cuda_devices
+
+        if self._target.cpu:
+            return self._target
+        self.check()
+        devices = cuda_devices()
+        if self._target.device >= len(devices):
+            raise TargetError("there is no such CUDA device", expected=f"0 .. {len(devices) - 1}", got=self._target)
+        return replace(self._target, cpu=devices[self._target.device].arch)
+
     def check(self) -> None:
-        """See whether there is such a device."""
+        """See whether there is a device."""
         from sigmagraph.runtime.cuda import probe
 
         found = probe()

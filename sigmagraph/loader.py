@@ -32,8 +32,8 @@ class Loader:
 
     def __init__(self, options: CompileOptions, environment: Environment) -> None:
         self.options = options
-        self.backend: Backend = backend_for(options.target)
         self._execution = execution_for(options.target, environment)
+        self.backend: Backend = backend_for(self._execution.target())
         in_use = options.cache and environment.cache_enabled
         self._cache = Cache(cache_folder(environment)) if in_use else None
 

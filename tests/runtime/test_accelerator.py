@@ -24,7 +24,7 @@ from sigmagraph.errors import (
     OptionError,
     TargetError,
 )
-from sigmagraph.execution import execution_for
+from sigmagraph.execution import assembled, execution_for, on_device
 from sigmagraph.ir.launch import DeviceCode, Grid, Launches, pack, unpack
 from sigmagraph.ir.plan import Branch, Check, Copy, Launch, Loop, Place, Plan, Port, Program, Requirement
 from sigmagraph.options import Environment, Target, as_target
@@ -477,6 +477,43 @@ def test_too_little_memory_says_what_is_too_large() -> None:
     program.run([np.ones(5, np.float32)])  # goes on with what fits
 
 
+def test_what_is_kept_is_computed_again_when_its_source_changed() -> None:
+    """A program whose part ahead keeps k = 2 w; y = x + k."""
+
+    def ahead(w: int, k: int) -> None:
+        seen(k, 1)[:] = 2 * seen(w, 1)
+
+    def main(x: int, k: int, y: int, n: int) -> None:
+        seen(y, n)[:] = seen(x, n) + seen(k, 1)
+
+    host = Host({"ahead": ahead, "main": main})
+    w, k = Port("w", DType.F32, (1,)), Port("k", DType.F32, (1,))
+    early = plan(
+        [Launch("ahead", (place("param", 0), place("param", 1)), ())],
+        **{"name": "ahead", "dims": (), "inputs": (), "outputs": (), "params": (w, k), "updates": ("k",)},
+    )
+    late = plan([Launch("main", (place("input"), place("param"), place("output")), ("n",))], params=(k,))
+    code = pack(
+        DeviceCode(
+            "sm_0",
+            {
+                "ahead": Launches(grid("ahead", 2, ()), (), False),
+                "test": Launches(grid("main", 3), (), False),
+            },
+            b"",
+        )
+    )
+    variable = Variable("w", DType.F32, (1,), np.full(1, 3, np.float32))
+    device = Device(host)
+    program = assembled(Program(late, early), {"w": variable}, lambda _: on_device(code, device))
+    results = [program.run([np.zeros(1, np.float32)])["y"][0] for _ in range(2)]
+    variable.assign(np.full(1, 4, np.float32))
+    results.append(program.run([np.zeros(1, np.float32)])["y"][0])
+    assert results == [6, 6, 8]
+    assert program.preparation is not None
+    assert program.preparation.kept[0].name == "k"
+
+
 @pytest.mark.parametrize(
     ("text", "target"),
     [
@@ -514,6 +551,8 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, module: str, r
     assert reason in cuda.probe().reason
     with pytest.raises(TargetError, match="cannot run on a CUDA device"):
         execution_for(Target("cuda"), Environment()).check()
+    with pytest.raises(TargetError, match="cannot run on a CUDA device"):
+        sg.compile([], {"y": sg.parameter("w", np.zeros(1)) + 1}, target="cuda")
 
 
 def test_code_comes_back_from_bytes() -> None:
