@@ -490,7 +490,12 @@ def test_what_is_kept_is_computed_again_when_its_source_changed() -> None:
     w, k = Port("w", DType.F32, (1,)), Port("k", DType.F32, (1,))
     early = plan(
         [Launch("ahead", (place("param", 0), place("param", 1)), ())],
-        **{"name": "ahead", "dims": (), "inputs": (), "outputs": (), "params": (w, k), "updates": ("k",)},
+        name="ahead",
+        dims=(),
+        inputs=(),
+        outputs=(),
+        params=(w, k),
+        updates=("k",),
     )
     late = plan([Launch("main", (place("input"), place("param"), place("output")), ("n",))], params=(k,))
     code = pack(
