@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def call_microseconds() -> tuple[float, float]:
     function = sg.compile([x], {"y": x + 1.0}, target="cpu:1")
     one = np.ones(1, np.float32)
     kept = function(x=one)  # its memory is written again below
-    e = function.executor
+    e: Any = function.executor  # the one of the CPU
     (binding,) = e._bindings.values()
     tables = (e._params_at, binding.table_at, e._inputs_at, e._outputs_at, 0)  # still point at the last call's arrays
     native = best(lambda: e._entry(e._arena_at, *tables))

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from benchmarks.floors import Floors, floors
 from benchmarks.machine import describe, pinned
@@ -225,7 +226,7 @@ def roofline(workload: str, threads: int, rounds: int) -> Roofline:
         nothing, *calls = entries(made, backend, [(), *((step,) for step in steps)])
         inner_calls = entries(made, backend, [(part,) for part in inner])
     kept = function(**feed)  # the tables still point at these arrays
-    e = function.executor
+    e: Any = function.executor  # the one of the CPU
     (binding,) = e._bindings.values()
     pool = e.pool.address if e.pool is not None else 0
     tables = (e._arena_at, e._params_at, binding.table_at, e._inputs_at, e._outputs_at, pool)

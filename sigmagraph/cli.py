@@ -31,6 +31,7 @@ from sigmagraph.passes.pipelines import PASSES
 from sigmagraph.passes.report import PassReport
 from sigmagraph.runtime.cache import Cache
 from sigmagraph.runtime.devices import devices as list_devices
+from sigmagraph.runtime.devices import missing
 from sigmagraph.runtime.state import Variable
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
@@ -168,7 +169,10 @@ def run(
 def devices() -> None:
     """List what programs can be compiled for on this machine."""
     for device in list_devices():
-        typer.echo(f"{device.name}  {device.description}, {device.threads} threads")
+        threads = f", {device.threads} threads" if device.name == "cpu" else ""
+        typer.echo(f"{device.name}  {device.description}{threads}")
+    for reason in missing():
+        typer.echo(f"no {reason}")
 
 
 def cache(clear: Annotated[bool, typer.Option("--clear", help="Remove all entries.")] = False) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sigmagraph.errors import OptionError
 
-_FORMS = "cpu, cpu:THREADS or a triple such as aarch64-linux-gnu"
+_FORMS = "cpu, cpu:THREADS, cuda, cuda:sm_80, cuda:NUMBER or a triple such as aarch64-linux-gnu"
+_ARCH = re.compile(r"sm_\d+[a-z]?")
 _TRIPLE = re.compile(r"wasm32|\w+(-[\w.]+){1,3}")
 
 
@@ -18,11 +19,12 @@ class Target:
     """What code is made for.
 
     Attributes:
-        kind: ``cpu``.
-        cpu: LLVM's name of the processor. ``x86-64``, ``x86-64-v2``, ``x86-64-v3`` and ``x86-64-v4`` mean the features
-            of that level, ``native`` is the processor at hand with all it has. Empty for the one at hand, or where a
-            system is named for the least processor of such systems (wasm32: with vectors; riscv64: rv64gc, without
-            vectors; thumbv7em: ``cortex-m4``, whose f64 is computed by helpers of the ABI; ``cortex-m7`` has f64).
+        kind: ``cpu`` or ``cuda``.
+        cpu: of devices the architecture, such as ``sm_80``; of processors LLVM's name. ``x86-64``, ``x86-64-v2``,
+            ``x86-64-v3`` and ``x86-64-v4`` mean the features of that level, ``native`` is the processor at hand with
+            all it has. Empty for the one at hand, or where a system is named for the least processor of such systems
+            (wasm32: with vectors; riscv64: rv64gc, without vectors; thumbv7em: ``cortex-m4``, whose f64 is computed by
+            helpers of the ABI; ``cortex-m7`` has f64).
         features: LLVM feature string, such as ``+avx2,+fma``, added to what the processor's name means here. Of other
             processors schedules use only the features that are listed; without a list they are those of any
             processor of its kind.
@@ -30,6 +32,7 @@ class Target:
             ``wasm32``, ``riscv64-linux-gnu`` or ``thumbv7em-none-eabihf``; empty for the machine at hand. Code for
             another system can be made, but not be run.
         threads: how many threads a program may use; 0 means min(affinity, cgroup quota).
+        device: the number of the device.
     """
 
     kind: str = "cpu"
@@ -37,13 +40,17 @@ class Target:
     features: str = ""
     threads: int = 0
     triple: str = ""
+    device: int = 0
 
     def __str__(self) -> str:
-        return ":".join(part for part in (self.triple or self.kind, self.cpu) if part)
+        return ":".join(part for part in (self.triple or self.kind, self.cpu, str(self.device or "")) if part)
 
 
 def as_target(value: Target | str) -> Target:
-    """A target from its text form: ``cpu``, ``cpu:1`` (one thread), ``cpu:2``, or a triple: ``aarch64-linux-gnu``.
+    """A target from its text form.
+
+    ``cpu``, ``cpu:1`` (one thread), ``cpu:2``; ``cuda`` (the first device, whatever it is), ``cuda:1`` (the second),
+    ``cuda:sm_80`` (what is made for that architecture); or a triple: ``aarch64-linux-gnu``.
 
     Whether there is a target of that kind is found out when something is compiled for it.
 
@@ -56,10 +63,14 @@ def as_target(value: Target | str) -> Target:
         raise OptionError("this is no target", expected=_FORMS, got=repr(value))
     if _TRIPLE.fullmatch(value):
         return Target(triple=value)
-    kind, colon, threads = value.partition(":")
-    if not kind.isidentifier() or (colon and not (threads.isdigit() and int(threads) > 0)):
-        raise OptionError("this is no target", expected=_FORMS, got=repr(value))
-    return Target(kind, threads=int(threads or 0))
+    kind, colon, rest = value.partition(":")
+    if kind.isidentifier() and kind != "cuda" and (not colon or (rest.isdigit() and int(rest) > 0)):
+        return Target(kind, threads=int(rest or 0))
+    if kind == "cuda" and _ARCH.fullmatch(rest):
+        return Target(kind, cpu=rest)
+    if kind == "cuda" and (not colon or rest.isdigit()):
+        return Target(kind, device=int(rest or 0))
+    raise OptionError("this is no target", expected=_FORMS, got=repr(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +113,14 @@ class Environment:
         dump: ``SIGMAGRAPH_DUMP``: folder into which every compiled program writes its stages.
         cache_dir: ``SIGMAGRAPH_CACHE``: folder of the persistent cache; ``off`` switches it off.
         threads: ``SIGMAGRAPH_THREADS``: upper bound on threads; 0 for none.
+        careful: ``SIGMAGRAPH_CAREFUL``: 1 has every launch on a device waited for, so that errors name it.
     """
 
     dump: Path | None = None
     cache_dir: Path | None = None
     cache_enabled: bool = True
     threads: int = 0
+    careful: bool = False
 
 
 def from_environment() -> Environment:
@@ -123,6 +136,7 @@ def from_environment() -> Environment:
         cache_dir=Path(cache_dir) if cache_dir and cache_dir != "off" else None,
         cache_enabled=cache_dir != "off",
         threads=_number("SIGMAGRAPH_THREADS"),
+        careful=_number("SIGMAGRAPH_CAREFUL") > 0,
     )
 
 

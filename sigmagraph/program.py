@@ -16,7 +16,7 @@ from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.plan import Plan
 from sigmagraph.options import CompileOptions
 from sigmagraph.passes.report import PassReport
-from sigmagraph.runtime.executor import Executor
+from sigmagraph.runtime.runner import Runner
 from sigmagraph.runtime.state import Variable
 
 
@@ -94,7 +94,7 @@ class CompiledFunction:
         executor: runs it, and counts.
     """
 
-    def __init__(self, executor: Executor, origin: Origin) -> None:
+    def __init__(self, executor: Runner, origin: Origin) -> None:
         self.graph = origin.source.graph
         self.executor = executor
         self._origin = origin

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import Protocol
 
 from sigmagraph.dims import Dim, Size, coefficient, evaluate, names
 from sigmagraph.errors import DimError, InputError
 from sigmagraph.ir.plan import Port
+
+
+class Shaped(Protocol):
+    """An array, wherever its elements are."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class _Solution:
 
 
 def bind_dims(
-    ports: Sequence[Port], arrays: Sequence[np.ndarray[Any, Any]], known: Mapping[str, int] | None = None
+    ports: Sequence[Port], arrays: Sequence[Shaped], known: Mapping[str, int] | None = None
 ) -> dict[str, int]:
     """The numbers for the dims in the shapes of ``ports`` that make them the shapes of ``arrays``.
 
@@ -57,8 +62,8 @@ def bind_dims(
         dims[found.name] = value
         origins[found.name] = f"{found.name} is {value} by axis {found.axis} of '{ports[found.port].name}'"
     for port, array in zip(ports, arrays, strict=True):
-        for axis, (size, got) in enumerate(zip(port.shape, array.shape, strict=True)):
-            _check(port, axis, size, got, dims, origins)
+        for axis, (wanted, got) in enumerate(zip(port.shape, array.shape, strict=True)):
+            _check(port, axis, wanted, got, dims, origins)
     return dims
 
 

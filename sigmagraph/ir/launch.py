@@ -50,11 +50,14 @@ class Launches:
         constants: contents of the plan's constants.
         controlled: whether functions look at the flow before they do anything: ``flow[0]`` is the number of the first
             check that failed, or 0; ``flow[level]`` says whether a branch is taken.
+        items: for each slot of the arena the bytes of the smallest elements that lie in it; where none are given, 1.
+            Functions count elements with 32 bits, so that they say how large a slot may be.
     """
 
     grids: Mapping[str, tuple[Grid, ...]]
     constants: tuple[bytes, ...]
     controlled: bool
+    items: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def unpack(data: bytes) -> DeviceCode:
                 constants.append(data[start : start + length])
                 start += length
             grids = {kernel: tuple(map(_grid_from_json, found)) for kernel, found in plan["grids"].items()}
-            plans[name] = Launches(grids, tuple(constants), bool(plan["controlled"]))
+            plans[name] = Launches(grids, tuple(constants), bool(plan["controlled"]), tuple(plan["items"]))
         return DeviceCode(str(header["arch"]), plans, data[start:])
     except (ValueError, KeyError, TypeError, AttributeError, DimError, DTypeError) as error:
         raise FileFormatError("the bytes are not the code of a GPU program", got=repr(error)) from error
@@ -112,7 +115,7 @@ def unpack(data: bytes) -> DeviceCode:
 def _launches_to_json(launches: Launches) -> dict[str, Any]:
     grids = {kernel: [_grid_to_json(g) for g in found] for kernel, found in launches.grids.items()}
     lengths: Sequence[int] = [len(constant) for constant in launches.constants]
-    return {"grids": grids, "constants": lengths, "controlled": launches.controlled}
+    return {"grids": grids, "constants": lengths, "controlled": launches.controlled, "items": launches.items}
 
 
 def _grid_to_json(grid: Grid) -> list[Any]:

@@ -7,6 +7,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from sigmagraph.runtime.cuda import cuda_devices, probe
+
 _CGROUP_2 = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 _CGROUP_1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
@@ -18,19 +20,29 @@ class Device:
 
     Attributes:
         name: as a target is written.
-        description: processor and operating system.
-        threads: how many threads a program uses by default.
+        description: what it is.
+        threads: how many threads of this process a program uses by default.
     """
 
     name: str
     description: str
-    threads: int
+    threads: int = 1
 
 
 def devices() -> tuple[Device, ...]:
-    """The devices of this machine."""
+    """The devices of this machine, the processor first."""
     description = f"{platform.processor() or platform.machine()}, {platform.system()} {platform.machine()}"
-    return (Device("cpu", description, default_threads()),)
+    out = [Device("cpu", description, default_threads())]
+    for found in cuda_devices():
+        memory = f"{found.memory / (1 << 30):.1f} GiB, {found.processors} multiprocessors"
+        out.append(Device(f"cuda:{found.number}", f"{found.name}, {found.arch}, {memory}"))
+    return tuple(out)
+
+
+def missing() -> tuple[str, ...]:
+    """Of each kind of device that is not there, the reason."""
+    found = probe()
+    return () if found.ok else (f"cuda: {found.reason}",)
 
 
 def default_threads(limit: int = 0) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -44,8 +44,16 @@ if address_of(_PROBE) != _PROBE.ctypes.data:
     address_of = _slow_address_of
 
 
+class Mirror(Protocol):
+    """The copy of a variable's value on a device."""
+
+    def fetch(self, memory: np.ndarray[Any, Any]) -> None:
+        """Copy the value into a variable's memory."""
+        ...
+
+
 class Variable:
-    """The value of one parameter; compiled programs read and write it in place.
+    """The value of one parameter; compiled programs read and write it in place, or in a mirror on their device.
 
     Attributes:
         name: the parameter's name.
@@ -53,7 +61,12 @@ class Variable:
         placed: whether the value stays where it is in memory.
         version: grows with everything that writes to the value, or may do so from now on; 0 while it is the zeros that
             it begins with if no value is given.
+        newer: the mirror that has the value, where the memory here has an older one.
+        addressed: whether somebody has the address of the memory, and takes the value to be there.
     """
+
+    newer: Mirror | None = None
+    addressed: bool = False
 
     def __init__(self, name: str, dtype: DType, shape: tuple[int, ...], value: Any = None) -> None:
         self.name = name
@@ -73,8 +86,10 @@ class Variable:
     def value(self) -> np.ndarray[Any, Any]:
         """The live value; writing to the array writes to the parameter.
 
-        Once it was handed out the value is not moved any more, so that the array stays live.
+        Once it was handed out the value is not moved any more, so that the array stays live. While it is held, programs
+        on devices bring each new value here.
         """
+        self.settle()
         self.placed = True
         self.version += 1
         return self._live()
@@ -82,13 +97,31 @@ class Variable:
     @property
     def address(self) -> int:
         """Where the first element lies; what has a program is not moved any more."""
+        self.settle()
         self.placed = True
+        self.addressed = True
         return address_of(self._memory)
 
     @property
     def held(self) -> bool:
         """Whether somebody holds a live array, who may write to it at any time."""
         return sys.getrefcount(self._memory) > _ALONE
+
+    @property
+    def memory(self) -> np.ndarray[Any, Any]:
+        """The bytes here, for who copies between them and a mirror; the value may be a newer one."""
+        return self._memory
+
+    @property
+    def origin(self) -> Variable:
+        """The variable that the memory belongs to, where this is another name of it."""
+        return self
+
+    def settle(self) -> None:
+        """Bring the value here, if it is in a mirror only."""
+        if self.newer is not None:
+            self.newer.fetch(self._memory)
+            self.newer = None
 
     def assign(self, value: Any) -> None:
         """Copy a value in.
@@ -104,10 +137,12 @@ class Variable:
                 f"the value of '{self.name}' has another kind of dtype", expected=self.dtype, got=new.dtype
             )
         self._live()[...] = new
+        self.newer = None  # all of it is overwritten
         self.version += 1
 
     def place(self, memory: np.ndarray[Any, Any]) -> None:
         """Move the value to other memory, which is zero, once, before any program has its address."""
+        self.settle()
         value = self._live()
         self._memory = _apart(memory[: self.bytes])
         if self.version:  # zeros lie there already, and pages that nobody touched take no time
@@ -137,6 +172,26 @@ class Renamed(Variable):
     @placed.setter
     def placed(self, value: bool) -> None:
         self._origin.placed = value
+
+    @property
+    def origin(self) -> Variable:
+        return self._origin.origin
+
+    @property
+    def newer(self) -> Mirror | None:
+        return self._origin.newer
+
+    @newer.setter
+    def newer(self, value: Mirror | None) -> None:
+        self._origin.newer = value
+
+    @property
+    def addressed(self) -> bool:
+        return self._origin.addressed
+
+    @addressed.setter
+    def addressed(self, value: bool) -> None:
+        self._origin.addressed = value
 
     @property
     def version(self) -> int:
