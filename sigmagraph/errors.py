@@ -101,6 +101,14 @@ class TargetError(SigmaError):
     """A target that is unknown, or not available on this machine."""
 
 
+class DeviceError(SigmaError):
+    """A device that refused something, or on which a kernel failed."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """A device that has not as much memory as a program needs."""
+
+
 class InputError(SigmaError):
     """A call of a compiled function with the wrong names, shapes, dtypes or values."""
 
