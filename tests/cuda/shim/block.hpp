@@ -105,7 +105,7 @@ class Block {
     free_ = 0;
     for (int number = 0; number < THREADS; ++number) {
       forget(threads[number]);
-      fibers_[number].begin(stacks_ + number * STACK, number, work);
+      fibers_[number].begin(stacks_ + number * STRIDE + BELOW, number, work);
       free_fibers_[free_++] = &fibers_[number];
     }
   }
@@ -128,7 +128,7 @@ class Block {
 
   bool on_guard(const void* address) const {
     const char* at = static_cast<const char*>(address);
-    return stacks_ && at >= stacks_ && at < stacks_ + THREADS * STACK && size_t(at - stacks_) % STACK < PAGE;
+    return stacks_ && at >= stacks_ && at < stacks_ + THREADS * STRIDE && size_t(at - stacks_) % STRIDE < BELOW;
   }
 
   static Block& only() {

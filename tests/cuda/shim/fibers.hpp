@@ -10,7 +10,8 @@
 
 namespace shim {
 
-constexpr size_t PAGE = 4096, STACK = 128 * 1024;
+// Below each stack lies what cannot be touched, as wide as the memory that a GPU's thread may have at most.
+constexpr size_t STACK = 128 * 1024, BELOW = 512 * 1024, STRIDE = STACK + BELOW;
 
 #if defined(__x86_64__)
 // Keeps what functions have to keep on the stack at hand, notes where that is, and goes on from another such place.
@@ -43,7 +44,6 @@ class Fiber {
  public:
   // Begin anew with a function that never returns. Tops of stacks are not all in the same lines of the cache.
   void begin(char* stack, int number, void (*work)()) {
-    low = stack;
     size_t size = STACK - size_t(number % 48) * 64;
 #if defined(__x86_64__)
     void** top = reinterpret_cast<void**>(stack + size);
@@ -68,8 +68,6 @@ class Fiber {
 #endif
   }
 
-  char* low = nullptr;
-
  private:
 #if defined(__x86_64__)
   void* at_ = nullptr;
@@ -78,11 +76,11 @@ class Fiber {
 #endif
 };
 
-// Memory for stacks; the lowest page of each cannot be touched.
+// Memory for stacks: the number-th begins `number * STRIDE + BELOW` behind this.
 inline char* map_stacks(int count) {
-  char* all = static_cast<char*>(
-      mmap(nullptr, count * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-  for (int number = 0; number < count; ++number) mprotect(all + number * STACK, PAGE, PROT_NONE);
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  char* all = static_cast<char*>(mmap(nullptr, count * STRIDE, PROT_NONE, flags, -1, 0));
+  for (int number = 0; number < count; ++number) mprotect(all + number * STRIDE + BELOW, STACK, PROT_READ | PROT_WRITE);
   return all;
 }
 

@@ -1,10 +1,13 @@
 // Memory of the pretended device. Each piece ends before a page that cannot be touched, and has one in front.
 //
-// What is left over of its pages, in front and up to 15 bytes behind, is filled with 0xFF like the fresh piece itself, and
+// A fresh piece is filled with 0xFF, which is NaN as any float. What is left over of its pages, in front and up to 15 bytes
+// behind, is filled with another NaN for each piece, so that a copy from behind one to behind another one shows, and is
 // looked at after every launch.
 #pragma once
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <list>
@@ -12,7 +15,8 @@
 
 namespace shim {
 
-constexpr size_t GUARD = 4096, ALIGNED = 16;
+constexpr size_t ALIGNED = 16;
+inline const size_t GUARD = size_t(sysconf(_SC_PAGESIZE));
 constexpr int POISON = 0xFF;
 
 struct Piece {
@@ -21,32 +25,66 @@ struct Piece {
   char* start;          // of the pages
   size_t pages;         // bytes of them
   unsigned char* data;  // where it begins
+  uint32_t mark;        // what is left over is filled with; two floats of 16 bits or one of 32 that are NaN
 
   unsigned char* end() const { return data + size; }
-  unsigned char* limit() const { return reinterpret_cast<unsigned char*>(start + pages); }
+  unsigned char* front() const { return reinterpret_cast<unsigned char*>(start); }
+  unsigned char* limit() const { return front() + pages; }
+  inline void refill() const;
+  inline const unsigned char* stray() const;
 };
 
 inline size_t rounded(size_t size, size_t to) { return (size + to - 1) / to * to; }
+
+inline uint32_t next_mark() {
+  static uint32_t made = 0;
+  return 0xFFFF0000u + 0xFF81u + made++ % 126u;
+}
+
+// Fill from one address to another with copies of a word that lie at multiples of 4.
+inline void fill_with(uint32_t mark, unsigned char* from, unsigned char* to) {
+  for (; from < to; ++from) *from = (unsigned char)(mark >> 8 * (uintptr_t(from) & 3u));
+}
+
+// The first byte that is not as it was filled, or null.
+inline const unsigned char* touched(uint32_t mark, const unsigned char* from, const unsigned char* to) {
+  while (from < to) {
+    if ((uintptr_t(from) & 3u) == 0 && to - from >= 4 && memcmp(from, &mark, 4) == 0) {
+      from += 4;
+    } else if (*from == (unsigned char)(mark >> 8 * (uintptr_t(from) & 3u))) {
+      ++from;
+    } else {
+      return from;
+    }
+  }
+  return nullptr;
+}
+
+inline void Piece::refill() const {
+  fill_with(mark, front(), data);
+  fill_with(mark, end(), limit());
+}
+
+inline const unsigned char* Piece::stray() const {
+  const unsigned char* found = touched(mark, front(), data);
+  return found ? found : touched(mark, end(), limit());
+}
 
 inline Piece make_piece(std::string name, size_t size) {
   const size_t pages = rounded(size ? size : 1, GUARD);
   char* map = static_cast<char*>(
       mmap(nullptr, pages + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-  if (map == MAP_FAILED) return {std::move(name), size, nullptr, 0, nullptr};
+  if (map == MAP_FAILED) return {std::move(name), size, nullptr, 0, nullptr, 0};
   char* start = map + GUARD;
   mprotect(start, pages, PROT_READ | PROT_WRITE);
-  memset(start, POISON, pages);
-  return {std::move(name), size, start, pages, reinterpret_cast<unsigned char*>(start + pages - rounded(size, ALIGNED))};
+  unsigned char* data = reinterpret_cast<unsigned char*>(start + pages - rounded(size, ALIGNED));
+  Piece piece = {std::move(name), size, start, pages, data, next_mark()};
+  memset(data, POISON, size);
+  piece.refill();
+  return piece;
 }
 
 inline void drop_piece(const Piece& piece) { munmap(piece.start - GUARD, piece.pages + 2 * GUARD); }
-
-// The first byte from `from` on that is not as it was, or null.
-inline const unsigned char* touched(const unsigned char* from, const unsigned char* to) {
-  for (; from < to; ++from)
-    if (*from != POISON) return from;
-  return nullptr;
-}
 
 class Memory {
  public:
@@ -69,12 +107,10 @@ class Memory {
 
   // Where bytes were written that belong to nobody: only those next to pieces are looked at.
   std::string stray() {
-    for (Piece& piece : pieces_) {
-      const unsigned char* found = touched(reinterpret_cast<unsigned char*>(piece.start), piece.data);
-      if (!found) found = touched(piece.end(), piece.limit());
+    for (const Piece& piece : pieces_) {
+      const unsigned char* found = piece.stray();
       if (!found) continue;
-      memset(piece.start, POISON, piece.data - reinterpret_cast<unsigned char*>(piece.start));
-      memset(piece.end(), POISON, piece.limit() - piece.end());
+      piece.refill();
       return "a write to " + relation(piece, found);
     }
     return "";
@@ -98,10 +134,9 @@ class Memory {
   }
 
   static std::string relation(const Piece& piece, const unsigned char* at) {
-    const char* where = at < piece.data ? "before" : at < piece.end() ? "within" : "behind";
+    const char* where = at < piece.data ? "before the start of '" : at < piece.end() ? "within '" : "behind the end of '";
     const size_t bytes = at < piece.data ? piece.data - at : at < piece.end() ? at - piece.data : at - piece.end();
-    return std::to_string(bytes) + " bytes " + where + (at < piece.data ? " the start of '" : at < piece.end() ? " '" : " the end of '") +
-           piece.name + "' (" + std::to_string(piece.size) + " bytes)";
+    return std::to_string(bytes) + " bytes " + where + piece.name + "' (" + std::to_string(piece.size) + " bytes)";
   }
 
   std::list<Piece> pieces_;

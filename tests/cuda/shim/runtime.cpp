@@ -16,7 +16,7 @@ unsigned char* shared = nullptr;
 
 namespace {
 
-constexpr size_t SHARED = 227 * 1024;
+constexpr size_t SHARED = 227 * 1024, NEAR = 1024;  // bytes in front of shared memory are watched as well
 constexpr int ARGUMENTS = 512;
 
 // All arguments are pointers and integers. The calling conventions of x86-64 and AArch64 pass each in a register or a word
@@ -85,17 +85,17 @@ std::string told(const Faults& faults) {
 }
 
 void set_up_shared(size_t bytes) {
-  if (!pool.start) pool = make_piece("shared memory", SHARED);
+  if (!pool.start) pool = make_piece("shared memory", SHARED + NEAR);
   pool.size = bytes;
   pool.data = pool.limit() - rounded(bytes, ALIGNED);
-  memset(pool.data - GUARD, POISON, GUARD);
-  memset(pool.end(), POISON, pool.limit() - pool.end());
+  fill_with(pool.mark, pool.data - NEAR, pool.data);
+  fill_with(pool.mark, pool.end(), pool.limit());
   shared = pool.data;
 }
 
 std::string stray_in_shared() {
-  const unsigned char* found = touched(pool.data - GUARD, pool.data);
-  if (!found) found = touched(pool.end(), pool.limit());
+  const unsigned char* found = touched(pool.mark, pool.data - NEAR, pool.data);
+  if (!found) found = touched(pool.mark, pool.end(), pool.limit());
   return found ? "a write at " + memory.describe(found, pool) : "";
 }
 
