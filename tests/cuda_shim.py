@@ -32,7 +32,7 @@ _KEPT = 14 * 86400  # seconds for which an unused library stays in the cache
 _COMMON = ("-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-fno-strict-aliasing")
 _FLAGS = (
     *_COMMON,
-    "-O1",
+    "-O0",  # programs of tests take longer to compile than to run
     "-w",
     "-nostdlib",
     "-fno-exceptions",

@@ -205,7 +205,8 @@ extern "C" __global__ void __launch_bounds__(64) votes(const int* x, int* y, int
   if (lane == 0) atomicAdd(total, __shfl_sync(1u, x[t], 0));
 }
 
-extern "C" __global__ void __launch_bounds__(256) halves(const unsigned short* x, float* wide, unsigned short* back, int n) {
+extern "C" __global__ void __launch_bounds__(256)
+    halves(const unsigned short* x, float* wide, unsigned short* back, int n) {
   const sg_index i = blockIdx.x * 256 + threadIdx.x;
   if (i < n) {
     wide[i] = sg_f16_to_f32(x[i]);
@@ -213,7 +214,8 @@ extern "C" __global__ void __launch_bounds__(256) halves(const unsigned short* x
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256) narrow(const float* x, unsigned short* f16, unsigned short* bf16, int n) {
+extern "C" __global__ void __launch_bounds__(256)
+    narrow(const float* x, unsigned short* f16, unsigned short* bf16, int n) {
   const sg_index i = blockIdx.x * 256 + threadIdx.x;
   if (i < n) {
     f16[i] = sg_f32_to_f16(x[i]);

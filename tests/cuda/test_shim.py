@@ -1,4 +1,4 @@
-"""The shim that executes GPU programs on the processor: right kernels give right numbers, and each planted defect is found."""
+"""The shim that executes GPU programs: right kernels give right numbers, and each planted defect is found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SEEDS = range(4)
 _BARRIER = "__syncthreads();"
 _WAIT = "sg_cp_async_wait<1>();"
 
-# Copies of kernels with a defect: the name of the kernel, what stands there, which of the places, and what stands there instead.
+# Copies of kernels with a defect: the name of the kernel, what stands there, which of the places, and what is put there.
 _DEFECTS = {
     **{f"softmax_without_{n}": ("softmax", _BARRIER, n, ";") for n in range(4)},
     "matmul_without": ("matmul", _BARRIER, 0, ";"),

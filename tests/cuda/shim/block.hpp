@@ -1,7 +1,7 @@
 // The threads of one block: which of them goes on, and where each of them waits.
 //
-// A thread runs until it waits or ends; then the next lane of its warp goes on, and when there is none another warp. Which
-// lane and which warp is next is drawn from a seed. Threads that never wait all run on one stack.
+// A thread runs until it waits or ends; then the next lane of its warp goes on, and when there is none another warp.
+// Which lane and which warp is next is drawn from a seed. Threads that never wait all run on one stack.
 #pragma once
 #include <cstdio>
 #include <cstdlib>
@@ -120,7 +120,8 @@ class Block {
       if (warp.together & bit) ++together, join_line = threads[number].line;
     }
     snprintf(text, size,
-             "of %d threads %d wait at __syncthreads (line %d), %d for other lanes of their warp (line %d), %d have ended",
+             "of %d threads %d wait at __syncthreads (line %d), %d for other lanes of their warp (line %d), "
+             "%d have ended",
              count, at_barrier, line, together, join_line, ended);
   }
 

@@ -1,10 +1,13 @@
-// Stacks that one thread of the machine changes between: a tenth of a microsecond where this file knows the processor.
+// Stacks that one thread of the machine changes between: by a few instructions on x86-64, else by the C library.
 #pragma once
 #include <sys/mman.h>
 
 #include <cstddef>
 #include <cstdint>
-#if !defined(__x86_64__)
+#if !defined(__x86_64__) || defined(SHIM_UCONTEXT)
+#define SHIM_BY_LIBRARY
+#endif
+#if defined(SHIM_BY_LIBRARY)
 #include <ucontext.h>
 #endif
 
@@ -13,7 +16,7 @@ namespace shim {
 // Below each stack lies what cannot be touched, as wide as the memory that a GPU's thread may have at most.
 constexpr size_t STACK = 128 * 1024, BELOW = 512 * 1024, STRIDE = STACK + BELOW;
 
-#if defined(__x86_64__)
+#if !defined(SHIM_BY_LIBRARY)
 // Keeps what functions have to keep on the stack at hand, notes where that is, and goes on from another such place.
 extern "C" void shim_switch(void** from, void* to);
 asm(R"(
@@ -45,7 +48,7 @@ class Fiber {
   // Begin anew with a function that never returns. Tops of stacks are not all in the same lines of the cache.
   void begin(char* stack, int number, void (*work)()) {
     size_t size = STACK - size_t(number % 48) * 64;
-#if defined(__x86_64__)
+#if !defined(SHIM_BY_LIBRARY)
     void** top = reinterpret_cast<void**>(stack + size);
     *--top = nullptr;
     *--top = reinterpret_cast<void*>(work);
@@ -61,7 +64,7 @@ class Fiber {
   }
 
   void go_to(Fiber& other) {
-#if defined(__x86_64__)
+#if !defined(SHIM_BY_LIBRARY)
     shim_switch(&at_, other.at_);
 #else
     swapcontext(&at_, &other.at_);
@@ -69,7 +72,7 @@ class Fiber {
   }
 
  private:
-#if defined(__x86_64__)
+#if !defined(SHIM_BY_LIBRARY)
   void* at_ = nullptr;
 #else
   ucontext_t at_;

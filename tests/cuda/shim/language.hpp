@@ -14,7 +14,7 @@
 
 static const int warpSize = 32;
 
-// Kinds of lines: where a call stands is known by its line, so that two barriers in two branches are not taken for one.
+// Where a call stands is known by its line, so that two barriers in two branches are not taken for one.
 #define SHIM_HERE int line = __builtin_LINE()
 
 inline void __syncthreads(SHIM_HERE) { shim::barrier(line); }
@@ -117,7 +117,9 @@ inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z,
 inline double2 make_double2(double x, double y) { return {x, y}; }
 
 #define SHIM_UNARY(name) extern "C" double name(double) noexcept; extern "C" float name##f(float) noexcept;
-#define SHIM_BINARY(name) extern "C" double name(double, double) noexcept; extern "C" float name##f(float, float) noexcept;
+#define SHIM_BINARY(name)                           \
+  extern "C" double name(double, double) noexcept; \
+  extern "C" float name##f(float, float) noexcept;
 SHIM_UNARY(sqrt) SHIM_UNARY(exp) SHIM_UNARY(exp2) SHIM_UNARY(expm1) SHIM_UNARY(log) SHIM_UNARY(log2) SHIM_UNARY(log10)
 SHIM_UNARY(log1p) SHIM_UNARY(sin) SHIM_UNARY(cos) SHIM_UNARY(tan) SHIM_UNARY(asin) SHIM_UNARY(acos) SHIM_UNARY(atan)
 SHIM_UNARY(sinh) SHIM_UNARY(cosh) SHIM_UNARY(tanh) SHIM_UNARY(erf) SHIM_UNARY(erfc) SHIM_UNARY(floor) SHIM_UNARY(ceil)

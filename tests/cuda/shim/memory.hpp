@@ -1,8 +1,8 @@
 // Memory of the pretended device. Each piece ends before a page that cannot be touched, and has one in front.
 //
-// A fresh piece is filled with 0xFF, which is NaN as any float. What is left over of its pages, in front and up to 15 bytes
-// behind, is filled with another NaN for each piece, so that a copy from behind one to behind another one shows, and is
-// looked at after every launch.
+// A fresh piece is filled with 0xFF, which is NaN as any float. What is left over of its pages, in front and up to 15
+// bytes behind, is filled with another NaN for each piece, so that a copy from behind one to behind another one shows,
+// and is looked at after every launch.
 #pragma once
 #include <sys/mman.h>
 #include <unistd.h>
@@ -134,7 +134,8 @@ class Memory {
   }
 
   static std::string relation(const Piece& piece, const unsigned char* at) {
-    const char* where = at < piece.data ? "before the start of '" : at < piece.end() ? "within '" : "behind the end of '";
+    const char* inside = at < piece.end() ? "within '" : "behind the end of '";
+    const char* where = at < piece.data ? "before the start of '" : inside;
     const size_t bytes = at < piece.data ? piece.data - at : at < piece.end() ? at - piece.data : at - piece.end();
     return std::to_string(bytes) + " bytes " + where + piece.name + "' (" + std::to_string(piece.size) + " bytes)";
   }

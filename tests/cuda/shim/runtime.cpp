@@ -19,8 +19,8 @@ namespace {
 constexpr size_t SHARED = 227 * 1024, NEAR = 1024;  // bytes in front of shared memory are watched as well
 constexpr int ARGUMENTS = 512;
 
-// All arguments are pointers and integers. The calling conventions of x86-64 and AArch64 pass each in a register or a word
-// of its own, and do not mind that there are more than the function takes, so that all functions can be called alike.
+// All arguments are pointers and integers. The calling conventions of x86-64 and AArch64 pass each in a register or a
+// word of its own, and do not mind that there are more than the function takes, so that all functions are called alike.
 using Words = const unsigned long long*;
 
 template <size_t... I>
@@ -137,9 +137,11 @@ const void* together(Together what, unsigned mask, const void* brought, int size
   Warp& warp = block.warp();
   const int first = block.number() / LANES * LANES;
   Exchange& own = warp.exchange[block.number() - first];
-  if (!(mask & block.bit())) fault("line %d: the mask %08x does not name the lane %d itself", line, mask, block.number() - first);
-  if (mask & (~warp.lanes | warp.ended)) {
-    fault("line %d: the mask %08x names lanes that have ended or are none: %08x", line, mask, mask & (~warp.lanes | warp.ended));
+  if (!(mask & block.bit())) {
+    fault("line %d: the mask %08x does not name the lane %d itself", line, mask, block.number() - first);
+  }
+  if (const unsigned gone = mask & (~warp.lanes | warp.ended)) {
+    fault("line %d: the mask %08x names lanes that have ended or are none: %08x", line, mask, gone);
   }
   self.what = what;
   self.mask = mask;
@@ -206,8 +208,8 @@ int shim_launch(void* function, unsigned blocks, unsigned threads, size_t shared
   using namespace shim;
   message.clear();
   if (at_work) message = "a launch within a launch";
-  if (threads < 1 || threads > THREADS) message = "there are " + std::to_string(threads) + " threads in a block, not 1 to 1024";
-  if (shared_bytes > SHARED) message = std::to_string(shared_bytes) + " bytes of shared memory are asked for; there are 232448";
+  if (threads < 1 || threads > THREADS) message = std::to_string(threads) + " threads in a block are not 1 to 1024";
+  if (shared_bytes > SHARED) message = std::to_string(shared_bytes) + " bytes of shared memory; there are 232448";
   if (count > ARGUMENTS) message = "there are more than 512 arguments";
   if (!message.empty()) return 1;
   at_work = true;

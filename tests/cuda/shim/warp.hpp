@@ -21,8 +21,8 @@ inline float upper(unsigned word) {
   return x;
 }
 
-// PTX ISA, "Matrix fragments for mma.m16n8k16" and "mma.m16n8k8": lane 4 g + t holds rows g and g + 8 of the first factor,
-// column g of the second, and columns 2 t and 2 t + 1 of rows g and g + 8 of the sum.
+// PTX ISA, "Matrix fragments for mma.m16n8k16" and "mma.m16n8k8": lane 4 g + t holds rows g and g + 8 of the first
+// factor, column g of the second, and columns 2 t and 2 t + 1 of rows g and g + 8 of the sum.
 inline void multiply(Exchange* lanes, bool bf16) {
   const int depth = bf16 ? 16 : 8;
   float a[16][16], b[16][8];
