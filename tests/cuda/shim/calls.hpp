@@ -1,0 +1,42 @@
+// What programs ask of the runtime. These functions may let other threads of the block go on before they return.
+#pragma once
+
+struct uint3 {
+  unsigned x, y, z;
+};
+typedef uint3 dim3;
+
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+
+namespace shim {
+
+// What the lanes of a warp do together.
+enum Together : int { JOIN, SHUFFLE, VOTE, LDMATRIX, LDMATRIX_TRANS, MMA_BF16, MMA_TF32 };
+
+// What a lane brings to a shuffle: its value, and the lane whose value it takes.
+struct Shuffled {
+  unsigned long long value;
+  int source;
+};
+
+// What a lane brings to a product of tiles: its registers of the two factors and of the sum.
+struct Tiles {
+  unsigned a[4], b[2];
+  float sum[4];
+};
+
+extern unsigned char* shared;  // of the block at work
+
+void barrier(int line);
+
+// What the lane gets when all lanes of the mask are here; valid until it does something together again.
+const void* together(Together what, unsigned mask, const void* brought, int size, int line);
+
+void copy_async(void* target, const void* source, int size, bool taken);
+void commit_async();
+void wait_async(int groups_left);
+
+[[noreturn]] void fault(const char* form, ...) __attribute__((format(printf, 1, 2)));
+
+}  // namespace shim

@@ -1,0 +1,95 @@
+// Bodies of what the text's device.cuh has PTX for: SG_HOST leaves that out of the text.
+#pragma once
+#include "language.hpp"
+
+#define SG_HOST
+#define SG_INLINE static inline __attribute__((unused))
+#define SG_SHARED(name) unsigned char* const name = shim::shared
+
+namespace shim {
+
+inline unsigned bits_of(float x) {
+  unsigned bits;
+  __builtin_memcpy(&bits, &x, 4);
+  return bits;
+}
+inline float float_of(unsigned bits) {
+  float x;
+  __builtin_memcpy(&x, &bits, 4);
+  return x;
+}
+inline void need_aligned(const void* at, int line) {
+  if (reinterpret_cast<unsigned long long>(at) & 15u) fault("line %d: the address %p is no multiple of 16", line, at);
+}
+
+}  // namespace shim
+
+SG_INLINE float sg_f16_to_f32(unsigned short bits) {
+  const unsigned sign = unsigned(bits & 0x8000u) << 16, exponent = bits >> 10 & 31u, fraction = bits & 1023u;
+  if (exponent == 31u) return shim::float_of(sign | 0x7f800000u | fraction << 13 | (fraction ? 0x400000u : 0u));
+  if (exponent == 0u) return shim::float_of(sign | shim::bits_of(float(fraction) * 0x1p-24f));
+  return shim::float_of(sign | (exponent + 112u) << 23 | fraction << 13);
+}
+
+SG_INLINE unsigned short sg_f32_to_f16(float x) {
+  const unsigned bits = shim::bits_of(x), sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
+  if (size > 0x7f800000u) return 0x7fffu;
+  if (size >= 0x477ff000u) return (unsigned short)(sign | 0x7c00u);  // 65520 and more round to infinity
+  // Below 2^-14 the steps are 2^-24 wide, which is what a sum with 0.5 is rounded to.
+  if (size < 0x38800000u) {
+    return (unsigned short)(sign | (shim::bits_of(shim::float_of(size) + 0.5f) - shim::bits_of(0.5f)));
+  }
+  return (unsigned short)(sign | (size - (112u << 23) + 0xfffu + (size >> 13 & 1u)) >> 13);
+}
+
+SG_INLINE unsigned short sg_f32_to_bf16(float x) {
+  const unsigned bits = shim::bits_of(x);
+  if (x != x) return (unsigned short)(bits >> 16 | 0x40u);
+  return (unsigned short)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+// Nearest, ties away from zero: cvt.rna.tf32.f32.
+SG_INLINE unsigned sg_f32_to_tf32(float x) {
+  const unsigned bits = shim::bits_of(x);
+  return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & 0xffffe000u;
+}
+
+SG_INLINE void sg_cp_async16(void* target, const void* source, bool taken, SHIM_HERE) {
+  shim::need_aligned(target, line);
+  shim::need_aligned(source, line);
+  shim::copy_async(target, source, 16, taken);
+}
+SG_INLINE void sg_cp_async_commit() { shim::commit_async(); }
+template <int N>
+SG_INLINE void sg_cp_async_wait() {
+  shim::wait_async(N);
+}
+
+namespace shim {
+inline void ldmatrix(Together what, unsigned (&to)[4], const void* from, int line) {
+  need_aligned(from, line);
+  __builtin_memcpy(to, together(what, 0xffffffffu, &from, sizeof from, line), sizeof to);
+}
+inline void multiply(Together what, float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], int line) {
+  Tiles brought;
+  __builtin_memcpy(brought.a, a, sizeof a);
+  __builtin_memcpy(brought.b, b, sizeof b);
+  __builtin_memcpy(brought.sum, d, sizeof d);
+  __builtin_memcpy(d, together(what, 0xffffffffu, &brought, sizeof brought, line), sizeof d);
+}
+}  // namespace shim
+
+SG_INLINE void sg_ldmatrix_x4(unsigned (&to)[4], const void* from, SHIM_HERE) {
+  shim::ldmatrix(shim::LDMATRIX, to, from, line);
+}
+SG_INLINE void sg_ldmatrix_x4_trans(unsigned (&to)[4], const void* from, SHIM_HERE) {
+  shim::ldmatrix(shim::LDMATRIX_TRANS, to, from, line);
+}
+SG_INLINE void sg_mma_bf16_16816(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], SHIM_HERE) {
+  shim::multiply(shim::MMA_BF16, d, a, b, line);
+}
+SG_INLINE void sg_mma_tf32_1688(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], SHIM_HERE) {
+  shim::multiply(shim::MMA_TF32, d, a, b, line);
+}
+
+#pragma GCC poison __shared__
