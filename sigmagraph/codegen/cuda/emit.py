@@ -51,7 +51,7 @@ def emit_kernel(
     for number, (around, loop) in enumerate(nests):
         nest = _Nest(kernel, unaligned, name if len(nests) == 1 else f"{name}_{number}")
         texts.append(nest.write(around, loop, restrict, controlled))
-        grids.append(nest.grid(loop))
+        grids.append(nest.grid())
     return "\n".join(texts), tuple(grids)
 
 
@@ -121,7 +121,7 @@ class _Nest:
         comment = f"// {blocks} blocks of {threads} threads"
         return "\n".join([comment, _signature(head, self.symbol, arguments), *body.lines, "}", ""])
 
-    def grid(self, loop: For) -> Grid:
+    def grid(self) -> Grid:
         threads = self.extent(block=False)
         assert isinstance(threads, int)
         used = self.body.used

@@ -85,8 +85,12 @@ class Indices:
         constant = next((c for m, c in size.terms if not m), 0)
         plus: Size = total(of_term(m, c) for m, c in terms if c > 0)
         minus: Size = total(of_term(m, -c) for m, c in terms if c < 0)
-        if plus == 0 or minus == 0:
-            left, operator, right = (plus, ">=", -constant) if minus == 0 else (minus, "<=", constant)
+        left: Size
+        right: Size
+        if minus == 0:
+            left, operator, right = plus, ">=", -constant
+        elif plus == 0:
+            left, operator, right = minus, "<=", constant
         elif constant < 0:
             left, operator, right = minus - constant - 1, "<", plus
         else:

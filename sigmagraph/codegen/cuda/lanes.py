@@ -261,5 +261,3 @@ def _in_value(value: Expr) -> Iterator[str]:
 def _all_names(sizes: Iterable[Size]) -> Iterator[str]:
     for size in sizes:
         yield from names(size)
-
-

@@ -8,16 +8,17 @@ from sigmagraph.ir.kernel.scalar import SCALARS
 
 _OTHER = re.compile(r"[^A-Za-z0-9_]")
 # Words of C++ and CUDA, macros that compilers define, and functions that texts call.
-_TAKEN = frozenset(
-    """alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl const
+_WORDS = """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl const
     const_cast constexpr continue decltype default delete do double dynamic_cast else enum errno explicit export extern
     false float for friend goto if inline int linux long mutable namespace new noexcept not not_eq nullptr operator or
     or_eq private protected public register reinterpret_cast return short signed sizeof static static_assert
     static_cast struct switch template this thread_local throw true try typedef typeid typename union unix unsigned
     using virtual void volatile wchar_t while xor xor_eq NULL INFINITY NAN
     threadIdx blockIdx blockDim gridDim warpSize flow level main
-    fmaf fma sqrtf sqrt floorf floor ceilf ceil rintf rint""".split()
-)
+    fmaf fma sqrtf sqrt floorf floor ceilf ceil rintf rint
+"""
+_TAKEN = frozenset(_WORDS.split())
 
 
 def function_name(kernel: str) -> str:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from sigmagraph.codegen.cuda.types import BITS, CHOICE, COMPARISON, PRODUCT, SUM, UNARY, Text, memory_type, register_type
+from sigmagraph.codegen.cuda.types import (
+    BITS,
+    CHOICE,
+    COMPARISON,
+    PRODUCT,
+    SUM,
+    UNARY,
+    Text,
+    memory_type,
+    register_type,
+)
 from sigmagraph.dtypes import BF16, BOOL, F16, F32, F64, I32, I64, DType
 from sigmagraph.errors import CompileError
 
@@ -109,7 +119,7 @@ def _shuffle(name: str) -> Writer:
     return write
 
 
-def _lacking(args: Sequence[Text], dtype: DType) -> Text:
+def _lacking(_args: Sequence[Text], dtype: DType) -> Text:
     raise CompileError("GPUs multiply and add in f64", expected="fma and sqrt", got=f"a routine of {dtype}")
 
 
