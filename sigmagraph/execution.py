@@ -8,10 +8,9 @@ from functools import cache
 from types import MappingProxyType
 from typing import Protocol, TypeAlias, TypeVar
 
-from sigmagraph.codegen.backend import Backend
+from sigmagraph.codegen.llvm.backend import CpuBackend
 from sigmagraph.codegen.llvm.caller import CallerLibrary, compile_caller
 from sigmagraph.codegen.llvm.pool import PoolLibrary, compile_pool
-from sigmagraph.codegen.targets import backend_for
 from sigmagraph.dims import evaluate
 from sigmagraph.errors import TargetError
 from sigmagraph.ir.launch import unpack
@@ -62,7 +61,7 @@ class CpuExecution:
     def __init__(self, target: Target, environment: Environment) -> None:
         self._target = target
         self._environment = environment
-        self._backend: Backend = backend_for(target)
+        self._backend = CpuBackend(target)
 
     def target(self) -> Target:
         """The target as it is; its backend looks at the processor itself."""
@@ -77,7 +76,7 @@ class CpuExecution:
         """Load the code, and what calls it."""
         library = self._backend.load(code, tuple(plan.name for plan in plans))
         pool = self._pool(kept)
-        key = backend_for(Target()).key
+        key = CpuBackend(Target()).key
         caller = _once(_callers(), "", lambda: CallerLibrary(kept(f"caller\n{key}", compile_caller)))
 
         def make(plan: Plan, variables: Sequence[Variable], preparation: Preparation | None) -> Runner:
@@ -93,7 +92,7 @@ class CpuExecution:
             return None
         if not has_threads():
             raise TargetError("there are no pools of threads on this system", expected="cpu:1", got=f"cpu:{threads}")
-        key = backend_for(Target()).key
+        key = CpuBackend(Target()).key
         return _once(_pools(), threads, lambda: Pool(PoolLibrary(kept(f"pool\n{key}", compile_pool)), threads))
 
 

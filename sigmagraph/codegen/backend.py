@@ -1,4 +1,4 @@
-"""What a target offers to the compiler: a schedule, code for a program, and a loader."""
+"""What a target offers to the compiler: a schedule, and code for a program."""
 
 from __future__ import annotations
 
@@ -17,14 +17,6 @@ class Code:
 
     object: bytes
     listings: Mapping[str, str]
-
-
-class Library(Protocol):
-    """Loaded code; it lives as long as this object does."""
-
-    def address(self, symbol: str) -> int:
-        """The address of an exported function."""
-        ...
 
 
 class Modules(Protocol):
@@ -59,11 +51,6 @@ class Backend(Protocol):
         """Everything about the target that the code depends on."""
         ...
 
-    @property
-    def foreign(self) -> bool:
-        """Whether the code is for another system than this one, where it cannot be loaded."""
-        ...
-
     def schedule(self, work: Work) -> Kernel:
         """How a work is carried out on the target."""
         ...
@@ -74,8 +61,4 @@ class Backend(Protocol):
 
     def generation(self, listing: bool) -> Generation:
         """Begin the code of a program. With ``listing`` it comes with all texts on the way to it."""
-        ...
-
-    def load(self, code: bytes, symbols: tuple[str, ...]) -> Library:
-        """Load code and find functions in it."""
         ...

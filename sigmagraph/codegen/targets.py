@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from sigmagraph.codegen.backend import Backend
+from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.llvm.backend import CpuBackend
 from sigmagraph.errors import TargetError
 from sigmagraph.options import Target
 
-BACKENDS: Mapping[str, Callable[[Target], Backend]] = MappingProxyType({"cpu": CpuBackend})
+BACKENDS: Mapping[str, Callable[[Target], Backend]] = MappingProxyType({"cpu": CpuBackend, "cuda": CudaBackend})
 
 
 def backend_for(target: Target) -> Backend:

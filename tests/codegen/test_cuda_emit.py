@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-
 from kernel_runs import golden
+
 from sigmagraph.codegen.cuda.emit import emit_kernel
 from sigmagraph.codegen.cuda.program import Generation, alone
 from sigmagraph.dims import Dim

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
-from typing import Protocol, Self
+from typing import Self
 
 from sigmagraph.codegen.backend import Code
+from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.emit import emit_callee, emit_kernel
 from sigmagraph.codegen.cuda.index import are_multiples
+from sigmagraph.codegen.cuda.report import resources_text
+from sigmagraph.codegen.cuda.sass import find_disassembler, read_sass
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.kernel import Kernel, Role
 from sigmagraph.ir.launch import BRANCH, CHECK, COPY, DeviceCode, Grid, Launches, pack
@@ -16,25 +19,6 @@ from sigmagraph.ir.plan import Branch, Check, Launch, Place, Plan, flat_steps
 
 _PRELUDE = ("common.cuh", "device.cuh", "control.cuh")
 _VECTOR = 16  # what the addresses that vectors are loaded from are multiples of
-
-
-class Compiled(Protocol):
-    """What a compiler makes of a text."""
-
-    @property
-    def cubin(self) -> bytes:
-        """What the driver loads."""
-        ...
-
-    @property
-    def ptx(self) -> str:
-        """What it was made of, for readers."""
-        ...
-
-    @property
-    def resources(self) -> Sequence[object]:
-        """What each function takes, a line each."""
-        ...
 
 
 Compile = Callable[[str], Compiled]
@@ -85,7 +69,7 @@ class Generation:
             self._add(kernel.name, [grid.symbol for grid in grids[kernel.name]], text)
             self._table.extend(_lines(kernel, grids[kernel.name]))
         self._program = self._program or plan.name
-        self._plans[plan.name] = Launches(grids, tuple(constants), controlled)
+        self._plans[plan.name] = Launches(grids, tuple(constants), controlled, _items(plan, kernels, launches))
 
     def _callee(self, callee: Kernel) -> None:
         known = self._callees.setdefault(callee.name, callee)
@@ -110,12 +94,17 @@ class Generation:
         text = self.text()
         compiled = self._compile(text)
         code = pack(DeviceCode(self._arch, self._plans, compiled.cubin))
-        listings = {
+        return Code(code, self._listings(text, compiled) if self._listing else {})
+
+    def _listings(self, text: str, compiled: Compiled) -> Mapping[str, str]:
+        grids = [g for launches in self._plans.values() for found in launches.grids.values() for g in found]
+        sass = read_sass(compiled.cubin) if find_disassembler() else ()
+        table = resources_text({self._arch: compiled.resources}, {g.symbol: (g.threads, g.shared) for g in grids}, sass)
+        return {
             "program.cu": text,
             "program.ptx": compiled.ptx,
-            "resources.txt": "".join(f"{r}\n" for r in compiled.resources),
+            "resources.txt": f"by {compiled.compiler} in {compiled.seconds:.1f} s\n{table}",
         }
-        return Code(code, listings if self._listing else {})
 
 
 def _prelude() -> list[str]:
@@ -133,6 +122,18 @@ def alone(kernel: Kernel, launches: Sequence[Launch]) -> frozenset[str]:
                 if a is not b and written and (at.space, at.index) == (there.space, there.index):
                     shared[a.name] = None
     return frozenset(p.name for p in kernel.params if p.name not in shared)
+
+
+def _items(plan: Plan, kernels: Sequence[Kernel], launches: Sequence[Launch]) -> tuple[int, ...]:
+    """The size of the smallest element that is read or written in each slot; 1 where nothing is."""
+    params = {kernel.name: kernel.params for kernel in kernels}
+    sizes: dict[int, int] = {}
+    for launch in launches:
+        for param, place in zip(params[launch.kernel], launch.places, strict=True):
+            if place.space == "slot":
+                size = param.dtype.itemsize
+                sizes[place.index] = min(size, sizes.get(place.index, size))
+    return tuple(sizes.get(number, 1) for number in range(len(plan.slots)))
 
 
 def _unaligned(kernel: Kernel, launches: Sequence[Launch]) -> list[str]:
