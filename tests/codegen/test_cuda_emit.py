@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-
 from kernel_runs import golden
+
 from sigmagraph.codegen.cuda.emit import emit_kernel
 from sigmagraph.codegen.cuda.program import Generation, alone
 from sigmagraph.dims import Dim
@@ -67,11 +67,11 @@ kernel @every.thing stage(legal) dims(n, m) params(%x: in f32[n,m], %h: in f16[4
           let %row: i64 = %k[%r]
           let %value: f32 = %x[%row, 32*%c+%t] when(%row, -%row+n-1, -32*%c-%t+m-1)
           let %other: f32 = shuffle_xor(%value, 1:i32)
-          %tile[%t] = add(%other, %acc[]) when(-%u)
-          %flags[min(%t, 2)] = lt(%other, inf:f32) when(-%u, -%t+2)
+          %tile[%t] when(-%u) = add(%other, %acc[])
+          %flags[min(%t, 2)] when(-%u, -%t+2) = lt(%other, inf:f32)
           barrier
           call @scale(4) (%tile[4*(%t//4)], %own[0])
-          %y[%r, 32*%c+%t] = select(%flags[2], sqrt(%own[0]), neg(%tile[%t])) when(-32*%c-%t+m-1, -%u)
+          %y[%r, 32*%c+%t] when(-32*%c-%t+m-1, -%u) = select(%flags[2], sqrt(%own[0]), neg(%tile[%t]))
         }
       }
     }
@@ -180,7 +180,7 @@ def test_vectors_are_loaded_from_aligned_places_only() -> None:
 
 
 def test_a_guarded_vector_is_not_touched_where_the_guard_forbids_it() -> None:
-    source = RELU.replace("%t+%l]\n", "%t+%l] when(-%t+7)\n").replace("= select", "when(-%t+7) = select")
+    source = RELU.replace("%t+%l]\n", "%t+%l] when(-%t+7)\n").replace(" = select", " when(-%t+7) = select")
     written, _ = emit_kernel(parse_kernel(source), NONE, False)
     assert "sg_load<4>(x_lanes, x + 1024 * i + 4 * t, t <= 7);" in written
     assert "if (t <= 7) sg_store<4>(y + 1024 * i + 4 * t, y_lanes);" in written
