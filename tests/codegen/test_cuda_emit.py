@@ -202,7 +202,7 @@ def test_two_functions_of_one_name_are_refused() -> None:
 def test_names_that_c_lacks_are_others() -> None:
     source = RELU.replace("%r", "%float").replace("@relu", "@exp").replace("%s:", "%sg_add:").replace("%s)", "%sg_add)")
     written, grids = emit_kernel(parse_kernel(source), NONE, False)
-    assert "const float float_1 = sg_max(x_lanes[l] + sg_add_1, 0.0f);" in written
+    assert "const float v_float = sg_max(x_lanes[l] + v_sg_add, 0.0f);" in written
     assert grids[0].symbol == "k_exp"
 
 
