@@ -67,11 +67,11 @@ kernel @every.thing stage(legal) dims(n, m) params(%x: in f32[n,m], %h: in f16[4
           let %row: i64 = %k[%r]
           let %value: f32 = %x[%row, 32*%c+%t] when(%row, -%row+n-1, -32*%c-%t+m-1)
           let %other: f32 = shuffle_xor(%value, 1:i32)
-          %tile[%t] = add(%other, %acc[]) when(-%u)
-          %flags[min(%t, 2)] = lt(%other, inf:f32) when(-%u, -%t+2)
+          %tile[%t] when(-%u) = add(%other, %acc[])
+          %flags[min(%t, 2)] when(-%u, -%t+2) = lt(%other, inf:f32)
           barrier
           call @scale(4) (%tile[4*(%t//4)], %own[0])
-          %y[%r, 32*%c+%t] = select(%flags[2], sqrt(%own[0]), neg(%tile[%t])) when(-32*%c-%t+m-1, -%u)
+          %y[%r, 32*%c+%t] when(-32*%c-%t+m-1, -%u) = select(%flags[2], sqrt(%own[0]), neg(%tile[%t]))
         }
       }
     }
@@ -180,7 +180,7 @@ def test_vectors_are_loaded_from_aligned_places_only() -> None:
 
 
 def test_a_guarded_vector_is_not_touched_where_the_guard_forbids_it() -> None:
-    source = RELU.replace("%t+%l]\n", "%t+%l] when(-%t+7)\n").replace("= select", "when(-%t+7) = select")
+    source = RELU.replace("%t+%l]\n", "%t+%l] when(-%t+7)\n").replace(" = select", " when(-%t+7) = select")
     written, _ = emit_kernel(parse_kernel(source), NONE, False)
     assert "sg_load<4>(x_lanes, x + 1024 * i + 4 * t, t <= 7);" in written
     assert "if (t <= 7) sg_store<4>(y + 1024 * i + 4 * t, y_lanes);" in written
@@ -202,7 +202,7 @@ def test_two_functions_of_one_name_are_refused() -> None:
 def test_names_that_c_lacks_are_others() -> None:
     source = RELU.replace("%r", "%float").replace("@relu", "@exp").replace("%s:", "%sg_add:").replace("%s)", "%sg_add)")
     written, grids = emit_kernel(parse_kernel(source), NONE, False)
-    assert "const float float_1 = sg_max(x_lanes[l] + sg_add_1, 0.0f);" in written
+    assert "const float v_float = sg_max(x_lanes[l] + v_sg_add, 0.0f);" in written
     assert grids[0].symbol == "k_exp"
 
 

@@ -11,7 +11,7 @@ from sigmagraph.codegen.cuda.names import Names, function_name
 from sigmagraph.codegen.cuda.scalar import WRITERS, bitcast, convert
 from sigmagraph.codegen.cuda.types import BITS, CHOICE, COMPARISON, UNARY, Text, literal, memory_type, register_type
 from sigmagraph.dims import Size
-from sigmagraph.dtypes import BOOL, I64
+from sigmagraph.dtypes import BOOL, I32, I64
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.expr import Apply, Bitcast, Cast, Const, Expr, Index, Load, Var
 from sigmagraph.ir.kernel.kernel import (
@@ -256,6 +256,8 @@ class Body:
                 return self.indices.value(value)
             case Load():
                 return self._load(expr)
+            case Cast(Index(size), dtype) if not self.indices.is_wide(size):
+                return convert(self.indices.size(size), I32, dtype)
             case Cast(value, dtype):
                 return convert(self.expression(value), value.dtype, dtype)
             case Bitcast(value, dtype):

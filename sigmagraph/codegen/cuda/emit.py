@@ -153,6 +153,8 @@ class _Nest:
 
     def axis(self, loop: For) -> None:
         """Divide the number of a block or thread out of the one that there is, in which x runs fastest."""
+        if loop.var not in used_names(loop.body):
+            return
         body = self.body
         kinds = sorted((a for a in self.axes if a.kind.is_block == loop.kind.is_block), key=lambda a: a.kind.value)
         at = kinds.index(loop)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import reduce
 
 from sigmagraph.codegen.cuda.scalar import call
-from sigmagraph.codegen.cuda.types import COMPARISON, PRODUCT, SUM, UNARY, Text
-from sigmagraph.dims import Dim, Func, Size, of_term, product, total
+from sigmagraph.codegen.cuda.types import COMPARISON, PRIMARY, PRODUCT, SUM, UNARY, Text
+from sigmagraph.dims import Dim, Func, Size, names, of_term, product, total
 from sigmagraph.ir.kernel.kernel import Buffer
 
 _WIDE = 1 << 31
@@ -42,7 +42,7 @@ class Indices:
     def value(self, size: Size) -> Text:
         """An index expression as a ``long long``, computed in 64 bits where 32 might not do."""
         if isinstance(size, int):
-            return Text(f"{size}ll", PRODUCT if size < 0 else UNARY)
+            return _number(size, True)
         wide = self.is_wide(size)
         text = self._sum(size, wide=wide)
         return text if wide else Text(f"(long long){text.within(UNARY)}", UNARY)
@@ -95,11 +95,15 @@ class Indices:
             left, operator, right = minus - constant - 1, "<", plus
         else:
             left, operator, right = minus, "<=", plus + constant
-        return Text(f"{self.size(left).within(SUM)} {operator} {self.size(right).within(SUM)}", COMPARISON)
+        wide = self._speaks_of_wide(size)  # what is out of bounds may be so by more than 32 bits
+        return Text(f"{self._sum(left, wide).within(SUM)} {operator} {self._sum(right, wide).within(SUM)}", COMPARISON)
+
+    def _speaks_of_wide(self, size: Size) -> bool:
+        return any(self.lookup(name).wide for name in names(size))
 
     def _sum(self, size: Size, wide: bool) -> Text:
         if isinstance(size, int):
-            return Text(f"{size}ll" if wide else str(size), UNARY)
+            return _number(size, wide)
         ordered = sorted(size.terms, key=lambda term: term[1] < 0)  # one that needs no sign comes first
         (monomial, factor), *others = ordered
         first = self._term(monomial, factor, wide)
@@ -112,14 +116,14 @@ class Indices:
 
     def _term(self, monomial: Sequence[str | Func], factor: int, wide: bool) -> Text:
         if not monomial:
-            return Text(f"{factor}ll" if wide else str(factor), UNARY)
+            return _number(factor, wide)
         atoms = [self._atom(a, wide) for a in monomial]
         if factor == 1 and len(atoms) == 1:
             return atoms[0]
         if factor == -1:
             atoms[0] = Text(f"-{atoms[0].within(UNARY)}", UNARY)
         elif factor != 1:
-            atoms.insert(0, Text(f"{factor}ll" if wide else str(factor), UNARY))
+            atoms.insert(0, _number(factor, wide))
         return Text(" * ".join(a.within(UNARY) for a in atoms), PRODUCT if len(atoms) > 1 else UNARY)
 
     def _atom(self, atom: str | Func, wide: bool) -> Text:
@@ -133,6 +137,10 @@ class Indices:
             natural = not wide and all(map(self.nonnegative, atom.args))
             return call("sg_quotient" if natural else "sg_floordiv", *args)
         return reduce(lambda a, b: call(f"sg_{atom.kind}", a, b), args)
+
+
+def _number(value: int, wide: bool) -> Text:
+    return Text(f"{value}ll" if wide else str(value), PRIMARY if value >= 0 else UNARY)
 
 
 def flat_index(buffer: Buffer, index: Sequence[Size]) -> Size:

@@ -45,10 +45,11 @@ class Names:
         return self._names[name]
 
     def fresh(self, stem: str) -> str:
-        """A name that nothing has: the stem itself, or the stem with a number."""
-        stem = name = _OTHER.sub("_", stem)
+        """A name that nothing has: the stem itself as far as C allows it, perhaps with a number."""
+        stem = _OTHER.sub("_", stem)
+        stem = name = f"v_{stem}" if _is_taken(stem) else stem
         number = 0
-        while _is_taken(name) or name in self._used:
+        while name in self._used:
             number += 1
             name = f"{stem}_{number}"
         self._used[name] = None
