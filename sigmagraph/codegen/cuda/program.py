@@ -98,7 +98,7 @@ class Generation:
 
     def _listings(self, text: str, compiled: Compiled) -> Mapping[str, str]:
         grids = [g for launches in self._plans.values() for found in launches.grids.values() for g in found]
-        sass = read_sass(compiled.cubin) if find_disassembler() else ()
+        sass = read_sass(compiled.cubin) if compiled.cubin and find_disassembler() else ()
         table = resources_text({self._arch: compiled.resources}, {g.symbol: (g.threads, g.shared) for g in grids}, sass)
         return {
             "program.cu": text,
