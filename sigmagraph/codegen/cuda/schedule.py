@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sigmagraph.codegen.cuda.contraction import contraction_launches
 from sigmagraph.codegen.cuda.elementwise import elementwise_nest
 from sigmagraph.codegen.cuda.own_loops import own_kernel
 from sigmagraph.codegen.cuda.rows import WARP, Groups, rows_nest
 from sigmagraph.codegen.cuda.threads import THREADS, assuming, thread_each
 from sigmagraph.codegen.schedule.flat import flat, is_empty
+from sigmagraph.codegen.templates.contraction import as_contraction
 from sigmagraph.codegen.templates.split import Chunks, down_columns, split
 from sigmagraph.dims import product
 from sigmagraph.ir.kernel.compute import Chain, Compute, Work
@@ -44,6 +46,11 @@ def _launches(compute: Compute) -> tuple[Block, tuple[Buffer, ...]]:
         return (), ()
     if not compute.sweeps:
         return elementwise_nest(compute), ()
+    contraction = as_contraction(compute)
+    if contraction is not None:
+        launches = contraction_launches(contraction)
+        rest = _sweeps(launches.rest) if launches.rest else ()
+        return (launches.nest, *rest), launches.partial
     parts = split(compute, CHUNKS)
     return tuple(stmt for part in parts.phases for stmt in _sweeps(part)), parts.partial
 

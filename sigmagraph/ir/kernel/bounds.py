@@ -2,6 +2,7 @@
 
 A loop variable ``t`` whose body speaks of ``t // n`` is looked at as two: ``t == n*q + r`` with ``0 <= r < n``. Then
 the quotient and the rest of a task number, say, are variables like any other, and proofs about them need no divisions.
+A let that is the number of something, composed of several loop variables (``128*block + row``), is looked at likewise.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
 
-from sigmagraph.dims import Dim, Func, Size, divide_exact, func, maximum, minimum, names, substitute
+from sigmagraph.dims import Dim, Func, Size, coefficient, divide_exact, func, maximum, minimum, names, substitute
 from sigmagraph.dtypes import BOOL, I8, I16, I64, U8, DType
 from sigmagraph.facts import ENOUGH, Facts
 from sigmagraph.ir.kernel.expr import Apply, Cast, Const, Expr, Index, Var
@@ -32,12 +33,14 @@ class Scope:
         assume: expressions that are at least zero here.
         lets: i64 lets that are index expressions, and loop variables that are split into digits, as such.
         intervals: bounds of integer lets of other types.
+        numbers: lets that are numbers composed of loop variables, and looked at as variables themselves.
     """
 
     ranges: Mapping[str, Range] = field(default_factory=dict)
     assume: tuple[Size, ...] = ()
     lets: Mapping[str, Size] = field(default_factory=dict)
     intervals: Mapping[str, Interval] = field(default_factory=dict)
+    numbers: Mapping[str, Number] = field(default_factory=dict)
 
     _inner: dict[object, Scope] = field(default_factory=dict, init=False, repr=False, compare=False)
     _resolved: dict[Dim, Size] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -64,7 +67,7 @@ class Scope:
         key = (var, extent)
         if key not in self._inner:
             ranges = {**self.ranges, var: (0, extent - 1)}
-            self._inner[key] = Scope(ranges, self.assume, self.lets, self.intervals)
+            self._inner[key] = Scope(ranges, self.assume, self.lets, self.intervals, self.numbers)
         return self._inner[key]
 
     def given(self, conditions: Sequence[Size]) -> Scope:
@@ -73,7 +76,7 @@ class Scope:
         if not new:
             return self
         if new not in self._inner:
-            self._inner[new] = Scope(self.ranges, self.assume + new, self.lets, self.intervals)
+            self._inner[new] = Scope(self.ranges, self.assume + new, self.lets, self.intervals, self.numbers)
         return self._inner[new]
 
     def enter(self, var: str, extent: Size, mentioned: Sequence[Size], fresh: Callable[[str], str]) -> list[Digit]:
@@ -126,6 +129,34 @@ class Scope:
             return replace(self, lets={**self.lets, name: exact})
         low, high = self.interval(value)
         return replace(self, ranges={**self.ranges, name: (_LEAST if low is None else low, high)})
+
+    def number(self, name: str, value: Size, mentioned: Sequence[Size], fresh: Callable[[str], str]) -> Scope | None:
+        """After a let of a resolved expression that is looked at as a variable; None where it is none.
+
+        Args:
+            name: of the let.
+            value: what it is: a sum of multiples of loop variables, at least 0.
+            mentioned: as for :meth:`enter`.
+            fresh: as for :meth:`enter`.
+        """
+        most = self._most(value)
+        if most is None or not self.nonnegative(value):
+            return None
+        digits = self.enter(name, most + 1, mentioned, fresh)
+        inside = digits[-1].inside
+        return replace(inside, numbers={**self.numbers, name: Number(value, tuple((d.name, d.extent) for d in digits))})
+
+    def _most(self, value: Size) -> Size | None:
+        """What a sum of multiples of loop variables is at most, as is known here; an expression of dims."""
+        for assumed in self.assume:
+            if not any(n.startswith("%") for n in names(assumed + value)):
+                return assumed + value
+        for name in reversed(self.ranges):
+            split, high = coefficient(value, name), self.ranges[name][1]
+            if split is None or high is None or not self.nonnegative(split[0]):
+                return None
+            value = split[1] + split[0] * high
+        return None if any(n.startswith("%") for n in names(value)) else value
 
     def resolve(self, size: Size) -> Size:
         """The index expression with lets replaced by what they stand for."""
@@ -193,6 +224,19 @@ class Scope:
                 return _combined(op, [self.interval(a) for a in args]) or _limits(dtype)
             case _:
                 return _limits(value.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A let that is the number of something.
+
+    Attributes:
+        value: what it is, in loop variables.
+        digits: names and extents of the variables that it is looked at as, most significant first.
+    """
+
+    value: Size
+    digits: tuple[tuple[str, Size], ...]
 
 
 @dataclass(frozen=True, slots=True)

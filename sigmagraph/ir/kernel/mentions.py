@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
-from sigmagraph.dims import Func, Size, names, of_atom, substitute
+from sigmagraph.dims import Dim, Func, Size, names, of_atom, substitute
 from sigmagraph.ir.kernel.bounds import divisions
 from sigmagraph.ir.kernel.expr import Expr, Index, Load, Var, walk
 from sigmagraph.ir.kernel.kernel import Alloc, Block, Call, For, If, Let, Stmt, Store, statements
@@ -17,10 +17,12 @@ class Mentions:
     Attributes:
         divisions: the floor divisions in its index expressions, without lets.
         lets: names of the lets that index expressions speak of, or that such lets are made from.
+        numbers: names of the index expressions that are divided as a whole; there are some in kernels with ``numbered``.
     """
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, numbered: bool = False) -> None:
         self._bound: set[str] = set()
+        self.numbers = _divided(block) if numbered else frozenset()
         divided: dict[Func, None] = {}
         exact: dict[str, Size] = {}
         made_from: dict[str, list[str]] = {}
@@ -33,7 +35,7 @@ class Mentions:
                     divided.update(dict.fromkeys(divisions(substitute(size, exact))))
             if isinstance(stmt, Let):
                 made_from.setdefault(stmt.name, []).extend(e.name for e in walk(stmt.value) if isinstance(e, Var))
-                if isinstance(stmt.value, Index):
+                if isinstance(stmt.value, Index) and stmt.name not in self.numbers:
                     exact[stmt.name] = substitute(stmt.value.value, exact)
         self.divisions: tuple[Size, ...] = tuple(map(of_atom, divided))
         self.lets = frozenset(_closure(indexing, made_from))
@@ -64,6 +66,13 @@ def sizes(stmt: Stmt) -> Iterator[Size]:
                 yield from view.index
         case _:
             pass
+
+
+def _divided(block: Block) -> frozenset[str]:
+    """The lets of index expressions by which others begin a division."""
+    lets = {s.name for s in statements(block) if isinstance(s, Let) and isinstance(s.value, Index)}
+    found = (a.args[0] for stmt in statements(block) for size in sizes(stmt) for a in divisions(size))
+    return frozenset(str(a) for a in found if isinstance(a, Dim) and a.is_name and str(a) in lets)
 
 
 def _sizes_in(expr: Expr) -> Iterator[Size]:

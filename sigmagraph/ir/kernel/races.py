@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from sigmagraph.dims import Dim, Size, coefficient, divide_exact, names, of_atom, product, substitute
 from sigmagraph.facts import Facts
-from sigmagraph.ir.kernel.bounds import Range, Scope
+from sigmagraph.ir.kernel.bounds import Number, Range, Scope
 from sigmagraph.ir.kernel.kernel import Buffer, Stmt
 
 _SPLITS = 3
@@ -74,7 +74,7 @@ def find_race(var: str, extent: Size, outer: Scope, accesses: Sequence[Access]) 
             by_buffer.setdefault(access.buffer.name, []).append(access)
     loop = _Loop(var, extent, outer.ranges, outer.assume)
     for group in by_buffer.values():
-        if _in_cells(loop, outer, group):
+        if _in_cells(loop, outer, group) or _by_number(loop, outer, group):
             continue
         for first, second in _pairs(group):
             if _apart(loop, _Side.of(first, loop), _Side.of(second, loop)) or first.scope.dead or second.scope.dead:
@@ -136,6 +136,52 @@ def _in_cell(access: Access, offset: Size, slope: Size) -> bool:
 def _is_outer(size: Size, outer: Scope) -> bool:
     """Whether an expression has the same value in all iterations: loop variables and lets start with ``%``."""
     return all(n in outer.ranges or not n.startswith("%") for n in names(size))
+
+
+# ---- numbers composed of the variable and others
+
+
+def _by_number(loop: _Loop, outer: Scope, group: Sequence[Access]) -> bool:
+    """Whether all accesses speak of a number that differs between iterations, and stay apart where it does."""
+    first = group[0].scope.numbers
+    return any(
+        all(a.scope.numbers.get(name) == number and _tells_apart(loop, outer, number.value, a.scope) for a in group)
+        and _apart_in(number, outer, group)
+        for name, number in first.items()
+    )
+
+
+def _apart_in(number: Number, outer: Scope, group: Sequence[Access]) -> bool:
+    """Whether accesses of different numbers stay apart; these differ in one digit and agree in those before it."""
+    for name, extent in number.digits:
+        if find_race(name, extent, outer, group) is not None:
+            return False
+        outer = outer.loop(name, extent)
+    return True
+
+
+def _tells_apart(loop: _Loop, outer: Scope, value: Size, scope: Scope) -> bool:
+    """Whether a number is another one in every other iteration, whatever the variables inside of the loop are.
+
+    That is so if these are its digits: each step is longer than all that those of smaller steps can make up.
+    """
+    steps: list[tuple[int, str]] = []
+    for name in names(value):
+        if name != loop.var and (name in outer.ranges or not name.startswith("%")):
+            continue
+        split = coefficient(value, name)
+        if split is None or not isinstance(split[0], int) or split[0] <= 0:
+            return False
+        steps.append((split[0], name))
+    reach: Size = 0
+    for step, name in sorted(steps):
+        if not isinstance(reach, int) or step <= reach:
+            return False
+        low, high = (0, loop.extent - 1) if name == loop.var else scope.ranges.get(name, (0, None))
+        if low != 0 or high is None:
+            return False
+        reach = reach + step * high
+    return any(name == loop.var for _, name in steps)
 
 
 # ---- pairs

@@ -33,6 +33,7 @@ from sigmagraph.ir.kernel.kernel import (
     Store,
     View,
     is_local_name,
+    statements,
 )
 from sigmagraph.ir.kernel.mentions import Mentions
 from sigmagraph.ir.kernel.printer import print_expr, print_statement, statement_error
@@ -107,7 +108,7 @@ class _Verifier:
     def __init__(self, kernel: Kernel, unproven: dict[Unproven, None] | None) -> None:
         self.kernel = kernel
         self.unproven = unproven
-        self.mentions = Mentions(kernel.body)
+        self.mentions = Mentions(kernel.body, numbered=any(map(_is_grid, statements(kernel.body))))
         self.names_in: dict[Size, tuple[str, ...]] = {}
 
     def check(self) -> None:
@@ -131,10 +132,20 @@ class _Verifier:
                 place = self.start()
             inner = self.statement(stmt, place)
             if isinstance(stmt, Let) and stmt.name in self.mentions.lets:
-                place = _Place(place.names, place.scope.let(stmt.name, stmt.value), place.top)
+                place = replace(place, scope=self.let(stmt, place.scope))
             phases[-1].extend(inner[0])
             phases.extend(inner[1:])
         return phases
+
+    def let(self, stmt: Let, scope: Scope) -> Scope:
+        """What is known after a let."""
+        if stmt.name in self.mentions.numbers:
+            value = scope.exact(stmt.value)
+            assert value is not None
+            number = scope.number(stmt.name, value, self.mentions.divisions, self.mentions.fresh)
+            if number is not None:
+                return number
+        return scope.let(stmt.name, stmt.value)
 
     def statement(self, stmt: Stmt, place: _Place) -> _Phases:
         """What a statement does to buffers; names that it binds are added to the place."""
@@ -335,6 +346,10 @@ class _Verifier:
             raise self.fail(stmt, error.message, expected=error.expected, got=error.got) from None
         if result is not expr.dtype:
             raise self.fail(stmt, f"'{print_expr(expr)}' has another type", expected=result, got=expr.dtype)
+
+
+def _is_grid(stmt: Stmt) -> bool:
+    return isinstance(stmt, For) and (stmt.kind.is_block or stmt.kind.is_thread)
 
 
 def _groups(phases: _Phases) -> list[list[Access]]:
