@@ -127,7 +127,7 @@ def build(
     graph: Graph, options: CompileOptions, backend: Backend | None = None, record: Record | None = None
 ) -> tuple[Program, Code]:
     """Every stage in order. ``record`` is handed the name and the text of each file that a dump consists of."""
-    backend = backend or backend_for(options.target)
+    backend = backend or backend_for(options.target, options.precision)
     with no_collections():
         return _build(graph, options, backend, record)
 

@@ -297,7 +297,9 @@ def _parts(
 
 def _program(library: Library, source: Source, level: Target, made_for: Processor) -> Program:
     modules, texts = library.modules(made_for)
-    program = write_program(source.graph, replace(source.options, target=level), backend_for(level), modules)
+    program = write_program(
+        source.graph, replace(source.options, target=level), backend_for(level, source.options.precision), modules
+    )
     library.add(program, texts)
     return program
 

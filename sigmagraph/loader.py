@@ -33,7 +33,7 @@ class Loader:
     def __init__(self, options: CompileOptions, environment: Environment) -> None:
         self.options = options
         self._execution = execution_for(options.target, environment)
-        self.backend: Backend = backend_for(self._execution.target())
+        self.backend: Backend = backend_for(self._execution.target(), options.precision)
         in_use = options.cache and environment.cache_enabled
         self._cache = Cache(cache_folder(environment)) if in_use else None
 
@@ -89,6 +89,7 @@ def cache_key(graph: Graph, options: CompileOptions, backend: Backend) -> str:
         options.remat,
         options.prepare,
         options.fast,
+        options.precision,
         options.checks,
         options.specialise,
         options.target.kind,

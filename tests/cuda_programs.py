@@ -39,7 +39,7 @@ def on_shim(
 ) -> Runner:
     """The program of a captured graph, on a device that is the shim."""
     options = replace(options, target=Target("cuda", cpu=ARCH))
-    program, code = build_program(graph, options, ShimBackend(options.target))
+    program, code = build_program(graph, options, ShimBackend(options.target, options.precision))
     device = Device(driver or HostDriver(seed=1, arch=ARCH))
     return assembled(program, variables, lambda _: on_device(code.object, device))
 

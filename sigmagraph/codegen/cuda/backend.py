@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.compile import compile_text, compiler_name
 from sigmagraph.codegen.cuda.legalize import legalize
 from sigmagraph.codegen.cuda.program import Generation
@@ -11,7 +12,7 @@ from sigmagraph.codegen.cuda.schedule import schedule
 from sigmagraph.errors import TargetError
 from sigmagraph.ir.kernel.compute import Work
 from sigmagraph.ir.kernel.kernel import Kernel
-from sigmagraph.options import Target
+from sigmagraph.options import HIGHEST, Target
 
 
 class CudaBackend:
@@ -21,10 +22,11 @@ class CudaBackend:
         TargetError: the target names no architecture.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, precision: str = "") -> None:
         if not target.cpu:
             raise TargetError("the architecture of the GPU is not known", expected="cuda:sm_80 or the like", got=target)
         self.arch = target.cpu
+        self.chip = Chip.of(target.cpu, narrow=precision != HIGHEST)
 
     @property
     def key(self) -> str:
@@ -33,7 +35,7 @@ class CudaBackend:
 
     def schedule(self, work: Work) -> Kernel:
         """Cut a work into blocks of threads."""
-        return schedule(work)
+        return schedule(work, self.chip)
 
     def legalize(self, kernel: Kernel) -> Kernel:
         """Write a kernel in what GPUs have."""

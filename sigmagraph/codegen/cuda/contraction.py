@@ -5,17 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from sigmagraph.codegen.cuda.staging import Slab, allocate
+from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.elementwise import divides
-from sigmagraph.codegen.cuda.tiles import PLAIN, THREAD, Tile, Walk, choose, parts
+from sigmagraph.codegen.cuda.multiply import multiply
+from sigmagraph.codegen.cuda.staging import SUMMED, Slab, allocate
+from sigmagraph.codegen.cuda.tensor_cores import INSTRUCTIONS, TF32, Instruction
+from sigmagraph.codegen.cuda.tiles import THREAD, Tile, choose, parts, tiles_of
 from sigmagraph.codegen.templates.factors import Contraction, Factor
 from sigmagraph.codegen.templates.keep import flat_index
-from sigmagraph.codegen.templates.pieces import indices_in, instantiate, slope, uses
+from sigmagraph.codegen.templates.pieces import indices_in, instantiate, slope
 from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, product, substitute
+from sigmagraph.dtypes import F32
 from sigmagraph.ir.kernel.bounds import divisions
 from sigmagraph.ir.kernel.compute import Axis, Compute, Fold, Sweep
-from sigmagraph.ir.kernel.expr import Const, Expr, Index, Load, Var, apply
-from sigmagraph.ir.kernel.kernel import Alloc, Barrier, Block, Buffer, For, If, Let, LoopKind, Role, Space, Stmt, Store
+from sigmagraph.ir.kernel.expr import Cast, Const, Expr, Index, Load, Var, apply
+from sigmagraph.ir.kernel.kernel import (
+    Alloc,
+    Barrier,
+    Block,
+    Buffer,
+    For,
+    If,
+    Kernel,
+    Let,
+    LoopKind,
+    Role,
+    Space,
+    Store,
+)
 from sigmagraph.ops.rules import unflatten
 
 ROW, COLUMN, OTHER, PART, STEP = "%row", "%column", "%other", "%part", "%step"
@@ -23,22 +40,32 @@ ROW, COLUMN, OTHER, PART, STEP = "%row", "%column", "%other", "%part", "%step"
 
 @dataclass(frozen=True, slots=True)
 class Launches:
-    """The nests of a contraction, what is left to be computed of their sums, and the buffer through which they speak."""
+    """How a contraction is carried out.
+
+    Attributes:
+        nest: the launch that forms products.
+        rest: what is left to be computed of its sums.
+        partial: the buffer through which the two speak.
+        callees: what the nest calls.
+    """
 
     nest: For
     rest: Compute | None
     partial: tuple[Buffer, ...]
+    callees: tuple[Kernel, ...]
 
 
-def contraction_launches(contraction: Contraction) -> Launches:
-    """How a contraction is carried out."""
+def contraction_launches(contraction: Contraction, chip: Chip) -> Launches:
+    """How a contraction is carried out on a GPU."""
+    factors = factors_for(contraction, chip)
+    callees = (factors.instruction.kernel(),) if factors.instruction else ()
     rows, columns = contraction.left.extent, contraction.right.extent
     others = product(a.extent for a in contraction.batch)
     summed = product(a.extent for a in contraction.reduction.axes)
-    tile = choose(PLAIN, rows, columns, others)
+    tile = choose(tiles_of(factors.instruction), rows, columns, others)
     count = parts(tile, rows, columns, others, summed)
     if count == 1:
-        return Launches(_Nest(contraction, tile, 1).nest(), None, ())
+        return Launches(_Nest(contraction, factors, tile, 1).nest(), None, (), callees)
     compute, reduction = contraction.compute, contraction.reduction
     size = product(a.extent for a in compute.axes)
     partial = Buffer("%partial", reduction.dtype, (count * size,), Role.TEMP)
@@ -48,7 +75,38 @@ def contraction_launches(contraction: Contraction) -> Launches:
     sums = replace(contraction, compute=replace(compute, lets=(), stores=(store,)))
     fold = Fold("add", Load(partial.name, (at,), reduction.dtype), reduction.result)
     rest = replace(compute, sweeps=(Sweep((), (part,), (), (fold,)),))
-    return Launches(_Nest(sums, tile, count).nest(), rest, (partial,))
+    return Launches(_Nest(sums, factors, tile, count).nest(), rest, (partial,), callees)
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """What is multiplied, and by which instruction: none where threads do it by themselves."""
+
+    left: Expr
+    right: Expr
+    instruction: Instruction | None
+
+
+def factors_for(contraction: Contraction, chip: Chip) -> Factors:
+    """The factors as tensor cores take them, if these can do it."""
+    left, right = contraction.left.value, contraction.right.value
+    if contraction.reduction.dtype is not F32 or not chip.has_tensor_cores:
+        return Factors(left, right, None)
+    halves = _uncast(contraction.left), _uncast(contraction.right)
+    for instruction in INSTRUCTIONS:
+        if all(half is not None and half.dtype is instruction.dtype for half in halves):
+            return Factors(*halves, instruction)
+    if chip.narrow:
+        return Factors(apply("round_tf32", left), apply("round_tf32", right), TF32)
+    return Factors(left, right, None)
+
+
+def _uncast(factor: Factor) -> Expr | None:
+    """What a factor is before it is made an f32; None if it is not."""
+    lets, value = {item.name: item.value for item in factor.lets}, factor.value
+    while isinstance(value, Var) and value.name in lets:
+        value = lets[value.name]
+    return value.value if isinstance(value, Cast) else None
 
 
 class _Nest:
@@ -56,38 +114,42 @@ class _Nest:
 
     Args:
         contraction: what is carried out.
+        factors: what is multiplied.
         tile: in which tiles.
         count: into how many parts the summed indices are cut.
     """
 
-    def __init__(self, contraction: Contraction, tile: Tile, count: int) -> None:
+    def __init__(self, contraction: Contraction, factors: Factors, tile: Tile, count: int) -> None:
         self.contraction, self.tile, self.count = contraction, tile, count
         self.layout = tile.layout
         self.summed = contraction.reduction.axes
         self.total = product(a.extent for a in self.summed)
         steps = ceildiv(self.total, tile.depth)
+        self.even = divide_exact(self.total, tile.depth) is not None and divide_exact(steps, count) is not None
         self.steps = steps if count == 1 else ceildiv(steps, count)
         self.dtype = contraction.reduction.dtype
         digits = unflatten(Dim(OTHER), [a.extent for a in contraction.batch])
         self.others = {a.var: digit for a, digit in zip(contraction.batch, digits, strict=True)}
         self.sums = Buffer("%sums", self.dtype, (self.layout.sums,), Role.TEMP, Space.LOCAL)
-        self.left = self.slab("left", contraction.left, tile.rows, Dim(ROW))
-        self.right = self.slab("right", contraction.right, tile.columns, Dim(COLUMN))
+        self.left = self.slab("left", contraction.left, factors.left, tile.rows, Dim(ROW))
+        self.right = self.slab("right", contraction.right, factors.right, tile.columns, Dim(COLUMN))
 
-    def slab(self, name: str, factor: Factor, rows: int, block: Size) -> Slab:
-        return Slab(
+    def slab(self, name: str, factor: Factor, value: Expr, rows: int, block: Size) -> Slab:
+        slab = Slab(
             name,
             factor,
-            factor.value,
+            value,
             rows,
             self.tile.depth,
             block,
             self.summed,
             self.total,
+            self.even,
             self.others,
             self.layout.threads,
             deep=False,
         )
+        return replace(slab, deep=self.tile.warp is not None and slab.along[0] == SUMMED)
 
     def nest(self) -> For:
         """The loops over blocks, and all that is inside."""
@@ -119,7 +181,7 @@ class _Nest:
             *(s for slab in slabs for s in slab.write()),
             Barrier(),
             If((self.steps - 2 - Dim(STEP),), following),
-            *self.products(),
+            *multiply(self.tile, self.left, self.right, self.sums),
             Barrier(),
         )
         zero = Const(0.0 if self.dtype.is_float else 0, self.dtype)
@@ -131,52 +193,6 @@ class _Nest:
             For(STEP, self.steps, LoopKind.SERIAL, step),
             *self.end(),
         )
-
-    # ---- products
-
-    def products(self) -> Block:
-        """The products of a step, each thread's by itself."""
-        layout, deep = self.layout, Dim("%k")
-        rows = 1
-        for walk in layout.rows:
-            rows *= walk.extent
-        columns = layout.sums // rows
-        down = Buffer("%down", self.dtype, (rows,), Role.TEMP, Space.LOCAL)
-        across = Buffer("%across", self.dtype, (columns,), Role.TEMP, Space.LOCAL)
-        side = Walk("%v", layout.lanes, 1, 1)
-        row, column = Dim("%i"), Dim("%j")
-        at = row * columns + column
-        sums = Load(self.sums.name, (at,), self.dtype)
-        value = self.multiply_add(Load(down.name, (row,), self.dtype), Load(across.name, (column,), self.dtype), sums)
-        multiply: Stmt = For("%j", columns, LoopKind.UNROLLED, (Store(self.sums.name, (at,), value),))
-        multiply = For("%i", rows, LoopKind.UNROLLED, (multiply,))
-        body: Block = (
-            Alloc(down),
-            Alloc(across),
-            *self.fetch(self.left, down, layout.row, layout.rows, columns, deep),
-            *self.fetch(self.right, across, layout.column, (*layout.columns, side), 1, deep),
-            multiply,
-        )
-        return (For("%k", self.tile.depth, LoopKind.UNROLLED, body),)
-
-    def fetch(
-        self, slab: Slab, target: Buffer, first: Size, walks: tuple[Walk, ...], unit: int, deep: Size
-    ) -> Block:
-        """Read what a thread multiplies."""
-        place, row = 0, first
-        for walk in walks:
-            place = place + (walk.sums // unit) * Dim(walk.var)
-            row = row + walk.step * Dim(walk.var)
-        body: Block = (Store(target.name, (place,), Load(slab.shared.name, (slab.at(row, deep),), slab.dtype)),)
-        for number, walk in enumerate(reversed(walks)):
-            kind = LoopKind.UNROLLED if number or walk.step != 1 else LoopKind.VECTORIZED
-            body = (For(walk.var, walk.extent, kind, body),)
-        return body
-
-    def multiply_add(self, a: Expr, b: Expr, c: Expr) -> Expr:
-        if self.dtype.is_float and self.dtype.itemsize >= 4:
-            return apply("fma", a, b, c)
-        return apply("add", c, apply("mul", a, b))
 
     # ---- what becomes of the sums
 

@@ -11,7 +11,7 @@ from sigmagraph.codegen.cuda.types import PRIMARY, memory_type
 from sigmagraph.dims import Size, product
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.expr import Load, walk
-from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, For, Kernel, Let, Role, Stmt, statements
+from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, For, Kernel, Let, Role, Stmt, is_grid, statements
 from sigmagraph.ir.launch import Grid
 
 _WIDTH = 120
@@ -35,7 +35,7 @@ def emit_kernel(
     before: list[Stmt] = []
     nests: list[tuple[Block, For]] = []
     for stmt in kernel.body:
-        if _is_grid(stmt):
+        if is_grid(stmt):
             assert isinstance(stmt, For)
             nests.append((_needed(kernel, before, stmt), stmt))
         elif isinstance(stmt, (Alloc, Let)):
@@ -63,10 +63,6 @@ def emit_callee(kernel: Kernel) -> str:
     arguments += [f"int {body.names.of(d)}" for d in kernel.dims]
     head = _signature("SG_INLINE void", function_name(kernel.name), arguments)
     return "\n".join([head, *body.lines, "}", ""])
-
-
-def _is_grid(stmt: Stmt) -> bool:
-    return isinstance(stmt, For) and (stmt.kind.is_block or stmt.kind.is_thread)
 
 
 def _needed(kernel: Kernel, before: Sequence[Stmt], nest: For) -> Block:
@@ -108,7 +104,7 @@ class _Nest:
         self.axes: list[For] = []
 
     def write(self, around: Block, loop: For, restrict: frozenset[str], controlled: bool) -> str:
-        self.axes = [s for s in statements((loop,)) if isinstance(s, For) and _is_grid(s)]
+        self.axes = [s for s in statements((loop,)) if isinstance(s, For) and is_grid(s)]
         body = self.body
         if controlled:
             body.line(_STOPPED)

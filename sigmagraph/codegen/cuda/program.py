@@ -12,6 +12,7 @@ from sigmagraph.codegen.cuda.emit import emit_callee, emit_kernel
 from sigmagraph.codegen.cuda.index import are_multiples
 from sigmagraph.codegen.cuda.report import resources_text
 from sigmagraph.codegen.cuda.sass import find_disassembler, read_sass
+from sigmagraph.codegen.cuda.tensor_cores import PRELUDE
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.kernel import Kernel, Role
 from sigmagraph.ir.launch import BRANCH, CHECK, COPY, DeviceCode, Grid, Launches, pack
@@ -72,6 +73,8 @@ class Generation:
         self._plans[plan.name] = Launches(grids, tuple(constants), controlled, _items(plan, kernels, launches))
 
     def _callee(self, callee: Kernel) -> None:
+        if callee.name in PRELUDE:
+            return
         known = self._callees.setdefault(callee.name, callee)
         if known is callee and callee.name not in self._texts:
             self._add(callee.name, [callee.name], emit_callee(callee))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.contraction import contraction_launches
 from sigmagraph.codegen.cuda.elementwise import elementwise_nest
 from sigmagraph.codegen.cuda.own_loops import own_kernel
@@ -22,37 +23,46 @@ PER_THREAD = 8  # elements of a row that a thread has at least, where there are 
 UNKNOWN = 1024  # elements that a row is taken to have where its size is not known
 
 
-def schedule(work: Work) -> Kernel:
+def schedule(work: Work, chip: Chip) -> Kernel:
     """The scheduled kernel of a work: nests over blocks and threads, and loops each turn of which becomes a thread."""
     if isinstance(work, Kernel):
         return own_kernel(work)
     if isinstance(work, Chain):
-        return _chain(work)
-    body, temporary = _launches(flat(work))
+        return _chain(work, chip)
+    launches = _launches(flat(work), chip)
     params = tuple(replace(b, shape=(b.size,)) for b in work.params)
     return Kernel(
         work.name,
         work.dims,
-        (*params, *temporary),
-        assuming(body, work.assume),
+        (*params, *launches.temporary),
+        assuming(launches.body, work.assume),
         KernelStage.SCHEDULED,
+        launches.callees,
         provenance=work.provenance,
     )
 
 
-def _launches(compute: Compute) -> tuple[Block, tuple[Buffer, ...]]:
-    """The nests of a flat compute, and the buffers through which they speak."""
+@dataclass(frozen=True, slots=True)
+class _Launches:
+    """The nests of a flat compute, the buffers through which they speak, and what they call."""
+
+    body: Block
+    temporary: tuple[Buffer, ...] = ()
+    callees: tuple[Kernel, ...] = ()
+
+
+def _launches(compute: Compute, chip: Chip) -> _Launches:
     if is_empty(compute):
-        return (), ()
+        return _Launches(())
     if not compute.sweeps:
-        return elementwise_nest(compute), ()
+        return _Launches(elementwise_nest(compute))
     contraction = as_contraction(compute)
     if contraction is not None:
-        launches = contraction_launches(contraction)
+        launches = contraction_launches(contraction, chip)
         rest = _sweeps(launches.rest) if launches.rest else ()
-        return (launches.nest, *rest), launches.partial
+        return _Launches((launches.nest, *rest), launches.partial, launches.callees)
     parts = split(compute, CHUNKS)
-    return tuple(stmt for part in parts.phases for stmt in _sweeps(part)), parts.partial
+    return _Launches(tuple(stmt for part in parts.phases for stmt in _sweeps(part)), parts.partial)
 
 
 def _sweeps(compute: Compute) -> Block:
@@ -77,9 +87,9 @@ def _groups(compute: Compute) -> Groups | None:
     return Groups(1, threads) if threads > WARP else Groups(THREADS // threads, threads)
 
 
-def _chain(chain: Chain) -> Kernel:
+def _chain(chain: Chain, chip: Chip) -> Kernel:
     """The members one after the other; what is handed on lies in memory of its own."""
-    kernels = [schedule(replace(m, assume=chain.assume, foreign=chain.foreign)) for m in chain.members]
+    kernels = [schedule(replace(m, assume=chain.assume, foreign=chain.foreign), chip) for m in chain.members]
     own = {b.name for b in (*chain.params, *chain.kept)}
     temporary = [b for number, k in enumerate(kernels) for b in k.params if b.name not in own]
     params = tuple(replace(b, shape=(b.size,)) for b in (*chain.params, *chain.kept))
@@ -90,5 +100,6 @@ def _chain(chain: Chain) -> Kernel:
         (*params, *temporary),
         body,
         KernelStage.SCHEDULED,
-        provenance=chain.provenance,
+        tuple({callee.name: callee for k in kernels for callee in k.callees}.values()),
+        chain.provenance,
     )

@@ -34,7 +34,8 @@ class Slab:
         rows, depth: how large it is.
         block: which block of rows it is.
         start: the first summed index.
-        summed, end: the summed axes, and the index before which the block ends.
+        summed, end: the summed axes, and how many indices they have.
+        even: whether all steps end before that.
         others: what other axes are.
         threads: how many threads bring it.
         deep: whether summed indices lie side by side in shared memory, and not rows.
@@ -48,6 +49,7 @@ class Slab:
     block: Size
     summed: tuple[Axis, ...]
     end: Size
+    even: bool
     others: Mapping[str, Size]
     threads: int
     deep: bool
@@ -75,7 +77,9 @@ class Slab:
     @property
     def held(self) -> Buffer:
         """What a thread has read of it."""
-        return Buffer(f"%{self.name}.held", self.dtype, (self.rows * self.depth // self.threads,), Role.TEMP, Space.LOCAL)
+        return Buffer(
+            f"%{self.name}.held", self.dtype, (self.rows * self.depth // self.threads,), Role.TEMP, Space.LOCAL
+        )
 
     # ---- who brings what
 
@@ -124,8 +128,16 @@ class Slab:
         turn, lane = f"%{self.name}.n", f"%{self.name}.v"
         row, deep = self._element(Dim(turn), Dim(lane) if lanes > 1 else 0)
         own, number = self.rows * self.block + row, start + deep
-        body, guard = self._element_at(own, number, Store(self.held.name, (lanes * Dim(turn) + (Dim(lane) if lanes > 1 else 0),), self.value))
-        zero: Block = (Store(self.held.name, (lanes * Dim(turn) + (Dim(lane) if lanes > 1 else 0),), Const(0.0 if self.dtype.is_float else 0, self.dtype)),)
+        body, guard = self._element_at(
+            own, number, Store(self.held.name, (lanes * Dim(turn) + (Dim(lane) if lanes > 1 else 0),), self.value)
+        )
+        zero: Block = (
+            Store(
+                self.held.name,
+                (lanes * Dim(turn) + (Dim(lane) if lanes > 1 else 0),),
+                Const(0.0 if self.dtype.is_float else 0, self.dtype),
+            ),
+        )
         if lanes > 1:
             guard = tuple(substitute(g, {lane: 0}) - (lanes - 1 if uses(g, [lane]) else 0) for g in guard)
             body = (For(lane, lanes, LoopKind.VECTORIZED, body),)
@@ -162,7 +174,7 @@ class Slab:
         guard: list[Size] = []
         if divide_exact(self.factor.extent, self.rows) is None:
             guard.append(self.factor.extent - 1 - own)
-        if divide_exact(self.end, self.depth) is None:
+        if not self.even:
             guard.append(self.end - 1 - number)
         lets: list[Stmt] = []
         names: dict[str, Size] = {}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sigmagraph.codegen.cuda.tensor_cores import COLUMNS, ROWS, SUMS, Instruction
 from sigmagraph.dims import Dim, Size, ceildiv, nominal, product
 
 THREAD = "%thread"  # the number of a thread in its block
+WARP = 32
 PROCESSORS = 108  # of a device; what is chosen depends on sizes only, so it is the same for all of them
+LEAST_STEPS = 16  # of a part of the summed axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,23 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
+class Warp:
+    """The part of a tile that a warp has, in products of an instruction.
+
+    Attributes:
+        instruction: what it multiplies with.
+        down, across: how many products it has.
+        row, column: where its part begins.
+    """
+
+    instruction: Instruction
+    down: int
+    across: int
+    row: Size
+    column: Size
+
+
+@dataclass(frozen=True, slots=True)
 class Tile:
     """So many rows and columns of sums, and so many products of each at a time.
 
@@ -58,7 +79,8 @@ class Tile:
         rows, columns: of sums.
         depth: products of each in a step.
         layout: who has which.
-        rate: sums of a step in a unit of time, compared with those of other tiles.
+        rate: sums of a step in a unit of time, compared with those of other tiles of its kind.
+        warp: how warps multiply; None where each thread does so by itself.
     """
 
     rows: int
@@ -66,9 +88,10 @@ class Tile:
     depth: int
     layout: Layout
     rate: float
+    warp: Warp | None = None
 
 
-def plain(down: int, across: int, rows: int, columns: int, depth: int, rate: float) -> Tile:
+def _plain(down: int, across: int, rows: int, columns: int, depth: int, rate: float) -> Tile:
     """A tile of ``down * across`` threads, each of which multiplies ``rows * columns`` numbers by itself.
 
     Four rows and four columns of a thread lie side by side, and are read at once; the next four are those of the other
@@ -88,30 +111,61 @@ def plain(down: int, across: int, rows: int, columns: int, depth: int, rate: flo
 
 
 PLAIN = (
-    plain(16, 16, 8, 8, 8, 1.0),
-    plain(16, 16, 4, 4, 16, 0.7),
-    plain(8, 8, 4, 4, 16, 0.45),
-    plain(4, 16, 4, 4, 16, 0.4),
-    plain(16, 4, 4, 4, 16, 0.4),
+    _plain(16, 16, 8, 8, 8, 1.0),
+    _plain(16, 16, 4, 4, 16, 0.7),
+    _plain(8, 8, 4, 4, 16, 0.45),
+    _plain(4, 16, 4, 4, 16, 0.4),
+    _plain(16, 4, 4, 4, 16, 0.4),
 )
 
 
-def choose(tiles: tuple[Tile, ...], rows: Size, columns: Size, others: Size) -> Tile:
+def _by_warps(instruction: Instruction, down: int, across: int, high: int, wide: int, depth: int, rate: float) -> Tile:
+    """A tile of ``down * across`` warps, each of which has ``high * wide`` products of an instruction."""
+    thread, lane = Dim(THREAD), Dim(THREAD) % WARP
+    row = high * ROWS * (thread // (WARP * across))
+    column = wide * COLUMNS * (thread // WARP % across)
+    layout = Layout(
+        threads=WARP * down * across,
+        row=row + lane // 4,
+        column=column + 2 * (lane % 4),
+        rows=(Walk("%u", high, ROWS, SUMS * wide), Walk("%h", 2, ROWS // 2, 2)),
+        columns=(Walk("%g", wide, COLUMNS, SUMS),),
+        lanes=2,
+        sums=SUMS * high * wide,
+    )
+    warp = Warp(instruction, high, wide, row, column)
+    return Tile(down * high * ROWS, across * wide * COLUMNS, depth, layout, rate, warp)
+
+
+def tiles_of(instruction: Instruction | None) -> tuple[Tile, ...]:
+    """The tiles that there are for an instruction, or for none."""
+    if instruction is None:
+        return PLAIN
+    depth = 2 * instruction.depth
+    return (
+        _by_warps(instruction, 2, 4, 4, 4, depth, 1.0),
+        _by_warps(instruction, 2, 2, 2, 4, depth, 0.6),
+        _by_warps(instruction, 2, 2, 1, 2, depth, 0.3),
+        _by_warps(instruction, 1, 4, 1, 4, depth, 0.35),
+    )
+
+
+def choose(tiles: Sequence[Tile], rows: Size, columns: Size, others: Size) -> Tile:
     """The tile that takes least time for so many rows and columns, so many times over."""
 
     def time(tile: Tile) -> float:
         blocks = nominal(product([ceildiv(rows, tile.rows), ceildiv(columns, tile.columns), others]))
-        return max(1.0, -(-blocks // PROCESSORS)) * tile.rows * tile.columns / tile.rate
+        return max(1, -(-blocks // PROCESSORS)) * tile.rows * tile.columns / tile.rate
 
     return min(tiles, key=time)
 
 
 def parts(tile: Tile, rows: Size, columns: Size, others: Size, summed: Size) -> int:
-    """Into how many parts the summed indices are cut, so that there are blocks for all processors."""
+    """Into how many parts the summed indices are cut, so that there are blocks for all processors.
+
+    Parts of equally many steps are better than more of them.
+    """
     blocks = nominal(product([ceildiv(rows, tile.rows), ceildiv(columns, tile.columns), others]))
     steps = nominal(ceildiv(summed, tile.depth))
-    most = min(2 * PROCESSORS // max(1, int(blocks)), int(steps) // LEAST_STEPS)
-    return most if most > 1 else 1
-
-
-LEAST_STEPS = 16  # of a part
+    most = max(1, min(PROCESSORS // max(1, blocks), steps // LEAST_STEPS))
+    return next((count for count in range(most, most // 2, -1) if steps % count == 0), most)

@@ -18,6 +18,7 @@ import numpy as np
 from sigmagraph.dims import Func, Size, evaluate
 from sigmagraph.dtypes import DType
 from sigmagraph.errors import InputError, VerifyError
+from sigmagraph.ir.kernel.collective import is_collective
 from sigmagraph.ir.kernel.expr import Apply, Bitcast, Cast, Const, Expr, Index, Load, Var
 from sigmagraph.ir.kernel.kernel import (
     Alloc,
@@ -33,7 +34,6 @@ from sigmagraph.ir.kernel.kernel import (
     Role,
     Stmt,
     Store,
-    statements,
 )
 from sigmagraph.ir.kernel.printer import print_statement, statement_error
 from sigmagraph.ir.kernel.scalar import SCALARS, convert
@@ -47,7 +47,11 @@ _Step: TypeAlias = "Callable[[_Env], Iterator[list[_Wait]] | None]"
 WARP = 32
 _THREAD_AXES = ("thread_x", "thread_y", "thread_z")
 _LANES: Mapping[str, Callable[[int, int], int]] = MappingProxyType(
-    {"shuffle_xor": lambda lane, mask: lane ^ mask, "shuffle_down": lambda lane, distance: lane + distance}
+    {
+        "shuffle": lambda _, other: other,
+        "shuffle_xor": lambda lane, mask: lane ^ mask,
+        "shuffle_down": lambda lane, distance: lane + distance,
+    }
 )
 _POISON_BYTE = 0xA5
 
@@ -161,7 +165,11 @@ class _Compiler:
                 if waits is not None:
                     yield from waits
 
-        return run_waiting if _waits(block) else run
+        return run_waiting if self.waits(block) else run
+
+    def waits(self, block: Block) -> bool:
+        """Whether threads wait for each other somewhere in a block."""
+        return is_collective(block, self.source)
 
     def statement(self, stmt: Stmt) -> _Step:
         match stmt:
@@ -214,7 +222,7 @@ class _Compiler:
 
         if stmt.kind.is_thread:
             return self.threads(stmt, order, body)
-        return run_waiting if _waits(stmt.body) else run
+        return run_waiting if self.waits(stmt.body) else run
 
     def threads(self, stmt: For, order: Callable[[_Env], Sequence[int]], body: _Step) -> _Step:
         """The threads of one axis, each in its own environment, all together up to where they wait for each other."""
@@ -279,18 +287,20 @@ class _Compiler:
 
     def call(self, stmt: Call) -> _Step:
         callee = self.source.callee(stmt.kernel)
-        run = _Compiler(callee, self.rng).kernel()
+        compiler = _Compiler(callee, self.rng)
+        run = compiler.block(callee.body)
         dims = [_number(d) for d in stmt.dims]
         starts = [[_number(i) for i in view.index] for view in stmt.args]
 
-        def enter(env: _Env) -> None:
+        def enter(env: _Env) -> Iterator[list[_Wait]] | None:
             inner: _Env = {name: dim(env) for name, dim in zip(callee.dims, dims, strict=True)}
+            inner.update({axis: env[axis] for axis in _THREAD_AXES if axis in env})
             for param, view, start in zip(callee.params, stmt.args, starts, strict=True):
                 part = self.view(
                     stmt, env[view.buffer], [i(env) for i in start], [evaluate(s, inner) for s in param.shape]
                 )
                 inner[param.name] = _argument(callee, param, part, inner)
-            run(inner)
+            return run(inner)
 
         return enter
 
@@ -376,14 +386,6 @@ class _Compiler:
             return (i,)
 
         return at_flat
-
-
-def _waits(block: Block) -> bool:
-    """Whether threads wait for each other somewhere in a block."""
-    return any(
-        isinstance(s, Barrier) or (isinstance(s, Let) and isinstance(s.value, Apply) and SCALARS[s.value.op].lanes)
-        for s in statements(block)
-    )
 
 
 def _thread(env: _Env) -> int:

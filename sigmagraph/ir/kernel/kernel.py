@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias, Union
+from typing import TypeAlias, TypeGuard, Union
 
 from sigmagraph.dims import Size, product
 from sigmagraph.dtypes import DType
@@ -203,6 +203,11 @@ class Kernel:
             names = ", ".join(k.name for k in self.callees)
             raise VerifyError(f"'@{self.name}' has no callee '@{name}'", expected=names)
         return found
+
+
+def is_grid(stmt: Stmt) -> TypeGuard[For]:
+    """Whether a statement is a loop over blocks or threads."""
+    return isinstance(stmt, For) and (stmt.kind.is_block or stmt.kind.is_thread)
 
 
 def statements(block: Block) -> Iterator[Stmt]:

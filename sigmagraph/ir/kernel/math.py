@@ -23,6 +23,7 @@ from sigmagraph.ir.kernel import (
     math_logarithm,
     math_power,
     math_remainder,
+    math_rounding,
     math_trigonometry,
 )
 from sigmagraph.ir.kernel.expr import Expr, cast
@@ -75,5 +76,6 @@ _ELEMENTARY: Mapping[str, Callable[..., Term]] = MappingProxyType(
         "power": math_power.power,
         "remainder": math_remainder.remainder,
         "floor_divide": math_remainder.floor_divide,
+        "round_tf32": math_rounding.round_tf32,
     }
 )

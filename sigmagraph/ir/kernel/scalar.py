@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sigmagraph.dtypes import BF16, BOOL, F64, DType, as_dtype
+from sigmagraph.dtypes import BF16, BOOL, F32, F64, DType, as_dtype
 from sigmagraph.errors import DTypeError
 from sigmagraph.ir.kernel.fused import fma
 
@@ -74,6 +74,11 @@ def _number(dtypes: Sequence[DType]) -> DType | None:
 def _float(dtypes: Sequence[DType]) -> DType | None:
     out = _same(dtypes)
     return out if out is not None and out.is_float else None
+
+
+def _single(dtypes: Sequence[DType]) -> DType | None:
+    out = _same(dtypes)
+    return out if out is F32 else None
 
 
 def _double(dtypes: Sequence[DType]) -> DType | None:
@@ -179,6 +184,14 @@ def _philox(seed: Any, stream: Any, step: Any, element: Any) -> Any:
     return philox_bits(seed, stream, step, element)
 
 
+def _round_tf32(x: Any) -> Any:
+    """The nearest number with ten bits of fraction, ties away from zero (PTX ISA, ``cvt.rna.tf32.f32``)."""
+    bits = np.asarray(x, np.float32).view(np.int32)
+    with np.errstate(over="ignore"):
+        near = (bits + np.int32(0x1000)) & np.int32(-0x2000)
+    return np.where(np.isfinite(x), near.astype(np.int32).view(np.float32), x)[()]
+
+
 def _lane(*_: Any) -> Any:
     raise DTypeError("a warp operation has no meaning for a single thread")
 
@@ -243,6 +256,8 @@ SCALARS: Mapping[str, ScalarOp] = MappingProxyType(
             ScalarOp("split_fma", 3, _double, _fma, cost=60),
             ScalarOp("soft_fma", 3, _double, _fma, cost=100),
             ScalarOp("soft_sqrt", 1, _double, np.sqrt, cost=400),
+            ScalarOp("round_tf32", 1, _single, _round_tf32, primitive=False, cost=6),
+            ScalarOp("shuffle", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
             ScalarOp("shuffle_xor", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
             ScalarOp("shuffle_down", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
         )

@@ -2,17 +2,18 @@
 
 The loops over blocks and threads of a GPU kernel form nests, each of which is a launch. Beside them stand, before the
 kernel is legal, parallel loops, for each iteration of which there will be a thread; all other statements stand inside.
-A callee is a plain function: it has loops and LOCAL memory, nothing else.
+A callee is a plain function: it has loops and LOCAL memory, nothing else. One with warp operations is a function of a
+whole warp, all lanes of which call it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TypeGuard
 
 from sigmagraph.dims import Size, names, product
 from sigmagraph.errors import VerifyError
+from sigmagraph.ir.kernel.collective import is_collective
 from sigmagraph.ir.kernel.expr import Apply, Expr, Index, Load, Var, walk
 from sigmagraph.ir.kernel.kernel import (
     Alloc,
@@ -29,6 +30,7 @@ from sigmagraph.ir.kernel.kernel import (
     Space,
     Stmt,
     Store,
+    is_grid,
     is_kernel_name,
     is_local_name,
     statements,
@@ -80,18 +82,18 @@ def check_structure(kernel: Kernel) -> None:
 class _Structure:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.grid = [s for s in statements(kernel.body) if _is_grid(s)]
+        self.grid = [s for s in statements(kernel.body) if is_grid(s)]
         self.launch = self.grid  # the loops of the nest that is looked at
 
     def check(self) -> None:
         body, varying = self.kernel.body, dict[str, bool]()
-        nests = (*map(_is_grid, body), *map(_is_parallel, body))
+        nests = (*map(is_grid, body), *map(_is_parallel, body))
         if not self.grid or sum(nests) != len(body) or len(body) == 1:
             self.nest(body)
             self.block(body, (), varying)
             return
         for stmt in body:
-            self.launch = [s for s in statements((stmt,)) if _is_grid(s)]
+            self.launch = [s for s in statements((stmt,)) if is_grid(s)]
             self.nest((stmt,))
             self.block((stmt,), (), varying)
 
@@ -99,9 +101,9 @@ class _Structure:
         return statement_error(self.kernel, stmt, message, expected=expected, got=got)
 
     def nest(self, block: Block) -> None:
-        inner = [s for s in block if any(map(_is_grid, statements((s,))))]
+        inner = [s for s in block if any(map(is_grid, statements((s,))))]
         for stmt in block if inner else ():
-            if not isinstance(stmt, (Alloc, Let)) and not (stmt is inner[0] and _is_grid(stmt)):
+            if not isinstance(stmt, (Alloc, Let)) and not (stmt is inner[0] and is_grid(stmt)):
                 raise self.fail(stmt, "beside a loop over blocks or threads stand only allocs and lets")
         if inner and isinstance(inner[0], For):
             self.nest(inner[0].body)
@@ -134,7 +136,7 @@ class _Structure:
                 case Barrier():
                     self.together(stmt, path, varying)
                 case Call():
-                    self.call(stmt, path)
+                    self.call(stmt, path, varying)
 
     def loop(self, stmt: For, path: Sequence[Stmt]) -> None:
         kind = stmt.kind
@@ -152,7 +154,7 @@ class _Structure:
             raise self.fail(stmt, "a parallel loop stands inside another one, or inside one over blocks")
         if kind is LoopKind.PARALLEL and self.grid and self.kernel.stage is KernelStage.LEGAL:
             raise self.fail(stmt, "a legal kernel has parallel loops, or loops over blocks")
-        if _is_grid(stmt):
+        if is_grid(stmt):
             self.axis(stmt, outside)
 
     def transposition(self, stmt: For, path: Sequence[Stmt]) -> None:
@@ -191,14 +193,15 @@ class _Structure:
             raise self.fail(stmt, "the shape of scratch memory speaks of dims only", got=buffer.shape)
         if buffer.space is Space.SCRATCH and self.grid:
             raise self.fail(stmt, "a GPU kernel has no scratch memory")
-        if buffer.space is Space.LOCAL and sum(map(_is_grid, loops)) < len(self.launch):
+        if buffer.space is Space.LOCAL and sum(map(is_grid, loops)) < len(self.launch):
             raise self.fail(stmt, "local memory of a GPU kernel belongs to a thread")
         if buffer.space is Space.SHARED and (not self.grid or any(loop.kind.is_thread for loop in loops)):
             raise self.fail(stmt, "shared memory is allocated in a GPU kernel, outside of the loop over threads")
 
     def together(self, stmt: Stmt, path: Sequence[Stmt], varying: dict[str, bool]) -> None:
         """All threads of a block must come to this statement, equally often."""
-        if not any(isinstance(s, For) and s.kind.is_thread for s in path):
+        of_warp = not self.grid and not isinstance(stmt, Barrier)  # then the kernel is a function that lanes call
+        if not of_warp and not any(isinstance(s, For) and s.kind.is_thread for s in path):
             raise self.fail(stmt, "there are no threads to wait for", expected="a loop over threads around it")
         for number, outer in enumerate(path):
             if isinstance(outer, If) and not self.always(outer, path[:number]):
@@ -213,18 +216,24 @@ class _Structure:
         last = path[-1] if path else None
         alone = isinstance(last, For) and last.body == (stmt,) and not stmt.orelse
         about_dims = all(n in self.kernel.dims for c in stmt.conditions for n in names(c))
-        return alone and about_dims and all(map(_is_grid, path))
+        return alone and about_dims and all(map(is_grid, path))
 
-    def call(self, stmt: Call, path: Sequence[Stmt]) -> None:
+    def call(self, stmt: Call, path: Sequence[Stmt], varying: dict[str, bool]) -> None:
         if _is_vectorized(path):
             raise self.fail(stmt, "a vectorized loop calls nothing")
         callee = self.kernel.callee(stmt.kernel)
         if self.kernel.stage is KernelStage.LEGAL and callee.stage is not KernelStage.LEGAL:
             raise self.fail(stmt, "the callee of a legal kernel is not legal", got=callee.stage.value)
+        if is_collective(callee.body, callee):
+            self.together(stmt, path, varying)
+            self.full_warps(stmt)
         for inner in statements(callee.body):
-            concurrent = isinstance(inner, For) and (inner.kind is LoopKind.PARALLEL or _is_grid(inner))
+            concurrent = isinstance(inner, For) and (inner.kind is LoopKind.PARALLEL or is_grid(inner))
+            concurrent = concurrent or isinstance(inner, Barrier)
             if concurrent or (isinstance(inner, Alloc) and inner.buffer.space is not Space.LOCAL):
-                raise statement_error(callee, inner, "a callee has no parallel loops and allocates local memory only")
+                raise statement_error(
+                    callee, inner, "a callee has no parallel loops and no barriers, and allocates local memory only"
+                )
 
     def scalar_ops(self, stmt: Stmt, path: Sequence[Stmt], varying: dict[str, bool]) -> None:
         for value in _values(stmt):
@@ -241,13 +250,12 @@ class _Structure:
     def warp(self, stmt: Stmt, alone: bool) -> None:
         if not alone:
             raise self.fail(stmt, "a warp operation stands alone as the value of a let")
+        self.full_warps(stmt)
+
+    def full_warps(self, stmt: Stmt) -> None:
         threads = product(s.extent for s in self.launch if s.kind.is_thread)
-        if isinstance(threads, int) and threads % WARP:
+        if self.launch and isinstance(threads, int) and threads % WARP:
             raise self.fail(stmt, "not all warps are full", expected=f"a multiple of {WARP} threads", got=threads)
-
-
-def _is_grid(stmt: Stmt) -> TypeGuard[For]:
-    return isinstance(stmt, For) and (stmt.kind.is_block or stmt.kind.is_thread)
 
 
 def _is_parallel(stmt: Stmt) -> bool:

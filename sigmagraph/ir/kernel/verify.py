@@ -32,6 +32,7 @@ from sigmagraph.ir.kernel.kernel import (
     Stmt,
     Store,
     View,
+    is_grid,
     is_local_name,
     statements,
 )
@@ -108,7 +109,7 @@ class _Verifier:
     def __init__(self, kernel: Kernel, unproven: dict[Unproven, None] | None) -> None:
         self.kernel = kernel
         self.unproven = unproven
-        self.mentions = Mentions(kernel.body, numbered=any(map(_is_grid, statements(kernel.body))))
+        self.mentions = Mentions(kernel.body, numbered=any(map(is_grid, statements(kernel.body))))
         self.names_in: dict[Size, tuple[str, ...]] = {}
 
     def check(self) -> None:
@@ -346,10 +347,6 @@ class _Verifier:
             raise self.fail(stmt, error.message, expected=error.expected, got=error.got) from None
         if result is not expr.dtype:
             raise self.fail(stmt, f"'{print_expr(expr)}' has another type", expected=result, got=expr.dtype)
-
-
-def _is_grid(stmt: Stmt) -> bool:
-    return isinstance(stmt, For) and (stmt.kind.is_block or stmt.kind.is_thread)
 
 
 def _groups(phases: _Phases) -> list[list[Access]]:

@@ -12,7 +12,7 @@ extern dim3 blockDim, gridDim;
 namespace shim {
 
 // What the lanes of a warp do together.
-enum Together : int { JOIN, SHUFFLE, VOTE, LDMATRIX, LDMATRIX_TRANS, MMA_BF16, MMA_TF32 };
+enum Together : int { JOIN, SHUFFLE, VOTE, LDMATRIX, LDMATRIX_TRANS, MMA_BF16, MMA_F16, MMA_TF32 };
 
 // What a lane brings to a shuffle: its value, and the lane whose value it takes.
 struct Shuffled {

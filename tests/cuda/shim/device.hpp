@@ -1,5 +1,6 @@
 // Bodies of what the text's device.cuh has PTX for: SG_HOST leaves that out of the text.
 #pragma once
+#include "halves.hpp"
 #include "language.hpp"
 
 #define SG_HOST
@@ -8,28 +9,13 @@
 
 namespace shim {
 
-inline unsigned bits_of(float x) {
-  unsigned bits;
-  __builtin_memcpy(&bits, &x, 4);
-  return bits;
-}
-inline float float_of(unsigned bits) {
-  float x;
-  __builtin_memcpy(&x, &bits, 4);
-  return x;
-}
 inline void need_aligned(const void* at, int line) {
   if (reinterpret_cast<unsigned long long>(at) & 15u) fault("line %d: the address %p is no multiple of 16", line, at);
 }
 
 }  // namespace shim
 
-SG_INLINE float sg_f16_to_f32(unsigned short bits) {
-  const unsigned sign = unsigned(bits & 0x8000u) << 16, exponent = bits >> 10 & 31u, fraction = bits & 1023u;
-  if (exponent == 31u) return shim::float_of(sign | 0x7f800000u | fraction << 13 | (fraction ? 0x400000u : 0u));
-  if (exponent == 0u) return shim::float_of(sign | shim::bits_of(float(fraction) * 0x1p-24f));
-  return shim::float_of(sign | (exponent + 112u) << 23 | fraction << 13);
-}
+SG_INLINE float sg_f16_to_f32(unsigned short bits) { return shim::of_f16(bits); }
 
 SG_INLINE unsigned short sg_f32_to_f16(float x) {
   const unsigned bits = shim::bits_of(x), sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
@@ -90,6 +76,34 @@ SG_INLINE void sg_mma_bf16_16816(float (&d)[4], const unsigned (&a)[4], const un
 }
 SG_INLINE void sg_mma_tf32_1688(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], SHIM_HERE) {
   shim::multiply(shim::MMA_TF32, d, a, b, line);
+}
+
+SG_INLINE void sg_mma_f16_16816(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], SHIM_HERE) {
+  shim::multiply(shim::MMA_F16, d, a, b, line);
+}
+
+// On what lanes hold in memory.
+namespace shim {
+template <class T>
+inline void multiply(Together what, const T* a, const T* b, float* c, int line) {
+  unsigned first[4], second[2];
+  float sums[4];
+  __builtin_memcpy(first, a, sizeof first);
+  __builtin_memcpy(second, b, sizeof second);
+  __builtin_memcpy(sums, c, sizeof sums);
+  multiply(what, sums, first, second, line);
+  __builtin_memcpy(c, sums, sizeof sums);
+}
+}  // namespace shim
+
+SG_INLINE void sg_mma_tf32(const float* a, const float* b, float* c, int, SHIM_HERE) {
+  shim::multiply(shim::MMA_TF32, a, b, c, line);
+}
+SG_INLINE void sg_mma_bf16(const unsigned short* a, const unsigned short* b, float* c, int, SHIM_HERE) {
+  shim::multiply(shim::MMA_BF16, a, b, c, line);
+}
+SG_INLINE void sg_mma_f16(const unsigned short* a, const unsigned short* b, float* c, int, SHIM_HERE) {
+  shim::multiply(shim::MMA_F16, a, b, c, line);
 }
 
 #pragma GCC poison __shared__

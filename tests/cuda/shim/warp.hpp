@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "calls.hpp"
+#include "halves.hpp"
 
 namespace shim {
 
@@ -14,17 +15,16 @@ struct alignas(16) Exchange {
   unsigned char brought[48], got[16];
 };
 
-inline float upper(unsigned word) {
-  word &= 0xffff0000u;
-  float x;
-  memcpy(&x, &word, 4);
-  return x;
+// The number in the lower half of a word.
+inline float value(unsigned word, Together what) {
+  return what == MMA_F16 ? of_f16(word & 0xffffu) : of_bf16(word & 0xffffu);
 }
 
 // PTX ISA, "Matrix fragments for mma.m16n8k16" and "mma.m16n8k8": lane 4 g + t holds rows g and g + 8 of the first
 // factor, column g of the second, and columns 2 t and 2 t + 1 of rows g and g + 8 of the sum.
-inline void multiply(Exchange* lanes, bool bf16) {
-  const int depth = bf16 ? 16 : 8;
+inline void multiply(Exchange* lanes, Together what) {
+  const bool halves = what != MMA_TF32;
+  const int depth = halves ? 16 : 8;
   float a[16][16], b[16][8];
   for (int lane = 0; lane < LANES; ++lane) {
     Tiles own;
@@ -33,17 +33,17 @@ inline void multiply(Exchange* lanes, bool bf16) {
     for (int half = 0; half < 2; ++half) {
       for (int row = 0; row < 2; ++row) {
         const unsigned word = own.a[2 * half + row];
-        if (bf16) {
-          a[g + 8 * row][8 * half + 2 * t] = upper(word << 16);
-          a[g + 8 * row][8 * half + 2 * t + 1] = upper(word);
+        if (halves) {
+          a[g + 8 * row][8 * half + 2 * t] = value(word, what);
+          a[g + 8 * row][8 * half + 2 * t + 1] = value(word >> 16, what);
         } else {  // the lowest 13 bits are not looked at
           const unsigned kept = word & 0xffffe000u;
           memcpy(&a[g + 8 * row][4 * half + t], &kept, 4);
         }
       }
-      if (bf16) {
-        b[8 * half + 2 * t][g] = upper(own.b[half] << 16);
-        b[8 * half + 2 * t + 1][g] = upper(own.b[half]);
+      if (halves) {
+        b[8 * half + 2 * t][g] = value(own.b[half], what);
+        b[8 * half + 2 * t + 1][g] = value(own.b[half] >> 16, what);
       } else {
         const unsigned kept = own.b[half] & 0xffffe000u;
         memcpy(&b[4 * half + t][g], &kept, 4);
@@ -111,8 +111,9 @@ inline void carry_out(Together what, Exchange* lanes, unsigned mask) {
     case VOTE: vote(lanes, mask); break;
     case LDMATRIX: load_matrices(lanes, false); break;
     case LDMATRIX_TRANS: load_matrices(lanes, true); break;
-    case MMA_BF16: multiply(lanes, true); break;
-    case MMA_TF32: multiply(lanes, false); break;
+    case MMA_BF16:
+    case MMA_F16:
+    case MMA_TF32: multiply(lanes, what); break;
   }
 }
 

@@ -237,7 +237,6 @@ THREADS = "for %b in n block_x {{ alloc %s: f32[32] shared for %t in 32 thread_x
         (THREADS.format("let %k: f32 = neg(shuffle_xor(1.0:f32, 1:i32))"), "a warp operation stands alone"),
         (THREADS.format("if (%t-1) { let %k: f32 = shuffle_xor(1.0:f32, 1:i32) }"), "under a condition"),
         ("for %t in 48 thread_x { let %k: f32 = shuffle_xor(1.0:f32, 1:i32) }", "not all warps are full"),
-        ("let %k: f32 = shuffle_xor(1.0:f32, 1:i32)", "there are no threads to wait for"),
     ],
 )
 def test_structure(body: str, says: str) -> None:

@@ -17,6 +17,7 @@
 //   sg_quotient(a, b)          the same where a is not negative
 //   sg_bf16_to_f32(bits)       exact
 //   sg_round_to_bf16(x)        bits of the nearest, ties to even; NaN stays NaN
+//   sg_pair(from)              two 16-bit values side by side, as one word
 //   sg_load<N>(to, from)       N values from aligned memory, by accesses of at most 16 bytes
 //   sg_load<N>(to, from, if)   the same, or zeros and no access
 //   sg_store<N>(to, from)      N values to aligned memory
@@ -155,6 +156,8 @@ SG_INLINE unsigned short sg_round_to_bf16(float x) {
   const unsigned bits = sg_bitcast<unsigned>(x), upper = bits >> 16;
   return (unsigned short)(x != x ? upper | 0x40u : (bits + (upper & 1u) + 0x7fffu) >> 16);
 }
+
+SG_INLINE unsigned sg_pair(const unsigned short* from) { return from[0] | unsigned(from[1]) << 16; }
 
 template <int N, class T>
 SG_INLINE void sg_load(T (&to)[N], const T* from) {

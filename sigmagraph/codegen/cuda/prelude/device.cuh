@@ -4,13 +4,16 @@
 //   sg_f16_to_f32(bits)        unsigned short to float, exact
 //   sg_f32_to_f16(x)           float to the bits of the nearest f16, ties to even; NaN stays NaN
 //   sg_f32_to_bf16(x)          float to the bits of the nearest bf16, ties to even; NaN stays NaN
+//   sg_mma_tf32(a, b, c, lane) c[16, 8] += a[16, 8] b[8, 8] by a warp, on what a lane has of each (see tensor_cores.py)
+//   sg_mma_bf16, sg_mma_f16    the same of 16 summed indices
 //
 // and of what CUDA knows without headers, of which texts use:
 //
 //   __global__ __device__ __forceinline__ __launch_bounds__(threads) __restrict__
 //   threadIdx.x blockIdx.x blockDim.x gridDim.x    (unsigned)
 //   __syncthreads()
-//   __shfl_xor_sync(0xffffffffu, value, mask), __shfl_down_sync(0xffffffffu, value, distance)
+//   __shfl_sync(0xffffffffu, value, lane), __shfl_xor_sync(0xffffffffu, value, mask),
+//   __shfl_down_sync(0xffffffffu, value, distance)
 //                              of int, long long, float and double; the value of the thread itself where the warp has
 //                              no such lane
 //   fmaf fma sqrtf sqrt floorf floor ceilf ceil rintf rint
@@ -40,5 +43,27 @@ SG_INLINE unsigned short sg_f32_to_bf16(float x) {
   return sg_round_to_bf16(x);
 #endif
 }
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+
+SG_INLINE void sg_mma_tf32(const float* a, const float* b, float* c, int) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(sg_bitcast<unsigned>(a[0])), "r"(sg_bitcast<unsigned>(a[1])), "r"(sg_bitcast<unsigned>(a[2])),
+        "r"(sg_bitcast<unsigned>(a[3])), "r"(sg_bitcast<unsigned>(b[0])), "r"(sg_bitcast<unsigned>(b[1])));
+}
+
+#define SG_MMA_HALVES(type)                                                                                        \
+  SG_INLINE void sg_mma_##type(const unsigned short* a, const unsigned short* b, float* c, int) {                  \
+    asm("mma.sync.aligned.m16n8k16.row.col.f32." #type "." #type ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, " \
+        "{%0, %1, %2, %3};"                                                                                        \
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                                                           \
+        : "r"(sg_pair(a)), "r"(sg_pair(a + 2)), "r"(sg_pair(a + 4)), "r"(sg_pair(a + 6)), "r"(sg_pair(b)),         \
+          "r"(sg_pair(b + 2)));                                                                                    \
+  }
+SG_MMA_HALVES(bf16)
+SG_MMA_HALVES(f16)
+
+#endif
 
 #endif  // SG_HOST
