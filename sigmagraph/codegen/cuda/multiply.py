@@ -5,7 +5,7 @@ from __future__ import annotations
 from sigmagraph.codegen.cuda.staging import Slab
 from sigmagraph.codegen.cuda.tensor_cores import SUMS
 from sigmagraph.codegen.cuda.tiles import THREAD, WARP, Tile, Walk, Warp
-from sigmagraph.dims import Dim, Size
+from sigmagraph.dims import Dim, Size, substitute
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.kernel.expr import Expr, Load, apply
 from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, Call, For, LoopKind, Role, Space, Stmt, Store, View
@@ -98,8 +98,6 @@ def _by_warp(tile: Tile, warp: Warp, left: Slab, right: Slab, sums: Buffer) -> B
 
 def _read(target: Buffer, place: Size, slab: Slab, at: Size, pair: int) -> Block:
     """Elements that a register holds."""
-    from sigmagraph.dims import substitute
-
     store = Store(target.name, (place,), Load(slab.shared.name, (at,), slab.dtype))
     if pair > 1:
         return (For("%e", pair, LoopKind.VECTORIZED, (store,)),)

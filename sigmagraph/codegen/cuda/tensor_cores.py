@@ -1,10 +1,11 @@
 """Products of matrices that the lanes of a warp have in their registers: what they mean, and who has which element.
 
-Each is a kernel that others call: its body says in shuffles what it computes, and the text of programs calls the function
-of the prelude that has an instruction for it.
+Each is a kernel that others call: its body says in shuffles what it computes, and the text of programs calls the
+function of the prelude that has an instruction for it.
 
-The places of elements are those of the PTX ISA, "Matrix fragments for mma.m16n8k8" and "mma.m16n8k16": lane 4 g + t has
-rows g and g + 8 of the first factor, column g of the second, and columns 2 t and 2 t + 1 of rows g and g + 8 of the sums.
+The places of elements are those of the PTX ISA, "Matrix fragments for mma.m16n8k8" and "mma.m16n8k16": lane 4 g + t
+has rows g and g + 8 of the first factor, column g of the second, and columns 2 t and 2 t + 1 of rows g and g + 8 of the
+sums.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ class Scope:
         for assumed in self.assume:
             if not any(n.startswith("%") for n in names(assumed + value)):
                 return assumed + value
-        for name in reversed(self.ranges):
+        for name in reversed(list(self.ranges)):
             split, high = coefficient(value, name), self.ranges[name][1]
             if split is None or high is None or not self.nonnegative(split[0]):
                 return None

@@ -17,7 +17,7 @@ class Mentions:
     Attributes:
         divisions: the floor divisions in its index expressions, without lets.
         lets: names of the lets that index expressions speak of, or that such lets are made from.
-        numbers: names of the index expressions that are divided as a whole; there are some in kernels with ``numbered``.
+        numbers: names of the index expressions that are divided as a whole, if these are asked for (``numbered``).
     """
 
     def __init__(self, block: Block, numbered: bool = False) -> None:
