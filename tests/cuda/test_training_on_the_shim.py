@@ -22,7 +22,7 @@ from sigmagraph.tensor.capture import capture
 from sigmagraph.training.network import Network
 
 pytestmark = pytest.mark.skipif(not cuda_shim.available(), reason="needs g++")
-OPTIONS = CompileOptions(cache=False)
+OPTIONS = CompileOptions(cache=False, precision="highest")
 CLASSES = 5
 
 
