@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from sigmagraph.dims import Size, names, product
 from sigmagraph.errors import VerifyError
@@ -204,19 +205,20 @@ class _Structure:
         if not of_warp and not any(isinstance(s, For) and s.kind.is_thread for s in path):
             raise self.fail(stmt, "there are no threads to wait for", expected="a loop over threads around it")
         for number, outer in enumerate(path):
-            if isinstance(outer, If) and not self.always(outer, path[:number]):
+            if isinstance(outer, If) and not self.alone(outer, path[:number], varying):
                 raise self.fail(stmt, "threads wait for each other under a condition", got=f"'{outer.conditions}'")
             if isinstance(outer, For) and (outer.kind is LoopKind.VECTORIZED or _varies(outer.extent, varying)):
                 raise self.fail(
                     stmt, "threads wait for each other in a loop that may differ between them", got=outer.var
                 )
 
-    def always(self, stmt: If, path: Sequence[Stmt]) -> bool:
-        """Whether a condition holds in all threads of a launch or in none, and is about all that they do."""
-        last = path[-1] if path else None
-        alone = isinstance(last, For) and last.body == (stmt,) and not stmt.orelse
-        about_dims = all(n in self.kernel.dims for c in stmt.conditions for n in names(c))
-        return alone and about_dims and all(map(is_grid, path))
+    def alone(self, stmt: If, path: Sequence[Stmt], varying: dict[str, bool]) -> bool:
+        """Whether a condition holds in all threads of a block or in none, and is about all that they do."""
+        if stmt.orelse or any(_varies(c, varying) for c in stmt.conditions):
+            return False
+        around = (*path, stmt)
+        inner = (pair for pair in pairwise(around) if not all(map(is_grid, pair)))
+        return all(isinstance(a, (For, If)) and _whole(a) == (b,) for a, b in inner)
 
     def call(self, stmt: Call, path: Sequence[Stmt], varying: dict[str, bool]) -> None:
         if _is_vectorized(path):
@@ -256,6 +258,12 @@ class _Structure:
         threads = product(s.extent for s in self.launch if s.kind.is_thread)
         if self.launch and isinstance(threads, int) and threads % WARP:
             raise self.fail(stmt, "not all warps are full", expected=f"a multiple of {WARP} threads", got=threads)
+
+
+def _whole(stmt: For | If) -> Block:
+    """All that a loop or a condition without another way is around, but for what touches no memory."""
+    body = stmt.body if isinstance(stmt, For) else stmt.then
+    return tuple(s for s in body if not (isinstance(s, Alloc) or (isinstance(s, Let) and isinstance(s.value, Index))))
 
 
 def _is_parallel(stmt: Stmt) -> bool:

@@ -191,7 +191,8 @@ class _Verifier:
         whole = [access for phase in phases for access in phase]
         if stmt.kind is LoopKind.PARALLEL:
             self.private(stmt, whole, place)
-        for group in _groups(phases) if stmt.kind.is_thread else [whole]:
+        # Barriers part what the threads of a block do; nothing parts what blocks do.
+        for group in phases if stmt.kind.is_thread else [whole]:
             self.race(stmt, digits, [a for a in group if a.buffer.name in place.names])
         return phases if stmt.kind.is_thread else [whole]
 
@@ -347,9 +348,3 @@ class _Verifier:
             raise self.fail(stmt, error.message, expected=error.expected, got=error.got) from None
         if result is not expr.dtype:
             raise self.fail(stmt, f"'{print_expr(expr)}' has another type", expected=result, got=expr.dtype)
-
-
-def _groups(phases: _Phases) -> list[list[Access]]:
-    """What threads may do at the same time: barriers part shared memory, nothing parts what all blocks see."""
-    by_phase = [[a for a in phase if a.buffer.space is Space.SHARED] for phase in phases]
-    return [[a for phase in phases for a in phase if a.buffer.space is not Space.SHARED], *by_phase]

@@ -70,6 +70,7 @@ def threads(body: str) -> str:
         threads("%t[2*%x_+%y_] = 1.0:f32"),
         threads("for %k in m { %t[32*%y_+%x_] = 1.0:f32  barrier  %z[%b, %k] when(-%x_, -%y_) = %t[9]  barrier }"),
         threads("%z[%b, 0] when(-%x_, -%y_) = %t[5]"),
+        threads("%z[%b, 0] when(-%x_, -%y_) = 1.0:f32  barrier  %t[32*%y_+%x_] = %z[%b, 0]"),
     ],
 )
 def test_iterations_that_stay_apart(body: str) -> None:
@@ -103,7 +104,8 @@ def test_iterations_that_stay_apart(body: str) -> None:
         (threads("%t[%x_] = 1.0:f32"), "thread_y '%y_' may meet"),
         (threads("%t[32*%y_+%x_] = 1.0:f32  %y[%b] when(-%x_, -%y_) = %t[63-32*%y_-%x_]"), "one writes it, another reads"),
         (threads("for %k in m { %t[32*%y_+%x_] = 1.0:f32  barrier  %y[%b] when(-%x_, -%y_) = %t[9] }"), "'%t'"),
-        (threads("%z[%b, 0] when(-%x_, -%y_) = 1.0:f32  barrier  %t[32*%y_+%x_] = %z[%b, 0]"), "'%z'"),
+        (threads("%z[%b, 0] when(-%x_, -%y_) = 1.0:f32  %t[32*%y_+%x_] = %z[%b, 0]"), "'%z'"),
+        (threads("%z[%b, 0] when(-%x_, -%y_) = 1.0:f32  barrier  %t[32*%y_+%x_] = %z[0, 0]"), "block_x '%b' may meet"),
     ],
 )  # fmt: skip
 def test_iterations_that_may_meet(body: str, says: str) -> None:

@@ -227,8 +227,9 @@ THREADS = "for %b in n block_x {{ alloc %s: f32[32] shared for %t in 32 thread_x
         (THREADS.format("if (%t-1) { barrier }"), "threads wait for each other under a condition"),
         (THREADS.format("if (n-4) { barrier } %s[%t] = 1.0:f32"), "threads wait for each other under a condition"),
         (THREADS.format("if (n-4) { barrier } else { %s[%t] = 1.0:f32 }"), "threads wait for each other under"),
-        (THREADS.format("for %i in 4 { if (n-4) { barrier } }"), "threads wait for each other under a condition"),
-        (THREADS.format("if (%b-1) { barrier }"), "threads wait for each other under a condition"),
+        (THREADS.format("for %i in 4 { if (n-4) { barrier }  %s[%t] = 1.0:f32 }"), "threads wait for each other under"),
+        (THREADS.format("let %v: f32 = %x[0, 0] if (n-4) { barrier }"), "threads wait for each other under a condition"),
+        (THREADS.format("for %i in 4 { if (%b+%i-%t) { barrier } }"), "threads wait for each other under a condition"),
         (THREADS.format("for %i in %t { barrier }"), "in a loop that may differ between them"),
         (THREADS.format("let %k: i64 = index(%t+1) for %i in %k { barrier }"), "in a loop that may differ"),
         (THREADS.format("let %k: i64 = cast(%x[0, 0], i64) for %i in %k { barrier }"), "in a loop that may differ"),
@@ -247,6 +248,8 @@ def test_a_kernel_is_several_launches() -> None:
     launch = THREADS.format("if (n-4, m-1) { %s[%t] = 1.0:f32  barrier  let %v: f32 = %s[31-%t] }")
     verify_kernel(kernel(f"{launch} for %b in m block_x {{ for %t in 64 thread_x {{ }} }} for %i in n parallel {{ }}"))
     verify_kernel(kernel("for %b in n block_x { for %t in 32 thread_x { for %i in 4 unrolled { } } }", "legal"))
+    turn = "let %k: i64 = index(%b+n*%i)  if (m-1-%k) { %s[%t] = 1.0:f32  barrier  let %v: f32 = %s[31-%t]  barrier }"
+    verify_kernel(kernel(THREADS.format(f"for %i in 4 {{ {turn} }}")))
 
 
 def test_vectorized_loops_around_a_square_turn_it() -> None:
