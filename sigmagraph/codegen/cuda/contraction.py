@@ -62,7 +62,7 @@ def contraction_launches(contraction: Contraction, chip: Chip) -> Launches:
     tile = choose(tiles_of(factors.instruction), rows, columns, others)
     count = parts(tile, rows, columns, others, summed)
     if count == 1:
-        return Launches(_Nest(contraction, factors, tile, 1).nest(), None, (), callees)
+        return Launches(Tiling(contraction, factors, tile, 1).nest(), None, (), callees)
     compute, reduction = contraction.compute, contraction.reduction
     size = product(a.extent for a in compute.axes)
     partial = Buffer("%partial", reduction.dtype, (count * size,), Role.TEMP)
@@ -72,7 +72,7 @@ def contraction_launches(contraction: Contraction, chip: Chip) -> Launches:
     sums = replace(contraction, compute=replace(compute, lets=(), stores=(store,)))
     fold = Fold("add", Load(partial.name, (at,), reduction.dtype), reduction.result)
     rest = replace(compute, sweeps=(Sweep((), (part,), (), (fold,)),))
-    return Launches(_Nest(sums, factors, tile, count).nest(), rest, (partial,), callees)
+    return Launches(Tiling(sums, factors, tile, count).nest(), rest, (partial,), callees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ def _uncast(factor: Factor) -> Expr | None:
     return value.value if isinstance(value, Cast) else None
 
 
-class _Nest:
-    """Writes the launch.
+class Tiling:
+    """A contraction in tiles: as a launch, or as a part of what a block of threads does.
 
     Args:
         contraction: what is carried out.
@@ -116,7 +116,7 @@ class _Nest:
         count: into how many parts the summed indices are cut.
     """
 
-    def __init__(self, contraction: Contraction, factors: Factors, tile: Tile, count: int) -> None:
+    def __init__(self, contraction: Contraction, factors: Factors, tile: Tile, count: int = 1) -> None:
         self.contraction, self.tile, self.count = contraction, tile, count
         axes = contraction.reduction.axes
         total = product(a.extent for a in axes)
@@ -140,7 +140,7 @@ class _Nest:
         """The loops over blocks, and all that is inside."""
         contraction, tile = self.contraction, self.tile
         threads = For(THREAD, tile.layout.threads, LoopKind.THREAD_X, self.thread())
-        body = (Alloc(self.left.shared), Alloc(self.right.shared), threads)
+        body = (*self.shared(), threads)
         loop = For(COLUMN, ceildiv(contraction.right.extent, tile.columns), LoopKind.BLOCK_X, body)
         loop = For(ROW, ceildiv(contraction.left.extent, tile.rows), LoopKind.BLOCK_Y, (loop,))
         around = [(OTHER, product(a.extent for a in contraction.batch))] if contraction.batch else []
@@ -152,8 +152,18 @@ class _Nest:
         lets = tuple(Let(name, Index(digit)) for (name, _), digit in zip(around, digits, strict=True))
         return For("%around", product(both), LoopKind.BLOCK_Z, (*lets, loop))
 
+    def part(self) -> Block:
+        """What a thread does that has its share of all tiles, one after the other."""
+        columns = ceildiv(self.contraction.right.extent, self.tile.columns)
+        rows = ceildiv(self.contraction.left.extent, self.tile.rows)
+        return (For(ROW, rows, LoopKind.SERIAL, (For(COLUMN, columns, LoopKind.SERIAL, self.thread()),)),)
+
+    def shared(self) -> Block:
+        """The memory through which threads speak."""
+        return Alloc(self.left.shared), Alloc(self.right.shared)
+
     def thread(self) -> Block:
-        """What a thread does."""
+        """What a thread does for a tile."""
         slabs, depth = (self.left, self.right), self.tile.depth
         first = 0 if self.count == 1 else depth * self.steps * Dim(PART)
         following = first + depth * (Dim(STEP) + 1)

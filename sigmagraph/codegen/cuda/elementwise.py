@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from sigmagraph.codegen.cuda.threads import each
 from sigmagraph.codegen.templates.pieces import element_type, instantiate, slope
-from sigmagraph.dims import Dim, Size, divide_exact, substitute
+from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, product, substitute
 from sigmagraph.ir.kernel.compute import Axis, Compute
-from sigmagraph.ir.kernel.kernel import Block, For, If, LoopKind
+from sigmagraph.ir.kernel.expr import Index
+from sigmagraph.ir.kernel.kernel import Block, For, If, Let, LoopKind
+from sigmagraph.ops.rules import unflatten
 
 VECTOR_BYTES = 16  # that a thread reads at once
 WORTH = 1 << 15  # elements, fewer of which are one to a thread: what counts then is how many threads there are
@@ -27,6 +29,24 @@ def elementwise_nest(compute: Compute) -> Block:
         rest = For("%r", last.extent - start, LoopKind.SERIAL, _at(compute, last, start + Dim("%r"), ".r"))
         body = (If((last.extent - start - lanes,), body, (rest,)),)
     return each((*outer, vectors), body)
+
+
+def elements_by_threads(compute: Compute, threads: int, thread: str) -> Block:
+    """What a thread of a block does that has all elements of a flat compute without sweeps.
+
+    Args:
+        compute: what is computed.
+        threads: of the block.
+        thread: the loop variable that counts them.
+    """
+    extents = [axis.extent for axis in compute.axes]
+    number = threads * Dim("%some") + Dim(thread)
+    place = dict(zip((a.var for a in compute.axes), unflatten(Dim("%number"), extents), strict=True))
+    instance = instantiate(compute.lets, place, "")
+    body: Block = (Let("%number", Index(number)), *instance.lets, *(instance.store(s) for s in compute.stores))
+    if divide_exact(product(extents), threads) is None:
+        body = (If((product(extents) - 1 - number,), body),)
+    return (For("%some", ceildiv(product(extents), threads), LoopKind.SERIAL, body),)
 
 
 def _at(compute: Compute, axis: Axis, at: Size, tag: str) -> Block:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from sigmagraph.codegen.cuda.elementwise import VECTOR_BYTES, divides
 from sigmagraph.codegen.templates.pieces import accumulator, initial, instantiate, slope
+from sigmagraph.codegen.transform.rename import copy_block
 from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, product, substitute
 from sigmagraph.dtypes import BF16, BOOL, F16, F32, I8, I16, I32, U8
 from sigmagraph.ir.kernel.compute import Axis, Compute, Fold, Sweep, inner_expressions
-from sigmagraph.ir.kernel.expr import Const, Expr, Load, Var, apply, cast, rebuild, walk
+from sigmagraph.ir.kernel.expr import Const, Expr, Index, Load, Var, apply, cast, rebuild, walk
 from sigmagraph.ir.kernel.kernel import (
     Alloc,
     Barrier,
@@ -53,6 +54,30 @@ class Groups:
 def rows_nest(compute: Compute, groups: Groups) -> For:
     """The launch of a flat compute with sweeps."""
     return _Rows(compute, groups).nest()
+
+
+def rows_by_warps(compute: Compute, threads: int, thread: str) -> Block:
+    """What a thread of a block does that has all rows of a flat compute with sweeps: every warp has one at a time.
+
+    Args:
+        compute: what is computed.
+        threads: of the block.
+        thread: the loop variable that counts them.
+    """
+    warps = threads // WARP
+    extents = [axis.extent for axis in compute.axes]
+    number = warps * Dim("%some") + Dim(thread) // WARP
+    guard = () if divide_exact(product(extents), warps) is not None else (product(extents) - 1 - number,)
+    lets: Block = ()
+    place: dict[str, Size] = {}
+    if len(extents) == 1:
+        place = {compute.axes[0].var: number}
+    elif extents:
+        place = dict(zip((a.var for a in compute.axes), unflatten(Dim("%number"), extents), strict=True))
+        lets = (Let("%number", Index(number)),)
+    rows = _Rows(compute, Groups(warps, WARP))
+    body = copy_block(rows.group(place, guard), {"%lane": Dim(thread) % WARP}, str)
+    return (For("%some", ceildiv(product(extents), warps), LoopKind.SERIAL, (*lets, *body)),)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from sigmagraph.codegen.cuda.chains import chain_kernel
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.contraction import contraction_launches
 from sigmagraph.codegen.cuda.elementwise import elementwise_nest
@@ -88,7 +89,13 @@ def _groups(compute: Compute) -> Groups | None:
 
 
 def _chain(chain: Chain, chip: Chip) -> Kernel:
-    """The members one after the other; what is handed on lies in memory of its own."""
+    """All members for some rows after the other; where rows are few, one member after the other.
+
+    What is handed on then lies in memory of its own.
+    """
+    kernel = chain_kernel(chain, chip)
+    if kernel is not None:
+        return replace(kernel, body=assuming(kernel.body, chain.assume))
     kernels = [schedule(replace(m, assume=chain.assume, foreign=chain.foreign), chip) for m in chain.members]
     own = {b.name for b in (*chain.params, *chain.kept)}
     temporary = [b for number, k in enumerate(kernels) for b in k.params if b.name not in own]

@@ -150,6 +150,11 @@ def tiles_of(instruction: Instruction | None) -> tuple[Tile, ...]:
     )
 
 
+def tile_of_rows(instruction: Instruction | None) -> Tile:
+    """The tile for few rows of which a block of threads has all columns; it has 64 rows at most."""
+    return tiles_of(instruction)[1]
+
+
 def choose(tiles: Sequence[Tile], rows: Size, columns: Size, others: Size) -> Tile:
     """The tile that takes least time for so many rows and columns, so many times over."""
 

@@ -1,0 +1,167 @@
+"""Chains by blocks of threads: each has some rows at a time, and carries out every member for them before it goes on.
+
+What members hand on lies in memory of the block, which it uses again and again: there are as many blocks as devices run
+at a time, not as many as there are rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from sigmagraph.codegen.cuda.chip import Chip
+from sigmagraph.codegen.cuda.contraction import Factors, Tiling, factors_for
+from sigmagraph.codegen.cuda.elementwise import elements_by_threads
+from sigmagraph.codegen.cuda.rows import rows_by_warps
+from sigmagraph.codegen.cuda.threads import THREADS
+from sigmagraph.codegen.cuda.tiles import PROCESSORS, THREAD, tile_of_rows
+from sigmagraph.codegen.schedule.flat import flat, is_empty
+from sigmagraph.codegen.schedule.limits import column_limit
+from sigmagraph.codegen.schedule.task import Rows, limited, places_of
+from sigmagraph.codegen.templates.contraction import as_contraction
+from sigmagraph.codegen.templates.factors import Contraction
+from sigmagraph.codegen.transform.rename import copy_block
+from sigmagraph.dims import Dim, Size, ceildiv, product
+from sigmagraph.ir.kernel.compute import Chain, Compute
+from sigmagraph.ir.kernel.expr import Expr, Index, Load, rebuild
+from sigmagraph.ir.kernel.kernel import (
+    Alloc,
+    Barrier,
+    Block,
+    Buffer,
+    For,
+    If,
+    Kernel,
+    KernelStage,
+    Let,
+    LoopKind,
+    Role,
+    Space,
+    Stmt,
+    Store,
+    map_blocks,
+)
+from sigmagraph.ops.rules import unflatten
+
+BLOCKS = 2 * PROCESSORS  # that carry out a chain
+HOME, TURN, TASK = "%home", "%turn", "%task"  # which block it is, how often it has begun, and which rows it has now
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A member for the rows of a task, in flat form; as a contraction, if it is one."""
+
+    compute: Compute
+    contraction: Contraction | None
+
+
+def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
+    """The scheduled kernel of a chain; None where there are too few blocks of rows for all processors."""
+    rows = Rows(chain.rows, chain.block)
+    extents = [axis.extent for axis in rows.outer]
+    tasks = product(extents)
+    if isinstance(tasks, int) and tasks < PROCESSORS:
+        return None
+    homes = min(BLOCKS, tasks) if isinstance(tasks, int) else BLOCKS
+    places = places_of(chain)
+    kept = {b.name: replace(rows.scratch(b), name=places[b.name], space=Space.GLOBAL) for b in chain.kept}
+    parts = _Parts(_members(chain, rows, kept), chip)
+    sizes = {b.name: b.size for b in kept.values()}
+    body = _at_home(parts.thread(), {name: size * Dim(HOME) for name, size in sizes.items()})
+    digits = unflatten(Dim(TASK), extents)
+    body = copy_block(body, {axis.var: digit for axis, digit in zip(rows.outer, digits, strict=True)}, str)
+    threads = For(THREAD, parts.threads, LoopKind.THREAD_X, _turns(body, tasks, homes))
+    nest = For(HOME, homes, LoopKind.BLOCK_X, (*parts.shared, threads))
+    memory = (replace(b, shape=(homes * b.size,), role=Role.TEMP) for b in dict.fromkeys(kept.values()))
+    return Kernel(
+        chain.name,
+        chain.dims,
+        (*(replace(b, shape=(b.size,)) for b in chain.params), *memory),
+        (nest,),
+        KernelStage.SCHEDULED,
+        parts.callees,
+        chain.provenance,
+    )
+
+
+def _members(chain: Chain, rows: Rows, kept: Mapping[str, Buffer]) -> list[_Member]:
+    limit = column_limit(chain)
+    out: list[_Member] = []
+    for number, member in enumerate(chain.members):
+        whole = rows.restrict(replace(member, assume=chain.assume, foreign=chain.foreign), kept)
+        compute = flat(limited(whole, limit, number, rows))
+        if not is_empty(compute):
+            out.append(_Member(compute, as_contraction(compute) if compute.sweeps else None))
+    return out
+
+
+def _turns(body: Block, tasks: Size, homes: int) -> Block:
+    """What a block does for all tasks that it has."""
+    if tasks == homes:
+        return copy_block(body, {TASK: Dim(HOME)}, str)
+    task = homes * Dim(TURN) + Dim(HOME)
+    turn = If((tasks - 1 - task,), (Let(TASK, Index(task)), *body))
+    return (For(TURN, ceildiv(tasks, homes), LoopKind.SERIAL, (turn,)),)
+
+
+class _Parts:
+    """What the threads of a block do for a task, member by member.
+
+    Attributes:
+        threads: how many there are.
+        shared: the memory through which they speak.
+        callees: what they call.
+    """
+
+    def __init__(self, members: Collection[_Member], chip: Chip) -> None:
+        self.members = members
+        contractions = [m.contraction for m in members if m.contraction]
+        factors = [factors_for(c, chip) for c in contractions]
+        if not all(f.instruction for f in factors):
+            factors = [Factors(c.left.value, c.right.value, None) for c in contractions]
+        self.tilings = [Tiling(c, f, tile_of_rows(f.instruction)) for c, f in zip(contractions, factors, strict=True)]
+        self.threads = self.tilings[0].tile.layout.threads if self.tilings else THREADS
+        kernels = {f.instruction.name: f.instruction.kernel() for f in factors if f.instruction}
+        self.callees = tuple(kernels.values())
+        self.shared: Block = ()
+
+    def thread(self) -> Block:
+        """The statements of a thread; between members all wait for each other."""
+        out: list[Stmt] = []
+        tilings = iter(self.tilings)
+        for number, member in enumerate(self.members):
+            shared: Block = ()
+            if member.contraction:
+                tiling = next(tilings)
+                shared, body = tiling.shared(), tiling.part()
+            elif member.compute.sweeps:
+                body = rows_by_warps(member.compute, self.threads, THREAD)
+            else:
+                body = elements_by_threads(member.compute, self.threads, THREAD)
+            copied = copy_block((*shared, *body), {}, f"{{}}.m{number}".format)
+            self.shared += tuple(s for s in copied if isinstance(s, Alloc))
+            out += [*(s for s in copied if not isinstance(s, Alloc)), Barrier()]
+        return tuple(out)
+
+
+def _at_home(block: Block, starts: Mapping[str, Size]) -> Block:
+    """The block with what is handed on where it lies: from a place in its buffer on, which differs between blocks."""
+
+    def moved(buffer: str, index: tuple[Size, ...]) -> tuple[Size, ...]:
+        return (index[0] + starts[buffer],) if buffer in starts else index
+
+    def visit(expr: Expr) -> Expr:
+        if isinstance(expr, Load):
+            return replace(expr, index=moved(expr.buffer, expr.index))
+        return rebuild(expr, visit)
+
+    def statement(stmt: Stmt) -> Stmt:
+        match stmt:
+            case Let(name, value):
+                return Let(name, visit(value))
+            case Store(buffer, index, value, guard):
+                return Store(buffer, moved(buffer, index), visit(value), guard)
+            case _:
+                return map_blocks(stmt, lambda inner: _at_home(inner, starts))
+
+    return tuple(map(statement, block))
