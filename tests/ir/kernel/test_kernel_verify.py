@@ -228,7 +228,10 @@ THREADS = "for %b in n block_x {{ alloc %s: f32[32] shared for %t in 32 thread_x
         (THREADS.format("if (n-4) { barrier } %s[%t] = 1.0:f32"), "threads wait for each other under a condition"),
         (THREADS.format("if (n-4) { barrier } else { %s[%t] = 1.0:f32 }"), "threads wait for each other under"),
         (THREADS.format("for %i in 4 { if (n-4) { barrier }  %s[%t] = 1.0:f32 }"), "threads wait for each other under"),
-        (THREADS.format("let %v: f32 = %x[0, 0] if (n-4) { barrier }"), "threads wait for each other under a condition"),
+        (
+            THREADS.format("let %v: f32 = %x[0, 0] if (n-4) { barrier }"),
+            "threads wait for each other under a condition",
+        ),
         (THREADS.format("for %i in 4 { if (%b+%i-%t) { barrier } }"), "threads wait for each other under a condition"),
         (THREADS.format("for %i in %t { barrier }"), "in a loop that may differ between them"),
         (THREADS.format("let %k: i64 = index(%t+1) for %i in %k { barrier }"), "in a loop that may differ"),

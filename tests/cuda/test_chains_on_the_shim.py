@@ -1,0 +1,118 @@
+"""Chains by blocks of threads on the CUDA shim: attention without a matrix of all scores, and its backward pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cuda_shim
+import numpy as np
+import pytest
+from cuda_programs import ARCH, run_on_shim
+
+import sigmagraph as sg
+from sigmagraph.codegen import chain as chain_module
+from sigmagraph.codegen.cuda import chains, tiles
+from sigmagraph.codegen.cuda.backend import CudaBackend
+from sigmagraph.codegen.templates import contraction
+from sigmagraph.dims import evaluate
+from sigmagraph.driver import planned
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.interpreter import interpret
+from sigmagraph.options import HIGHEST, CompileOptions, Target
+from sigmagraph.tensor.capture import capture
+
+pytestmark = pytest.mark.skipif(not cuda_shim.available(), reason="needs g++")
+OPTIONS = CompileOptions(cache=False, precision=HIGHEST)
+N, T, S = sg.Dim("n"), sg.Dim("t"), sg.Dim("s")
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains whatever the size, in tiles however small, by three blocks, which take several turns."""
+    for name, value in {"LARGE": 1, "TASKS": 1, "MOST_ROWS": 16, "LEAST_ROWS": 1}.items():
+        monkeypatch.setattr(chain_module, name, value)
+    monkeypatch.setattr(contraction, "SMALL", 0)
+    monkeypatch.setattr(chains, "PROCESSORS", 1)
+    monkeypatch.setattr(chains, "BLOCKS", 3)
+
+
+def attention(shape: tuple[Any, ...], keys: Any = None, values: int | None = None, **options: Any) -> Graph:
+    *batch, t, d = shape
+    s, mask, dtype = t if keys is None else keys, options.pop("mask", None), options.pop("dtype", "float32")
+    operands = [
+        sg.placeholder("q", (*batch, t, d), dtype),
+        sg.placeholder("k", (*batch, s, d), dtype),
+        sg.placeholder("v", (*batch, s, values or d), dtype),
+    ]
+    if mask:
+        operands.append(sg.placeholder("mask", (*batch, t, s), mask))
+    return capture(operands, {"y": sg.attention(*operands, **options)})[0]
+
+
+def arrays_for(graph: Graph, **dims: int) -> dict[str, np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(7)
+    out = {}
+    for value in graph.inputs:
+        type = graph.type(value)
+        shape = [evaluate(size, dims) for size in type.shape]
+        array = rng.random(shape) < 0.7 if str(type.dtype) == "bool" else rng.standard_normal(shape)
+        out[graph.node(value).name] = array.astype(type.dtype.numpy)
+    return out
+
+
+CASES: dict[str, tuple[Graph, dict[str, int]]] = {
+    "even": (attention((2, 48, 8)), {}),
+    "a rest": (attention((2, 50, 8), causal=True), {}),
+    "fewer keys": (attention((2, 70, 5), keys=40, values=9, causal=True, mask="bool"), {}),
+    "no axis in front": (attention((37, 8), mask="float32", causal=True), {}),
+    "any time": (attention((3, T, 8), causal=True), {"t": 40}),
+    "any size": (attention((N, T, 8), keys=S, causal=True, mask="bool"), {"n": 2, "t": 41, "s": 35}),
+    "no keys": (attention((N, T, 8), keys=S, causal=True, mask="float32"), {"n": 2, "t": 41, "s": 0}),
+    "f64": (attention((2, 50, 8), causal=True, dtype="float64"), {}),
+    "bf16": (attention((2, T, 8), causal=True, dtype="bfloat16"), {"t": 41}),
+}
+MORE = ("fewer keys", "no axis in front", "any time", "any size", "no keys", "f64", "bf16")
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.extended if n in MORE else ()) for n in CASES])
+def test_attention_is_that_of_the_interpreter(name: str) -> None:
+    graph, dims = CASES[name]
+    arrays = arrays_for(graph, **dims)
+    want, got = interpret(graph, arrays)["y"], run_on_shim(graph, arrays, OPTIONS)["y"]
+    unit = {"f64": 1e-14, "bf16": 2**-7}.get(name, 2e-6)  # a rounding to the type, or of sums of some dozen numbers
+    np.testing.assert_allclose(got.astype(np.float64), want.astype(np.float64), rtol=unit, atol=unit)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("precision", [HIGHEST, pytest.param("", marks=pytest.mark.extended)])
+def test_the_backward_pass_is_that_of_the_interpreter(precision: str) -> None:
+    inputs = [sg.placeholder(name, (2, 40, 8)) for name in "qkv"]
+    loss = (sg.attention(*inputs, causal=True) ** 2).sum()
+    graph, _ = capture(inputs, dict(zip("qkv", sg.gradients(loss, inputs), strict=True)))
+    arrays = arrays_for(graph)
+    want, got = interpret(graph, arrays), run_on_shim(graph, arrays, CompileOptions(cache=False, precision=precision))
+    # Gradients are sums of products of about a hundred numbers; tf32 rounds each factor by 2^-11.
+    unit = 1e-5 if precision else 100**0.5 * 2**-11
+    for name in "qkv":
+        np.testing.assert_allclose(got[name], want[name], atol=unit * np.abs(want[name]).max(), rtol=0)
+
+
+def test_scores_take_memory_for_the_blocks_that_run_and_no_more() -> None:
+    target = Target("cuda", cpu=ARCH)
+    sizes = []
+    for heads in (64, 256):
+        graph = attention((heads, 1024, 64), causal=True)
+        made = planned(graph, CompileOptions(cache=False, target=target), CudaBackend(target))
+        assert len(made.plan.steps) == 1
+        assert made.guarded == 0
+        sizes.append(made.plan.arena_bytes(1))
+    assert sizes[0] == sizes[1] <= 2 * tiles.PROCESSORS * 64 * 4 * (64 + 1024) + 1024
+
+
+def test_few_rows_run_one_member_after_the_other() -> None:
+    target = Target("cuda", cpu=ARCH)
+    graph = attention((1, 1024, 64))  # sixteen blocks of rows
+    made = planned(graph, CompileOptions(cache=False, target=target), CudaBackend(target))
+    (kernel,) = made.legal
+    assert len(kernel.body) == 4
