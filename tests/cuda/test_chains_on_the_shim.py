@@ -7,7 +7,7 @@ from typing import Any
 import cuda_shim
 import numpy as np
 import pytest
-from cuda_programs import ARCH, run_on_shim
+from cuda_programs import ARCH, on_shim, run_on_shim
 
 import sigmagraph as sg
 from sigmagraph.codegen import chain as chain_module
@@ -92,10 +92,53 @@ def test_the_backward_pass_is_that_of_the_interpreter(precision: str) -> None:
     graph, _ = capture(inputs, dict(zip("qkv", sg.gradients(loss, inputs), strict=True)))
     arrays = arrays_for(graph)
     want, got = interpret(graph, arrays), run_on_shim(graph, arrays, CompileOptions(cache=False, precision=precision))
-    # Gradients are sums of products of about a hundred numbers; tf32 rounds each factor by 2^-11.
-    unit = 1e-5 if precision else 100**0.5 * 2**-11
+    # Gradients are sums of products of about a hundred numbers; tf32 rounds the factors of up to four products.
+    unit = 1e-5 if precision else 4 * 2**-11
     for name in "qkv":
         np.testing.assert_allclose(got[name], want[name], atol=unit * np.abs(want[name]).max(), rtol=0)
+
+
+def attention_of(arrays: dict[str, Any], causal: bool) -> Any:
+    """The same in float64."""
+    q, k, v = (arrays[name].astype(np.float64) for name in "qkv")
+    scores = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+    if causal:
+        scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return weights @ v / weights.sum(-1, keepdims=True)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "unit"),
+    [  # what the type of factors rounds by: those of both products, and for 16 bits the scaled queries and the result
+        ("float32", 2 * 2**-11),
+        pytest.param("bfloat16", 4 * 2**-9, marks=pytest.mark.extended),
+        pytest.param("float16", 4 * 2**-11, marks=pytest.mark.extended),
+    ],
+)
+def test_scores_and_weights_stay_in_registers(dtype: str, unit: float, causal: bool) -> None:
+    """Two pieces of columns, the last of which is not full, and blocks of rows likewise."""
+    graph = attention((2, 100, 20), causal=causal, dtype=dtype)
+    arrays = arrays_for(graph)
+    runner = on_shim(graph, {}, CompileOptions(cache=False))
+    got = runner.run([arrays[port.name] for port in runner.plan.inputs])["y"]
+    want = attention_of(arrays, causal)
+    np.testing.assert_allclose(got.astype(np.float64), want, atol=unit * np.abs(want).max(), rtol=unit)
+    # What is left to be handed on is the scaled queries, of three blocks.
+    assert runner.plan.arena_bytes(1) <= 3 * 64 * 20 * 4 + 128
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_stays_in_its_rows(spoilt: float) -> None:
+    graph = attention((1, 70, 8))
+    arrays = arrays_for(graph)
+    arrays["q"][0, 3, 2] = spoilt
+    want = interpret(graph, arrays)["y"]
+    got = run_on_shim(graph, arrays, CompileOptions(cache=False))["y"]
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
 
 
 def test_scores_take_memory_for_the_blocks_that_run_and_no_more() -> None:

@@ -6,13 +6,17 @@ at a time, not as many as there are rows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.contraction import Factors, Tiling, factors_for
 from sigmagraph.codegen.cuda.elementwise import elements_by_threads
+from sigmagraph.codegen.cuda.lanes import used_names
+from sigmagraph.codegen.cuda.online import ROWS, Online, width
 from sigmagraph.codegen.cuda.rows import rows_by_warps
+from sigmagraph.codegen.cuda.softmax import softmax_between
 from sigmagraph.codegen.cuda.threads import THREADS
 from sigmagraph.codegen.cuda.tiles import PROCESSORS, THREAD, tile_of_rows
 from sigmagraph.codegen.schedule.flat import flat, is_empty
@@ -35,7 +39,6 @@ from sigmagraph.ir.kernel.kernel import (
     KernelStage,
     Let,
     LoopKind,
-    Role,
     Space,
     Stmt,
     Store,
@@ -57,7 +60,7 @@ class _Member:
 
 def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
     """The scheduled kernel of a chain; None where there are too few blocks of rows for all processors."""
-    rows = Rows(chain.rows, chain.block)
+    rows = Rows(chain.rows, ROWS)
     extents = [axis.extent for axis in rows.outer]
     tasks = product(extents)
     if isinstance(tasks, int) and tasks < PROCESSORS:
@@ -72,7 +75,8 @@ def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
     body = copy_block(body, {axis.var: digit for axis, digit in zip(rows.outer, digits, strict=True)}, str)
     threads = For(THREAD, parts.threads, LoopKind.THREAD_X, _turns(body, tasks, homes))
     nest = For(HOME, homes, LoopKind.BLOCK_X, (*parts.shared, threads))
-    memory = (replace(b, shape=(homes * b.size,), role=Role.TEMP) for b in dict.fromkeys(kept.values()))
+    used = used_names((nest,))  # what stays in registers needs no memory
+    memory = [replace(b, shape=(homes * b.size,)) for b in dict.fromkeys(kept.values()) if b.name in used]
     return Kernel(
         chain.name,
         chain.dims,
@@ -104,8 +108,35 @@ def _turns(body: Block, tasks: Size, homes: int) -> Block:
     return (For(TURN, ceildiv(tasks, homes), LoopKind.SERIAL, (turn,)),)
 
 
+class _Part(Protocol):
+    """What the threads of a block do for a task: a member, or several."""
+
+    def shared(self) -> Block:
+        """The memory through which threads speak."""
+        ...
+
+    def part(self) -> Block:
+        """What a thread does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A member without products."""
+
+    compute: Compute
+    threads: int
+
+    def shared(self) -> Block:
+        return ()
+
+    def part(self) -> Block:
+        work = rows_by_warps if self.compute.sweeps else elements_by_threads
+        return work(self.compute, self.threads, THREAD)
+
+
 class _Parts:
-    """What the threads of a block do for a task, member by member.
+    """All that is done for a task.
 
     Attributes:
         threads: how many there are.
@@ -113,35 +144,56 @@ class _Parts:
         callees: what they call.
     """
 
-    def __init__(self, members: Collection[_Member], chip: Chip) -> None:
+    def __init__(self, members: Sequence[_Member], chip: Chip) -> None:
         self.members = members
         contractions = [m.contraction for m in members if m.contraction]
         factors = [factors_for(c, chip) for c in contractions]
         if not all(f.instruction for f in factors):
             factors = [Factors(c.left.value, c.right.value, None) for c in contractions]
-        self.tilings = [Tiling(c, f, tile_of_rows(f.instruction)) for c, f in zip(contractions, factors, strict=True)]
-        self.threads = self.tilings[0].tile.layout.threads if self.tilings else THREADS
-        kernels = {f.instruction.name: f.instruction.kernel() for f in factors if f.instruction}
-        self.callees = tuple(kernels.values())
+        self.factors = dict(zip(map(id, contractions), factors, strict=True))
+        instructions = [f.instruction for f in factors if f.instruction]
+        self.callees = tuple({i.name: i.kernel() for i in instructions}.values())
+        tiles = [tile_of_rows(f.instruction) for f in factors]
+        self.threads = tiles[0].layout.threads if tiles else THREADS
         self.shared: Block = ()
 
     def thread(self) -> Block:
-        """The statements of a thread; between members all wait for each other."""
+        """The statements of a thread; between parts all wait for each other."""
         out: list[Stmt] = []
-        tilings = iter(self.tilings)
-        for number, member in enumerate(self.members):
-            shared: Block = ()
-            if member.contraction:
-                tiling = next(tilings)
-                shared, body = tiling.shared(), tiling.part()
-            elif member.compute.sweeps:
-                body = rows_by_warps(member.compute, self.threads, THREAD)
-            else:
-                body = elements_by_threads(member.compute, self.threads, THREAD)
-            copied = copy_block((*shared, *body), {}, f"{{}}.m{number}".format)
-            self.shared += tuple(s for s in copied if isinstance(s, Alloc))
-            out += [*(s for s in copied if not isinstance(s, Alloc)), Barrier()]
+        for number, part in enumerate(self._parts()):
+            copied = copy_block((*part.shared(), *part.part()), {}, f"{{}}.m{number}".format)
+            self.shared += tuple(s for s in copied if _is_shared(s))
+            out += [*(s for s in copied if not _is_shared(s)), Barrier()]
         return tuple(out)
+
+    def _parts(self) -> Iterator[_Part]:
+        at = 0
+        while at < len(self.members):
+            online = self._online(self.members[at : at + 3])
+            if online:
+                yield online
+                at += 3
+                continue
+            member = self.members[at]
+            if member.contraction:
+                factors = self.factors[id(member.contraction)]
+                yield Tiling(member.contraction, factors, tile_of_rows(factors.instruction))
+            else:
+                yield _Plain(member.compute, self.threads)
+            at += 1
+
+    def _online(self, members: Sequence[_Member]) -> Online | None:
+        """Three members that are a softmax between two products, if they are, and tensor cores carry these out."""
+        if len(members) < 3 or not (members[0].contraction and members[2].contraction):
+            return None
+        first, last = members[0].contraction, members[2].contraction
+        factors = self.factors[id(first)], self.factors[id(last)]
+        softmax = softmax_between(first, members[1].compute, last) if all(f.instruction for f in factors) else None
+        return Online(softmax, *factors) if softmax and width(softmax) else None
+
+
+def _is_shared(stmt: Stmt) -> bool:
+    return isinstance(stmt, Alloc) and stmt.buffer.space is Space.SHARED
 
 
 def _at_home(block: Block, starts: Mapping[str, Size]) -> Block:

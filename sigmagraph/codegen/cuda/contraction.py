@@ -164,6 +164,11 @@ class Tiling:
 
     def thread(self) -> Block:
         """What a thread does for a tile."""
+        outputs = Outputs(self.contraction, self.tile, self.sums, (Dim(ROW), Dim(COLUMN)), self.others)
+        return (*self.products(), *outputs.block_of())
+
+    def products(self) -> Block:
+        """The sums of a tile, in registers."""
         slabs, depth = (self.left, self.right), self.tile.depth
         first = 0 if self.count == 1 else depth * self.steps * Dim(PART)
         following = first + depth * (Dim(STEP) + 1)
@@ -175,12 +180,10 @@ class Tiling:
             Barrier(),
         )
         zero = Const(0.0 if self.dtype.is_float else 0, self.dtype)
-        outputs = Outputs(self.contraction, self.tile, self.sums, (Dim(ROW), Dim(COLUMN)), self.others)
         return (
             Alloc(self.sums),
             *(Alloc(slab.held) for slab in slabs),
             For("%f", self.tile.layout.sums, LoopKind.UNROLLED, (Store(self.sums.name, (Dim("%f"),), zero),)),
             *(s for slab in slabs for s in slab.bring(first)),
             For(STEP, self.steps, LoopKind.SERIAL, step),
-            *outputs.block_of(),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sigmagraph.codegen.cuda.staging import Slab
-from sigmagraph.codegen.cuda.tensor_cores import SUMS
+from sigmagraph.codegen.cuda.tensor_cores import SUMS, Instruction
 from sigmagraph.codegen.cuda.tiles import THREAD, WARP, Tile, Walk, Warp
 from sigmagraph.dims import Dim, Size, substitute
 from sigmagraph.dtypes import DType
@@ -76,10 +76,8 @@ def _by_warp(tile: Tile, warp: Warp, left: Slab, right: Slab, sums: Buffer) -> B
     u, g, p, q, e = (Dim(f"%{name}") for name in "ugpqe")
     deep = instruction.depth * Dim("%k") + instruction.deep_of(lane, p, e)
     a = left.at(warp.row + 16 * u + instruction.row_of(lane, q), deep)
-    b = right.at(warp.column + 8 * g + lane // 4, deep)
     pair = instruction.pair
     load_first = _read(first, instruction.first * u + pair * (2 * p + q) + e, left, a, pair)
-    load_second = _read(second, instruction.second * g + pair * p + e, right, b, pair)
     views = (
         View(first.name, (instruction.first * u,)),
         View(second.name, (instruction.second * g,)),
@@ -90,10 +88,26 @@ def _by_warp(tile: Tile, warp: Warp, left: Slab, right: Slab, sums: Buffer) -> B
         Alloc(first),
         Alloc(second),
         *_loops(load_first, ("%u", warp.down), ("%p", 2), ("%q", 2)),
-        *_loops(load_second, ("%g", warp.across), ("%p", 2)),
+        *fetch_second(instruction, second, right, warp.column + 8 * g + lane // 4, deep, warp.across),
         *_loops((product,), ("%u", warp.down), ("%g", warp.across)),
     )
     return (For("%k", tile.depth // instruction.depth, LoopKind.UNROLLED, body),)
+
+
+def fetch_second(instruction: Instruction, target: Buffer, slab: Slab, column: Size, deep: Size, count: int) -> Block:
+    """Read what a lane has of the second factor of ``count`` products.
+
+    Args:
+        instruction: what multiplies.
+        target: takes it.
+        slab: where the factor lies.
+        column: the column of a lane in product ``%g``.
+        deep: the summed index of element ``%e`` of register ``%p``.
+        count: of products.
+    """
+    pair = instruction.pair
+    place = instruction.second * Dim("%g") + pair * Dim("%p") + Dim("%e")
+    return _loops(_read(target, place, slab, slab.at(column, deep), pair), ("%g", count), ("%p", 2))
 
 
 def _read(target: Buffer, place: Size, slab: Slab, at: Size, pair: int) -> Block:

@@ -119,7 +119,7 @@ PLAIN = (
 )
 
 
-def _by_warps(instruction: Instruction, down: int, across: int, high: int, wide: int, depth: int, rate: float) -> Tile:
+def by_warps(instruction: Instruction, down: int, across: int, high: int, wide: int, depth: int, rate: float) -> Tile:
     """A tile of ``down * across`` warps, each of which has ``high * wide`` products of an instruction."""
     thread, lane = Dim(THREAD), Dim(THREAD) % WARP
     row = high * ROWS * (thread // (WARP * across))
@@ -143,10 +143,10 @@ def tiles_of(instruction: Instruction | None) -> tuple[Tile, ...]:
         return PLAIN
     depth = 2 * instruction.depth
     return (
-        _by_warps(instruction, 2, 4, 4, 4, depth, 1.0),
-        _by_warps(instruction, 2, 2, 2, 4, depth, 0.6),
-        _by_warps(instruction, 2, 2, 1, 2, depth, 0.3),
-        _by_warps(instruction, 1, 4, 1, 4, depth, 0.35),
+        by_warps(instruction, 2, 4, 4, 4, depth, 1.0),
+        by_warps(instruction, 2, 2, 2, 4, depth, 0.6),
+        by_warps(instruction, 2, 2, 1, 2, depth, 0.3),
+        by_warps(instruction, 1, 4, 1, 4, depth, 0.35),
     )
 
 
