@@ -17,6 +17,7 @@ from sigmagraph.codegen.cuda.lanes import used_names
 from sigmagraph.codegen.cuda.online import ROWS, Online, width
 from sigmagraph.codegen.cuda.rows import rows_by_warps
 from sigmagraph.codegen.cuda.softmax import softmax_between
+from sigmagraph.codegen.cuda.tensor_cores import called
 from sigmagraph.codegen.cuda.threads import THREADS
 from sigmagraph.codegen.cuda.tiles import PROCESSORS, THREAD, tile_of_rows
 from sigmagraph.codegen.schedule.flat import flat, is_empty
@@ -83,7 +84,7 @@ def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
         (*(replace(b, shape=(b.size,)) for b in chain.params), *memory),
         (nest,),
         KernelStage.SCHEDULED,
-        parts.callees,
+        called((nest,)),
         chain.provenance,
     )
 
@@ -141,7 +142,6 @@ class _Parts:
     Attributes:
         threads: how many there are.
         shared: the memory through which they speak.
-        callees: what they call.
     """
 
     def __init__(self, members: Sequence[_Member], chip: Chip) -> None:
@@ -151,8 +151,6 @@ class _Parts:
         if not all(f.instruction for f in factors):
             factors = [Factors(c.left.value, c.right.value, None) for c in contractions]
         self.factors = dict(zip(map(id, contractions), factors, strict=True))
-        instructions = [f.instruction for f in factors if f.instruction]
-        self.callees = tuple({i.name: i.kernel() for i in instructions}.values())
         tiles = [tile_of_rows(f.instruction) for f in factors]
         self.threads = tiles[0].layout.threads if tiles else THREADS
         self.shared: Block = ()

@@ -23,7 +23,6 @@ from sigmagraph.ir.kernel.kernel import (
     Buffer,
     For,
     If,
-    Kernel,
     Let,
     LoopKind,
     Role,
@@ -43,26 +42,23 @@ class Launches:
         nest: the launch that forms products.
         rest: what is left to be computed of its sums.
         partial: the buffer through which the two speak.
-        callees: what the nest calls.
     """
 
     nest: For
     rest: Compute | None
     partial: tuple[Buffer, ...]
-    callees: tuple[Kernel, ...]
 
 
 def contraction_launches(contraction: Contraction, chip: Chip) -> Launches:
     """How a contraction is carried out on a GPU."""
     factors = factors_for(contraction, chip)
-    callees = (factors.instruction.kernel(),) if factors.instruction else ()
     rows, columns = contraction.left.extent, contraction.right.extent
     others = product(a.extent for a in contraction.batch)
     summed = product(a.extent for a in contraction.reduction.axes)
     tile = choose(tiles_of(factors.instruction), rows, columns, others)
     count = parts(tile, rows, columns, others, summed)
     if count == 1:
-        return Launches(Tiling(contraction, factors, tile, 1).nest(), None, (), callees)
+        return Launches(Tiling(contraction, factors, tile, 1).nest(), None, ())
     compute, reduction = contraction.compute, contraction.reduction
     size = product(a.extent for a in compute.axes)
     partial = Buffer("%partial", reduction.dtype, (count * size,), Role.TEMP)
@@ -72,7 +68,7 @@ def contraction_launches(contraction: Contraction, chip: Chip) -> Launches:
     sums = replace(contraction, compute=replace(compute, lets=(), stores=(store,)))
     fold = Fold("add", Load(partial.name, (at,), reduction.dtype), reduction.result)
     rest = replace(compute, sweeps=(Sweep((), (part,), (), (fold,)),))
-    return Launches(Tiling(sums, factors, tile, count).nest(), rest, (partial,), callees)
+    return Launches(Tiling(sums, factors, tile, count).nest(), rest, (partial,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
 from sigmagraph.codegen.cuda.staging import Slab
-from sigmagraph.codegen.cuda.tensor_cores import SUMS, Instruction
+from sigmagraph.codegen.cuda.tensor_cores import COLUMNS, ROWS, SUMS, Instruction, Matrices
 from sigmagraph.codegen.cuda.tiles import THREAD, WARP, Tile, Walk, Warp
-from sigmagraph.dims import Dim, Size, substitute
+from sigmagraph.dims import Dim, Size
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.kernel.expr import Expr, Load, apply
 from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, Call, For, LoopKind, Role, Space, Stmt, Store, View
@@ -14,6 +18,9 @@ from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, Call, For, LoopKin
 def multiply(tile: Tile, left: Slab, right: Slab, sums: Buffer) -> Block:
     """The products of two slabs, added to the sums of a thread."""
     return _by_warp(tile, tile.warp, left, right, sums) if tile.warp else _by_thread(tile, left, right, sums)
+
+
+Order: TypeAlias = "Callable[[Size, Size], Size]"
 
 
 def _local(name: str, dtype: DType, size: int) -> Buffer:
@@ -73,53 +80,93 @@ def _by_warp(tile: Tile, warp: Warp, left: Slab, right: Slab, sums: Buffer) -> B
     lane = Dim(THREAD) % WARP
     first = _local("%first", instruction.dtype, warp.down * instruction.first)
     second = _local("%second", instruction.dtype, warp.across * instruction.second)
-    u, g, p, q, e = (Dim(f"%{name}") for name in "ugpqe")
-    deep = instruction.depth * Dim("%k") + instruction.deep_of(lane, p, e)
-    a = left.at(warp.row + 16 * u + instruction.row_of(lane, q), deep)
-    pair = instruction.pair
-    load_first = _read(first, instruction.first * u + pair * (2 * p + q) + e, left, a, pair)
+    u, g = Dim("%u"), Dim("%g")
     views = (
         View(first.name, (instruction.first * u,)),
         View(second.name, (instruction.second * g,)),
         View(sums.name, (SUMS * (warp.across * u + g),)),
     )
     product = Call(instruction.name, (lane + 1,), views)
+    deep = instruction.depth * Dim("%k")
     body: Block = (
         Alloc(first),
         Alloc(second),
-        *_loops(load_first, ("%u", warp.down), ("%p", 2), ("%q", 2)),
-        *fetch_second(instruction, second, right, warp.column + 8 * g + lane // 4, deep, warp.across),
-        *_loops((product,), ("%u", warp.down), ("%g", warp.across)),
+        *Fragments(instruction, first, left, warp.row, deep, warp.down).first(),
+        *Fragments(instruction, second, right, warp.column, deep, warp.across).second(),
+        *loops((product,), ("%u", warp.down), ("%g", warp.across)),
     )
     return (For("%k", tile.depth // instruction.depth, LoopKind.UNROLLED, body),)
 
 
-def fetch_second(instruction: Instruction, target: Buffer, slab: Slab, column: Size, deep: Size, count: int) -> Block:
-    """Read what a lane has of the second factor of ``count`` products.
+@dataclass(frozen=True, slots=True)
+class Fragments:
+    """What a lane has of a factor of several products of an instruction.
 
-    Args:
+    Attributes:
         instruction: what multiplies.
-        target: takes it.
-        slab: where the factor lies.
-        column: the column of a lane in product ``%g``.
-        deep: the summed index of element ``%e`` of register ``%p``.
-        count: of products.
+        target: the memory of the lane.
+        slab: where the factor lies for all.
+        line: the first row, or column, of the warp.
+        deep: the first summed index.
+        count: of products; an even number of them side by side.
     """
-    pair = instruction.pair
-    place = instruction.second * Dim("%g") + pair * Dim("%p") + Dim("%e")
-    return _loops(_read(target, place, slab, slab.at(column, deep), pair), ("%g", count), ("%p", 2))
+
+    instruction: Instruction
+    target: Buffer
+    slab: Slab
+    line: Size
+    deep: Size
+    count: int
+
+    def first(self) -> Block:
+        """Read the first factor of products below each other."""
+        instruction, slab, lane = self.instruction, self.slab, Dim(THREAD) % WARP
+        u, p, q, e = (Dim(f"%{name}") for name in "upqe")
+        row, place = self.line + ROWS * u, instruction.first * u
+        if _matrices(slab):
+            near, far = slab.at(ROWS // 2, 0), slab.at(0, instruction.half)
+            return loops((self._load(slab.at(row, self.deep), near, far, place),), ("%u", self.count))
+        at = slab.at(row + lane // 4 + ROWS // 2 * q, self.deep + instruction.deep_of(lane, p, e))
+        read = self._read(place + instruction.pair * (2 * p + q) + e, at)
+        return loops((read,), ("%u", self.count), ("%p", 2), ("%q", 2), ("%e", instruction.pair))
+
+    def second(self, order: Order | None = None) -> Block:
+        """Read the second factor of products side by side.
+
+        Args:
+            order: the summed index of a lane's register ``%p``, where it is another one than usual.
+        """
+        instruction, slab, lane = self.instruction, self.slab, Dim(THREAD) % WARP
+        g, p, e = (Dim(f"%{name}") for name in "gpe")
+        if order is None and _matrices(slab):
+            near, far = slab.at(0, instruction.half), slab.at(COLUMNS, 0)
+            start = slab.at(self.line + 2 * COLUMNS * g, self.deep)
+            return loops((self._load(start, near, far, 2 * instruction.second * g),), ("%g", self.count // 2))
+        index = order(lane, p) if order else instruction.deep_of(lane, p, e)
+        at = slab.at(self.line + COLUMNS * g + lane // 4, self.deep + index)
+        read = self._read(instruction.second * g + instruction.pair * p + e, at)
+        return loops((read,), ("%g", self.count), ("%p", 2), ("%e", instruction.pair))
+
+    def _read(self, place: Size, at: Size) -> Store:
+        return Store(self.target.name, (place,), Load(self.slab.shared.name, (at,), self.slab.dtype))
+
+    def _load(self, start: Size, near: Size, far: Size, place: Size) -> Call:
+        """Read four matrices."""
+        matrices = _matrices(self.slab)
+        assert matrices
+        views = View(self.slab.shared.name, (start,)), View(self.target.name, (place,))
+        return Call(matrices.name, (Dim(THREAD) % WARP + 1, self.slab.pitch, near, far), views)
 
 
-def _read(target: Buffer, place: Size, slab: Slab, at: Size, pair: int) -> Block:
-    """Elements that a register holds."""
-    store = Store(target.name, (place,), Load(slab.shared.name, (at,), slab.dtype))
-    if pair > 1:
-        return (For("%e", pair, LoopKind.VECTORIZED, (store,)),)
-    one = {"%e": 0}
-    return (Store(target.name, (substitute(place, one),), Load(slab.shared.name, (substitute(at, one),), slab.dtype)),)
+def _matrices(slab: Slab) -> Matrices | None:
+    """How a warp reads matrices of a slab: those of f32 only where summed indices lie side by side."""
+    if slab.dtype.itemsize == 2 or slab.deep:
+        return Matrices(slab.dtype, transposed=not slab.deep)
+    return None
 
 
-def _loops(body: Block, *loops: tuple[str, int]) -> Block:
-    for name, extent in reversed(loops):
+def loops(body: Block, *around: tuple[str, int]) -> Block:
+    """The body in unrolled loops, the outermost first."""
+    for name, extent in reversed(around):
         body = (For(name, extent, LoopKind.UNROLLED, body),)
     return body

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sigmagraph.codegen.cuda.contraction import COLUMN, ROW, Factors, Tiling
-from sigmagraph.codegen.cuda.multiply import fetch_second
+from sigmagraph.codegen.cuda.multiply import Fragments, loops
 from sigmagraph.codegen.cuda.outputs import Outputs
 from sigmagraph.codegen.cuda.softmax import Softmax
 from sigmagraph.codegen.cuda.staging import Slab, Steps
@@ -87,8 +87,8 @@ class Online:
         pieces = ceildiv(self.softmax.column.extent, KEYS)
         return (
             *map(Alloc, (self.sums, self.greatest, self.total)),
-            *_loops((sums,), ("%f", self.tile.layout.sums)),
-            *_loops(tuple(Store(b.name, (Dim("%h"),), value) for b, value in of_row), ("%h", 2)),
+            *loops((sums,), ("%f", self.tile.layout.sums)),
+            *loops(tuple(Store(b.name, (Dim("%h"),), value) for b, value in of_row), ("%h", 2)),
             For(PIECE, pieces, LoopKind.SERIAL, self._piece()),
             *self._end(),
         )
@@ -108,8 +108,8 @@ class Online:
         )
         return (
             *copy_block(self.first.products(), place, str),
-            *self._scores(*_loops(self._finished(), ("%h", 2))),
-            *_loops(self._weigh(), ("%h", 2)),
+            *self._scores(*loops(self._finished(), ("%h", 2))),
+            *loops(self._weigh(), ("%h", 2)),
             Alloc(values.held),
             *values.bring(start),
             For("%step", steps, LoopKind.UNROLLED, body),
@@ -127,7 +127,7 @@ class Online:
 
     def _scores(self, *body: Stmt) -> Block:
         """The body for all scores that a thread has of a row."""
-        return _loops(body, ("%g", KEYS // COLUMNS), ("%v", 2))
+        return loops(body, ("%g", KEYS // COLUMNS), ("%v", 2))
 
     def _finished(self) -> Block:
         """A score is made of a product; one of a row or a column that does not exist weighs nothing."""
@@ -166,7 +166,7 @@ class Online:
                 _set(part, apply("add", part, weight)),
             ),
             _set(total, apply("fma", total, change, part)),
-            *_loops((_set(self._mean, apply("mul", self._mean, change)),), ("%g", self.products), ("%v", 2)),
+            *loops((_set(self._mean, apply("mul", self._mean, change)),), ("%g", self.products), ("%v", 2)),
         )
 
     def _shift(self, greatest: Expr) -> Expr:
@@ -191,16 +191,17 @@ class Online:
         weight = Load(self.first.sums.name, (source,), F32)
         value = cast(weight, instruction.dtype) if halves else apply("round_tf32", weight)
         fill = Store(first.name, (instruction.pair * (2 * p + q) + e,), value)
-        deep = instruction.depth * Dim("%k") + (instruction.deep_of(lane, p, e) if halves else 2 * (lane % 4) + p)
+        deep = instruction.depth * Dim("%k")
+        order = None if halves else lambda lane, p: 2 * (lane % 4) + p
         views = View(first.name, (0,)), View(second.name, (instruction.second * g,)), View(self.sums.name, (SUMS * g,))
         body: Block = (
             Alloc(first),
             Alloc(second),
-            *_loops((fill,), ("%p", 2), ("%q", 2), ("%e", instruction.pair)),
-            *fetch_second(instruction, second, self.values, COLUMNS * g + lane // 4, deep, self.products),
-            *_loops((Call(instruction.name, (lane + 1,), views),), ("%g", self.products)),
+            *loops((fill,), ("%p", 2), ("%q", 2), ("%e", instruction.pair)),
+            *Fragments(instruction, second, self.values, 0, deep, self.products).second(order),
+            *loops((Call(instruction.name, (lane + 1,), views),), ("%g", self.products)),
         )
-        return _loops(body, ("%k", self.tile.depth // instruction.depth))
+        return loops(body, ("%k", self.tile.depth // instruction.depth))
 
     # ---- at last
 
@@ -212,10 +213,10 @@ class Online:
         body: Block = (
             *_found_by_row("add", total, all.name),
             Let(scale.name, replace(self.softmax.scale, {}, names)),
-            *_loops((_set(self._mean, apply("mul", self._mean, scale)),), ("%g", self.products), ("%v", 2)),
+            *loops((_set(self._mean, apply("mul", self._mean, scale)),), ("%g", self.products), ("%v", 2)),
         )
         outputs = Outputs(self.softmax.means, self.tile, self.sums, (0, 0), {})
-        return (*_loops(body, ("%h", 2)), *outputs.block_of())
+        return (*loops(body, ("%h", 2)), *outputs.block_of())
 
 
 def _tile(instruction: Instruction, columns: int) -> Tile:
@@ -232,12 +233,6 @@ def _number(value: float) -> Const:
 
 def _set(place: Load, value: Expr) -> Store:
     return Store(place.buffer, place.index, value)
-
-
-def _loops(body: Block, *loops: tuple[str, int]) -> Block:
-    for name, extent in reversed(loops):
-        body = (For(name, extent, LoopKind.UNROLLED, body),)
-    return body
 
 
 def _found_by_row(op: str, value: Expr, result: str) -> Block:

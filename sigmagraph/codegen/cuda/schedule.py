@@ -10,6 +10,7 @@ from sigmagraph.codegen.cuda.contraction import contraction_launches
 from sigmagraph.codegen.cuda.elementwise import elementwise_nest
 from sigmagraph.codegen.cuda.own_loops import own_kernel
 from sigmagraph.codegen.cuda.rows import WARP, Groups, rows_nest
+from sigmagraph.codegen.cuda.tensor_cores import called
 from sigmagraph.codegen.cuda.threads import THREADS, assuming, thread_each
 from sigmagraph.codegen.schedule.flat import flat, is_empty
 from sigmagraph.codegen.templates.contraction import as_contraction
@@ -38,18 +39,17 @@ def schedule(work: Work, chip: Chip) -> Kernel:
         (*params, *launches.temporary),
         assuming(launches.body, work.assume),
         KernelStage.SCHEDULED,
-        launches.callees,
+        called(launches.body),
         provenance=work.provenance,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Launches:
-    """The nests of a flat compute, the buffers through which they speak, and what they call."""
+    """The nests of a flat compute, and the buffers through which they speak."""
 
     body: Block
     temporary: tuple[Buffer, ...] = ()
-    callees: tuple[Kernel, ...] = ()
 
 
 def _launches(compute: Compute, chip: Chip) -> _Launches:
@@ -61,7 +61,7 @@ def _launches(compute: Compute, chip: Chip) -> _Launches:
     if contraction is not None:
         launches = contraction_launches(contraction, chip)
         rest = _sweeps(launches.rest) if launches.rest else ()
-        return _Launches((launches.nest, *rest), launches.partial, launches.callees)
+        return _Launches((launches.nest, *rest), launches.partial)
     parts = split(compute, CHUNKS)
     return _Launches(tuple(stmt for part in parts.phases for stmt in _sweeps(part)), parts.partial)
 
@@ -107,6 +107,6 @@ def _chain(chain: Chain, chip: Chip) -> Kernel:
         (*params, *temporary),
         body,
         KernelStage.SCHEDULED,
-        tuple({callee.name: callee for k in kernels for callee in k.callees}.values()),
+        called(body),
         chain.provenance,
     )

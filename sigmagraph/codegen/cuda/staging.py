@@ -81,8 +81,10 @@ class Slab:
         self.deep = by_depth and self.along == SUMMED
         each = self.rows * steps.depth // threads
         self.turns = each // self.lanes
-        # What lies below each other is in different banks of memory.
-        self.pitch = (steps.depth if self.deep else rows) + (16 if self.deep else 32) // self.dtype.itemsize
+        # What is read at once is in different banks of memory, whether it lies beside each other or below.
+        # Rows of matrices are 16 bytes; single words of one row, and those of four lines, are read beside each other.
+        near = self.deep or self.dtype.itemsize == 2
+        self.pitch = (steps.depth if self.deep else rows) + (16 if near else 32) // self.dtype.itemsize
         size = (rows if self.deep else steps.depth) * self.pitch
         self.shared = Buffer(f"%{name}", self.dtype, (size,), Role.TEMP, Space.SHARED)
         self.held = Buffer(f"%{name}.held", self.dtype, (each,), Role.TEMP, Space.LOCAL)

@@ -12,10 +12,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sigmagraph.dims import Dim, Size
+from sigmagraph.dims import Dim, Size, minimum
 from sigmagraph.dtypes import BF16, F16, F32, DType
 from sigmagraph.ir.kernel.expr import Index, Load, Var, apply, cast
-from sigmagraph.ir.kernel.kernel import Block, Buffer, For, Kernel, KernelStage, Let, LoopKind, Role, Store
+from sigmagraph.ir.kernel.kernel import (
+    Block,
+    Buffer,
+    Call,
+    For,
+    Kernel,
+    KernelStage,
+    Let,
+    LoopKind,
+    Role,
+    Store,
+    statements,
+)
 
 ROWS, COLUMNS, SUMS = 16, 8, 4  # of a product; sums that a lane has of it
 _LANE = "lane"  # dims are at least 1: lanes are counted from there
@@ -78,17 +90,67 @@ class Instruction:
         )
         return Kernel(self.name, (_LANE,), params, body, KernelStage.SCHEDULED)
 
-    def row_of(self, lane: Size, register: Size) -> Size:
-        """The row of the first factor that a lane has in registers ``2 p + register``."""
-        return lane // 4 + 8 * register
-
     def deep_of(self, lane: Size, register: Size, element: Size) -> Size:
         """The summed index of an element of a factor's registers number ``register`` along the summed axis."""
         return self.half * register + self.pair * (lane % 4) + element
 
 
+@dataclass(frozen=True, slots=True)
+class Matrices:
+    """Four matrices of 8 rows of 16 bytes, of which a lane gets a word each (PTX ISA, ``ldmatrix.x4``).
+
+    Lane 4 g + t gets word t of row g; of transposed ones, which have 16-bit elements, elements 2 t and 2 t + 1 of
+    column g. Matrix ``2 j + i`` begins ``i`` times one distance and ``j`` times another one behind the first.
+
+    Attributes:
+        dtype: of the elements.
+        transposed: whether a lane gets a part of a column.
+    """
+
+    dtype: DType
+    transposed: bool
+
+    @property
+    def name(self) -> str:
+        """Of the kernel that it is."""
+        return f"ldmatrix_{self.dtype}{'_trans' if self.transposed else ''}"
+
+    @property
+    def pair(self) -> int:
+        """Elements of a word."""
+        return 4 // self.dtype.itemsize
+
+    def kernel(self) -> Kernel:
+        """What it does. All lanes call it, with the same place and distances."""
+        lane = Dim(_LANE) - 1
+        pitch, near, far = map(Dim, _DISTANCES)
+        i, j, e = Dim("%i"), Dim("%j"), Dim("%e")
+        row, column = minimum(7, lane // 4), self.pair * minimum(3, lane % 4) + e  # bounds that are easily shown
+        if self.transposed:
+            row, column = column, row
+        place = i * near + j * far + row * pitch + column
+        body: Block = (Store("%to", ((2 * j + i) * self.pair + e,), Load("%from", (place,), self.dtype)),)
+        for var, extent in (("%e", self.pair), ("%i", 2), ("%j", 2)):
+            body = (For(var, extent, LoopKind.UNROLLED, body),)
+        params = (
+            Buffer("%from", self.dtype, (near + far + 7 * pitch + 16 // self.dtype.itemsize,), Role.IN),
+            Buffer("%to", self.dtype, (4 * self.pair,), Role.OUT),
+        )
+        return Kernel(self.name, (_LANE, *_DISTANCES), params, body, KernelStage.SCHEDULED)
+
+
+_DISTANCES = ("pitch", "near", "far")
 TF32 = Instruction("mma_tf32", F32, 8, 1, 80)
 MMA_BF16 = Instruction("mma_bf16", BF16, 16, 2, 80)
 MMA_F16 = Instruction("mma_f16", F16, 16, 2, 80)
 INSTRUCTIONS = (MMA_BF16, MMA_F16)  # whose factors are what they are, not rounded to it
-PRELUDE = frozenset(i.name for i in (TF32, *INSTRUCTIONS))  # kernels that are functions of the prelude
+MATRICES = (Matrices(F32, False), *(Matrices(dtype, turned) for dtype in (BF16, F16) for turned in (False, True)))
+_INSTRUCTIONS = {item.name: item for item in (TF32, *INSTRUCTIONS)}
+_MATRICES = {item.name: item for item in MATRICES}
+PRELUDE = frozenset((*_INSTRUCTIONS, *_MATRICES))  # kernels that are functions of the prelude
+
+
+def called(block: Block) -> tuple[Kernel, ...]:
+    """The kernels that a block calls, all of which are functions of the prelude."""
+    names = dict.fromkeys(s.kernel for s in statements(block) if isinstance(s, Call))
+    return tuple((_INSTRUCTIONS.get(name) or _MATRICES[name]).kernel() for name in names)

@@ -143,7 +143,7 @@ def tiles_of(instruction: Instruction | None) -> tuple[Tile, ...]:
         return PLAIN
     depth = 2 * instruction.depth
     return (
-        by_warps(instruction, 2, 4, 4, 4, depth, 1.0),
+        by_warps(instruction, 2, 2, 4, 8, depth, 1.0),
         by_warps(instruction, 2, 2, 2, 4, depth, 0.6),
         by_warps(instruction, 2, 2, 1, 2, depth, 0.3),
         by_warps(instruction, 1, 4, 1, 4, depth, 0.35),

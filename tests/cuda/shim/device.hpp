@@ -106,4 +106,23 @@ SG_INLINE void sg_mma_f16(const unsigned short* a, const unsigned short* b, floa
   shim::multiply(shim::MMA_F16, a, b, c, line);
 }
 
+namespace shim {
+template <class T>
+inline void ldmatrix(Together what, const T* from, T* to, int own, int pitch, int near, int far, int line) {
+  unsigned words[4];
+  ldmatrix(what, words, from + own / 8 % 2 * near + own / 16 * far + own % 8 * pitch, line);
+  __builtin_memcpy(to, words, sizeof words);
+}
+}  // namespace shim
+
+#define SHIM_LDMATRIX(name, T, what)                                                                            \
+  SG_INLINE void sg_ldmatrix_##name(const T* from, T* to, int lane, int pitch, int near, int far, SHIM_HERE) {  \
+    shim::ldmatrix(shim::what, from, to, lane - 1, pitch, near, far, line);                                     \
+  }
+SHIM_LDMATRIX(f32, float, LDMATRIX)
+SHIM_LDMATRIX(bf16, unsigned short, LDMATRIX)
+SHIM_LDMATRIX(f16, unsigned short, LDMATRIX)
+SHIM_LDMATRIX(bf16_trans, unsigned short, LDMATRIX_TRANS)
+SHIM_LDMATRIX(f16_trans, unsigned short, LDMATRIX_TRANS)
+
 #pragma GCC poison __shared__

@@ -18,6 +18,7 @@
 //   sg_bf16_to_f32(bits)       exact
 //   sg_round_to_bf16(x)        bits of the nearest, ties to even; NaN stays NaN
 //   sg_pair(from)              two 16-bit values side by side, as one word
+//   sg_words(to, words)        four words as what they hold
 //   sg_load<N>(to, from)       N values from aligned memory, by accesses of at most 16 bytes
 //   sg_load<N>(to, from, if)   the same, or zeros and no access
 //   sg_store<N>(to, from)      N values to aligned memory
@@ -158,6 +159,17 @@ SG_INLINE unsigned short sg_round_to_bf16(float x) {
 }
 
 SG_INLINE unsigned sg_pair(const unsigned short* from) { return from[0] | unsigned(from[1]) << 16; }
+SG_INLINE void sg_words(unsigned short* to, const unsigned (&words)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    to[2 * i] = (unsigned short)words[i];
+    to[2 * i + 1] = (unsigned short)(words[i] >> 16);
+  }
+}
+SG_INLINE void sg_words(float* to, const unsigned (&words)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) to[i] = sg_bitcast<float>(words[i]);
+}
 
 template <int N, class T>
 SG_INLINE void sg_load(T (&to)[N], const T* from) {

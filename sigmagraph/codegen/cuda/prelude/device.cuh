@@ -6,6 +6,9 @@
 //   sg_f32_to_bf16(x)          float to the bits of the nearest bf16, ties to even; NaN stays NaN
 //   sg_mma_tf32(a, b, c, lane) c[16, 8] += a[16, 8] b[8, 8] by a warp, on what a lane has of each (see tensor_cores.py)
 //   sg_mma_bf16, sg_mma_f16    the same of 16 summed indices
+//   sg_ldmatrix_f32(from, to, lane, pitch, near, far)
+//                              what a lane gets of four matrices in shared memory, 8 rows of 16 bytes each (likewise)
+//   sg_ldmatrix_bf16, sg_ldmatrix_f16, sg_ldmatrix_bf16_trans, sg_ldmatrix_f16_trans
 //
 // and of what CUDA knows without headers, of which texts use:
 //
@@ -63,6 +66,26 @@ SG_INLINE void sg_mma_tf32(const float* a, const float* b, float* c, int) {
   }
 SG_MMA_HALVES(bf16)
 SG_MMA_HALVES(f16)
+
+// Lane 8 m + r says where row r of matrix m begins; lanes are counted from 1.
+#define SG_LDMATRIX(name, T, suffix)                                                                       \
+  SG_INLINE void sg_ldmatrix_##name(const T* from, T* to, int lane, int pitch, int near, int far) {        \
+    const int own = lane - 1;                                                                              \
+    const T* row = from + own / 8 % 2 * near + own / 16 * far + own % 8 * pitch;                            \
+    unsigned words[4];                                                                                     \
+    asm volatile(                                                                                          \
+        "{ .reg .u64 at; .reg .u32 place; cvta.to.shared.u64 at, %4; cvt.u32.u64 place, at; "               \
+        "ldmatrix.sync.aligned.m8n8.x4" suffix ".shared.b16 {%0, %1, %2, %3}, [place]; }"                   \
+        : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])                                   \
+        : "l"(row)                                                                                         \
+        : "memory");                                                                                       \
+    sg_words(to, words);                                                                                   \
+  }
+SG_LDMATRIX(f32, float, "")
+SG_LDMATRIX(bf16, unsigned short, "")
+SG_LDMATRIX(f16, unsigned short, "")
+SG_LDMATRIX(bf16_trans, unsigned short, ".trans")
+SG_LDMATRIX(f16_trans, unsigned short, ".trans")
 
 #endif
 
