@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sigmagraph.dims import Dim, Size, minimum
+from sigmagraph.dims import Dim, Size
 from sigmagraph.dtypes import BF16, F16, F32, DType
 from sigmagraph.ir.kernel.expr import Index, Load, Var, apply, cast
 from sigmagraph.ir.kernel.kernel import (
@@ -20,6 +20,7 @@ from sigmagraph.ir.kernel.kernel import (
     Buffer,
     Call,
     For,
+    If,
     Kernel,
     KernelStage,
     Let,
@@ -122,15 +123,16 @@ class Matrices:
 
     def kernel(self) -> Kernel:
         """What it does. All lanes call it, with the same place and distances."""
-        lane = Dim(_LANE) - 1
         pitch, near, far = map(Dim, _DISTANCES)
-        i, j, e = Dim("%i"), Dim("%j"), Dim("%e")
-        row, column = minimum(7, lane // 4), self.pair * minimum(3, lane % 4) + e  # bounds that are easily shown
+        g, t, i, j, e = (Dim(f"%{name}") for name in "gtije")
+        own = Dim(_LANE) - 1 - (4 * g + t)  # 0 in the turn of the lane: what it reads is shown to be in bounds for all
+        row, column = g, self.pair * t + e
         if self.transposed:
             row, column = column, row
         place = i * near + j * far + row * pitch + column
-        body: Block = (Store("%to", ((2 * j + i) * self.pair + e,), Load("%from", (place,), self.dtype)),)
-        for var, extent in (("%e", self.pair), ("%i", 2), ("%j", 2)):
+        read = Store("%to", ((2 * j + i) * self.pair + e,), Load("%from", (place,), self.dtype))
+        body: Block = (If((own, -1 * own), (read,)),)
+        for var, extent in (("%e", self.pair), ("%i", 2), ("%j", 2), ("%t", 4), ("%g", 8)):
             body = (For(var, extent, LoopKind.UNROLLED, body),)
         params = (
             Buffer("%from", self.dtype, (near + far + 7 * pitch + 16 // self.dtype.itemsize,), Role.IN),
