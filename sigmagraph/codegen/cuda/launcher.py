@@ -1,0 +1,114 @@
+"""Writes the functions that the launches of a plan call, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+from sigmagraph.codegen.cuda.alike import Shape, shape_of
+from sigmagraph.codegen.cuda.bundle import emit_bundle
+from sigmagraph.codegen.cuda.emit import emit_nest
+from sigmagraph.codegen.cuda.index import are_multiples
+from sigmagraph.codegen.cuda.nests import Nest, nests_of
+from sigmagraph.codegen.cuda.together import Group, Unit, together
+from sigmagraph.ir.kernel.kernel import Kernel, Role
+from sigmagraph.ir.launch import Grid
+from sigmagraph.ir.plan import Branch, Check, Launch, Place, Plan, Step, flat_steps
+
+_VECTOR = 16  # what the addresses that vectors are loaded from are multiples of
+
+Add = Callable[[str, str, Sequence[Kernel]], None]
+
+
+class Launcher:
+    """Writes what a plan launches.
+
+    Args:
+        plan: the plan.
+        kernels: its kernels.
+        add: takes the name of a function, its text, and the kernels that it does the work of.
+
+    Attributes:
+        launches: those of the plan as it was.
+        controlled: whether functions look at the flow of control before they do anything.
+        grids: the function of each launch, by the name that it has in the plan as it becomes.
+    """
+
+    def __init__(self, plan: Plan, kernels: Sequence[Kernel], add: Add) -> None:
+        steps = tuple(flat_steps(plan.steps))
+        self.launches = [step for step in steps if isinstance(step, Launch)]
+        self.controlled = any(isinstance(step, (Check, Branch)) for step in steps)
+        self.grids: dict[str, tuple[Grid, ...]] = {}
+        self._plan = plan
+        self._add = add
+        self._nests: dict[str, Sequence[tuple[Nest, Shape]]] = {}
+        self._about: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+        self._pointers: dict[str, tuple[int, ...]] = {}
+        self._bundles: dict[Hashable, str] = {}
+        for kernel in kernels:
+            own = [step for step in self.launches if step.kernel == kernel.name]
+            unaligned = frozenset(_unaligned(kernel, own))
+            self._about[kernel.name] = alone(kernel, own), unaligned
+            self._nests[kernel.name] = [(nest, shape_of(nest, unaligned)) for nest in nests_of(kernel)]
+
+    def write(self) -> tuple[Step, ...]:
+        """Write everything; what comes out is the steps of the plan as it becomes, in which a launch is one function."""
+        return together(self._plan.steps, self._units, self._launch)
+
+    def _units(self, launch: Launch) -> Sequence[Unit]:
+        return [Unit(nest, shape, launch) for nest, shape in self._nests[launch.kernel]]
+
+    def _launch(self, group: Group) -> Launch:
+        families = list(group.families.values())
+        alone = len(families) == len(families[0]) == 1
+        return self._single(families[0][0]) if alone else self._bundle(families)
+
+    def _single(self, unit: Unit) -> Launch:
+        """A launch of a function for one nest."""
+        nest, kernel = unit.nest, unit.nest.kernel
+        if nest.symbol not in self.grids:
+            restrict, unaligned = self._about[kernel.name]
+            made = emit_nest(nest, restrict, self.controlled, unaligned)
+            self._pointers[nest.symbol] = made.pointers
+            buffers = tuple(range(len(made.pointers)))
+            self.grids[nest.symbol] = (
+                Grid(nest.symbol, nest.blocks, nest.threads, made.shared, buffers, made.dims),
+            )
+            self._add(nest.symbol, made.text, [kernel])
+        places = tuple(unit.launch.places[n] for n in self._pointers[nest.symbol])
+        return Launch(nest.symbol, places, unit.launch.dims)
+
+    def _bundle(self, families: Sequence[Sequence[Unit]]) -> Launch:
+        """A launch of a function for several nests; launches of the same that share places in the same way share it."""
+        units = [unit for family in families for unit in family]
+        numbers: dict[Place, int] = {}
+        pattern = tuple(
+            numbers.setdefault(unit.launch.places[n], len(numbers)) for unit in units for n in unit.nest.used
+        )
+        key = (tuple(tuple(unit.nest.symbol for unit in family) for family in families), pattern)
+        stem = f"{units[0].nest.symbol}_and_{len(units) - 1}"
+        symbol = self._bundles.setdefault(key, stem if stem not in self.grids else f"{stem}_{len(self.grids)}")
+        made = emit_bundle(symbol, families, lambda unit: self._about[unit.nest.kernel.name], self.controlled)
+        if symbol not in self.grids:
+            self.grids[symbol] = (made.grid,)
+            self._add(symbol, made.text, list({u.nest.kernel.name: u.nest.kernel for u in units}.values()))
+        return made.launch
+
+
+def alone(kernel: Kernel, launches: Sequence[Launch]) -> frozenset[str]:
+    """The parameters that share memory, in no launch, with another one of which either is written."""
+    shared: dict[str, None] = {}
+    for launch in launches:
+        for a, at in zip(kernel.params, launch.places, strict=True):
+            for b, there in zip(kernel.params, launch.places, strict=True):
+                written = a.role is not Role.IN or b.role is not Role.IN
+                if a is not b and written and (at.space, at.index) == (there.space, there.index):
+                    shared[a.name] = None
+    return frozenset(p.name for p in kernel.params if p.name not in shared)
+
+
+def _unaligned(kernel: Kernel, launches: Sequence[Launch]) -> list[str]:
+    """The parameters that may begin in the midst of a vector."""
+    places: list[tuple[str, Place]] = [
+        (p.name, place) for step in launches for p, place in zip(kernel.params, step.places, strict=True)
+    ]
+    return [name for name, place in places if not are_multiples(place.offset, _VECTOR)]
