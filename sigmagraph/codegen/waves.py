@@ -9,7 +9,7 @@ from sigmagraph.dims import nominal, total
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.kernel import Kernel
 
-_TEMPORARY = 1 << 26  # bytes of temporary memory, more of which tasks that run at the same time do not have
+_TEMPORARY = 1 << 28  # bytes of temporary memory, more of which tasks that run at the same time do not have
 
 
 def waves(tasks: Sequence[Task | Control], kernels: Mapping[str, Kernel]) -> Sequence[int]:

@@ -79,8 +79,8 @@ class _Writer:
     def __init__(self, symbol: str, families: Sequence[Sequence[Unit]], about: About, controlled: bool) -> None:
         self.symbol = symbol
         self.controlled = controlled
+        self.threads = max(units[0].nest.threads for units in families)
         self.parts = [self.part(n, units, about) for n, units in enumerate(families)]
-        self.threads = max(p.common.nest.threads for p in self.parts)
         used = {d for p in self.parts for d in p.function.dims if d not in p.common.values}
         used |= {n for p in self.parts for u in p.units for n in names(u.nest.blocks)}
         self.dims = tuple(sorted(used))
@@ -95,7 +95,8 @@ class _Writer:
         found = [about(u) for u in units]
         restrict = frozenset.intersection(*(self.renamed(units, n, r) for n, (r, _) in enumerate(found)))
         unaligned = frozenset[str]().union(*(self.renamed(units, n, u) for n, (_, u) in enumerate(found)))
-        return _Part(units, made, emit_part(made.nest, f"{self.symbol}_part{number}", restrict, unaligned))
+        name = f"{self.symbol}_part{number}"
+        return _Part(units, made, emit_part(made.nest, name, restrict, unaligned, self.threads))
 
     def renamed(self, units: Sequence[Unit], number: int, params: frozenset[str]) -> frozenset[str]:
         """Parameters of a unit's kernel by the names that they have in the first one's."""

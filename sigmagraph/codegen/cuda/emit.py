@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from sigmagraph.codegen.cuda.body import Body
 from sigmagraph.codegen.cuda.lanes import used_names
 from sigmagraph.codegen.cuda.names import function_name
-from sigmagraph.codegen.cuda.nests import Nest
+from sigmagraph.codegen.cuda.nests import Nest, nests_of
 from sigmagraph.codegen.cuda.types import PRIMARY, memory_type
 from sigmagraph.dims import Size, product
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, For, Kernel, Let, Role
+from sigmagraph.ir.launch import Grid
 
 _WIDTH = 120
 STOPPED = "if (flow[0] != 0 || flow[level] == 0) return;"
@@ -34,6 +35,19 @@ class Function:
     pointers: tuple[int, ...]
     dims: tuple[str, ...]
     shared: int
+
+    def grid(self, nest: Nest) -> Grid:
+        """How it is launched, given all places of the kernel."""
+        return Grid(nest.symbol, nest.blocks, nest.threads, self.shared, self.pointers, self.dims)
+
+
+def emit_kernel(
+    kernel: Kernel, restrict: frozenset[str], controlled: bool, unaligned: frozenset[str] = frozenset()
+) -> tuple[str, tuple[Grid, ...]]:
+    """The functions of all nests of a kernel, and how they are launched, in order (see :func:`emit_nest`)."""
+    nests = nests_of(kernel)
+    made = [emit_nest(nest, restrict, controlled, unaligned) for nest in nests]
+    return "\n".join(f.text for f in made), tuple(f.grid(nest) for f, nest in zip(made, nests, strict=True))
 
 
 def emit_nest(nest: Nest, restrict: frozenset[str], controlled: bool, unaligned: frozenset[str]) -> Function:
@@ -57,9 +71,13 @@ def emit_nest(nest: Nest, restrict: frozenset[str], controlled: bool, unaligned:
     return writer.function("\n".join([comment, head, *writer.body.lines, "}", ""]))
 
 
-def emit_part(nest: Nest, name: str, restrict: frozenset[str], unaligned: frozenset[str]) -> Function:
-    """A function that does a nest's work for the block whose number it is given first."""
-    writer = _Writer(nest, unaligned, "block_number")
+def emit_part(nest: Nest, name: str, restrict: frozenset[str], unaligned: frozenset[str], threads: int) -> Function:
+    """A function that the first threads of a block call, which has more, or just as many.
+
+    It does a nest's work for the block whose number it is given first.
+    """
+    barrier = "__syncthreads()" if nest.threads == threads else f"sg_sync<{nest.threads}>()"
+    writer = _Writer(nest, unaligned, "block_number", barrier)
     writer.write()
     arguments = ["unsigned block_number", *writer.arguments(restrict)]
     return writer.function("\n".join([signature("SG_INLINE void", name, arguments), *writer.body.lines, "}", ""]))
@@ -105,12 +123,15 @@ class _Writer:
         nest: the nest.
         unaligned: parameters that may not lie at a multiple of 16 bytes.
         block: what the number of the block is called, among all blocks of the nest.
+        barrier: how threads wait for each other.
     """
 
-    def __init__(self, nest: Nest, unaligned: frozenset[str], block: str) -> None:
+    def __init__(
+        self, nest: Nest, unaligned: frozenset[str], block: str, barrier: str = "__syncthreads()"
+    ) -> None:
         self.nest = nest
         self.block = block
-        self.body = Body(nest.kernel, unaligned)
+        self.body = Body(nest.kernel, unaligned, barrier)
 
     def write(self) -> None:
         """Write the statements."""

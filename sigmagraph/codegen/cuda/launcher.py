@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 
 from sigmagraph.codegen.cuda.alike import Shape, shape_of
 from sigmagraph.codegen.cuda.bundle import emit_bundle
@@ -10,6 +11,7 @@ from sigmagraph.codegen.cuda.emit import emit_nest
 from sigmagraph.codegen.cuda.index import are_multiples
 from sigmagraph.codegen.cuda.nests import Nest, nests_of
 from sigmagraph.codegen.cuda.together import Group, Unit, together
+from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.kernel import Kernel, Role
 from sigmagraph.ir.launch import Grid
 from sigmagraph.ir.plan import Branch, Check, Launch, Place, Plan, Step, flat_steps
@@ -31,6 +33,9 @@ class Launcher:
         launches: those of the plan as it was.
         controlled: whether functions look at the flow of control before they do anything.
         grids: the function of each launch, by the name that it has in the plan as it becomes.
+
+    Raises:
+        CompileError: two functions would have the same name.
     """
 
     def __init__(self, plan: Plan, kernels: Sequence[Kernel], add: Add) -> None:
@@ -44,11 +49,16 @@ class Launcher:
         self._about: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         self._pointers: dict[str, tuple[int, ...]] = {}
         self._bundles: dict[Hashable, str] = {}
+        owners: dict[str, str] = {}
         for kernel in kernels:
             own = [step for step in self.launches if step.kernel == kernel.name]
             unaligned = frozenset(_unaligned(kernel, own))
             self._about[kernel.name] = alone(kernel, own), unaligned
             self._nests[kernel.name] = [(nest, shape_of(nest, unaligned)) for nest in nests_of(kernel)]
+            for nest, _ in self._nests[kernel.name]:
+                if owners.setdefault(nest.symbol, kernel.name) != kernel.name:
+                    found = f"@{owners[nest.symbol]}, @{kernel.name}"
+                    raise CompileError(f"two functions are called '{nest.symbol}'", got=found)
 
     def write(self) -> tuple[Step, ...]:
         """Write everything; what comes out is the steps of the plan as it becomes, in which a launch is one function."""
@@ -69,10 +79,7 @@ class Launcher:
             restrict, unaligned = self._about[kernel.name]
             made = emit_nest(nest, restrict, self.controlled, unaligned)
             self._pointers[nest.symbol] = made.pointers
-            buffers = tuple(range(len(made.pointers)))
-            self.grids[nest.symbol] = (
-                Grid(nest.symbol, nest.blocks, nest.threads, made.shared, buffers, made.dims),
-            )
+            self.grids[nest.symbol] = (replace(made.grid(nest), buffers=tuple(range(len(made.pointers)))),)
             self._add(nest.symbol, made.text, [kernel])
         places = tuple(unit.launch.places[n] for n in self._pointers[nest.symbol])
         return Launch(nest.symbol, places, unit.launch.dims)

@@ -9,6 +9,7 @@ from sigmagraph.codegen.cuda.own_loops import own_kernel
 from sigmagraph.codegen.cuda.rows import WARP, Groups, rows_nest
 from sigmagraph.codegen.cuda.threads import THREADS, assuming, thread_each
 from sigmagraph.codegen.schedule.flat import flat, is_empty
+from sigmagraph.codegen.templates.pieces import merge_axes
 from sigmagraph.codegen.templates.split import Chunks, down_columns, split
 from sigmagraph.dims import product
 from sigmagraph.ir.kernel.compute import Chain, Compute, Work
@@ -45,7 +46,8 @@ def _launches(compute: Compute) -> tuple[Block, tuple[Buffer, ...]]:
     if not compute.sweeps:
         return elementwise_nest(compute), ()
     parts = split(compute, CHUNKS)
-    return tuple(stmt for part in parts.phases for stmt in _sweeps(part)), parts.partial
+    phases = (parts.phases[0], *map(merge_axes, parts.phases[1:]))
+    return tuple(stmt for phase in phases for stmt in _sweeps(phase)), parts.partial
 
 
 def _sweeps(compute: Compute) -> Block:

@@ -18,10 +18,11 @@ from sigmagraph.dims import nominal
 from sigmagraph.ir.kernel.kernel import Space
 from sigmagraph.ir.plan import Branch, Copy, Launch, Loop, Place, Step
 
-SMALL = 1 << 17  # threads, which is half of what the largest GPUs run at the same time
+SMALL = 1 << 19  # threads: with 16 bytes each they read 8 MB, which takes about as long as a launch
 _ARGUMENTS = 4000  # bytes of arguments of a function; CUDA allows 4096 everywhere
 _LOCAL = 256  # bytes of memory of a thread that a small launch may bring to a large one,
 _SHARED = 4096  # and of a block
+_WARP = 32
 _Memory = frozenset[tuple[str, int]]
 
 
@@ -105,12 +106,12 @@ class Group:
         large = [u for u in firsts if not all(v.small for v in self.families[u.shape.key])]
         if not unit.small:
             return not large and all(_fits(small, unit) for small in firsts)
-        return _same_threads(firsts, unit) and all(_fits(unit, u) for u in large)
+        return _suits(firsts, unit) and all(_fits(unit, u) for u in large)
 
 
 def _fits(small: Unit, large: Unit) -> bool:
     """Whether a large unit loses nothing by a small one beside it."""
-    if not _same_threads([large], small) or small.nest.threads > large.nest.threads:
+    if not _suits([large], small) or small.nest.threads > large.nest.threads:
         return False
     local, shared = (small.nest.memory(space) for space in (Space.LOCAL, Space.SHARED))
     return local <= max(_LOCAL, large.nest.memory(Space.LOCAL)) and shared <= max(
@@ -118,10 +119,10 @@ def _fits(small: Unit, large: Unit) -> bool:
     )
 
 
-def _same_threads(others: Sequence[Unit], unit: Unit) -> bool:
-    """Whether those whose threads wait for each other get as many as they have: blocks have those of the largest."""
+def _suits(others: Sequence[Unit], unit: Unit) -> bool:
+    """Whether blocks, which have the threads of the largest, suit those whose threads wait for each other, by warps."""
     most = max(unit.nest.threads, *(u.nest.threads for u in others))
-    return all(u.nest.threads == most or not u.nest.waits for u in (unit, *others))
+    return all(u.nest.threads == most or u.nest.threads % _WARP == 0 or not u.nest.waits for u in (unit, *others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class _Moved:
 def together(
     steps: Sequence[Step], units: Callable[[Launch], Sequence[Unit]], write: Callable[[Group], Launch]
 ) -> tuple[Step, ...]:
-    """The steps with launches put together; an earlier one takes in a later one that depends on nothing after it.
+    """The steps with launches put together; each is done as early as it can be, with others if that pays.
 
     Args:
         steps: of a plan.
@@ -174,17 +175,12 @@ def together(
 
 def _place(unit: Unit, waiting: list[Group | _Moved]) -> None:
     """Put a unit with others like it, or as early as it can be, so that what waits for it can be early too."""
-    able: list[Group] = []
-    for item in reversed(waiting):
-        if item.stops(unit):
-            break
-        if isinstance(item, Group) and item.takes(unit):
-            able.append(item)
-    able.reverse()
+    first = next((n for n in reversed(range(len(waiting))) if waiting[n].stops(unit)), -1) + 1
+    able = [item for item in waiting[first:] if isinstance(item, Group) and item.takes(unit)]
     alike = [group for group in able if unit.shape.key in group.families]
     if able:
         (alike or able)[0].add(unit)
         return
     group = Group()
     group.add(unit)
-    waiting.append(group)
+    waiting.insert(first, group)

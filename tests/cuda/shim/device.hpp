@@ -24,6 +24,11 @@ inline void need_aligned(const void* at, int line) {
 
 }  // namespace shim
 
+template <int threads>
+SG_INLINE void sg_sync(SHIM_HERE) {
+  shim::barrier(line, threads);
+}
+
 SG_INLINE float sg_f16_to_f32(unsigned short bits) {
   const unsigned sign = unsigned(bits & 0x8000u) << 16, exponent = bits >> 10 & 31u, fraction = bits & 1023u;
   if (exponent == 31u) return shim::float_of(sign | 0x7f800000u | fraction << 13 | (fraction ? 0x400000u : 0u));
