@@ -88,3 +88,21 @@ def test_small_works_that_do_not_depend_on_each_other_are_one_launch() -> None:
     assert len(launches(runner.plan)) == 1
     for name, value in runner.run([inputs[port.name] for port in runner.plan.inputs]).items():
         np.testing.assert_allclose(value, want[name], rtol=2e-6, atol=1e-6, err_msg=name)
+
+
+def test_copies_of_a_loop_are_done_beside_other_work() -> None:
+    start, rows = sg.placeholder("start", (Dim("n"), 6)), sg.placeholder("rows", (3, Dim("n"), 6))
+    last, before = sg.scan(lambda state, row: (sg.matmul(state, sg.eye(6)[::-1]) + row, state), start, rows)
+    graph, variables = capture([start, rows], {"last": last, "before": before})
+    driver = cuda_shim.HostDriver(seed=2)
+    runner = on_shim(graph, variables, OPTIONS, driver)
+    rng = np.random.default_rng(1)
+    inputs = {
+        "start": rng.standard_normal((5, 6)).astype(np.float32),
+        "rows": rng.standard_normal((3, 5, 6)).astype(np.float32),
+    }
+    want = interpret(graph, inputs)
+    for name, value in runner.run([inputs[port.name] for port in runner.plan.inputs]).items():
+        np.testing.assert_allclose(value, want[name], rtol=2e-6, atol=1e-6, err_msg=name)
+    # A turn is a launch, which keeps the state as well, and a copy of the new one.
+    assert (driver.counts["launches"], driver.counts["copies"]) == (3, 4)

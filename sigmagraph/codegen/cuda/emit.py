@@ -126,9 +126,7 @@ class _Writer:
         barrier: how threads wait for each other.
     """
 
-    def __init__(
-        self, nest: Nest, unaligned: frozenset[str], block: str, barrier: str = "__syncthreads()"
-    ) -> None:
+    def __init__(self, nest: Nest, unaligned: frozenset[str], block: str, barrier: str = "__syncthreads()") -> None:
         self.nest = nest
         self.block = block
         self.body = Body(nest.kernel, unaligned, barrier)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sigmagraph.codegen.cuda.alike import Shape, shape_of
 from sigmagraph.codegen.cuda.bundle import emit_bundle
+from sigmagraph.codegen.cuda.copies import copy_kernel
 from sigmagraph.codegen.cuda.emit import emit_nest
 from sigmagraph.codegen.cuda.index import are_multiples
 from sigmagraph.codegen.cuda.nests import Nest, nests_of
@@ -14,7 +15,7 @@ from sigmagraph.codegen.cuda.together import Group, Unit, together
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.kernel import Kernel, Role
 from sigmagraph.ir.launch import Grid
-from sigmagraph.ir.plan import Branch, Check, Launch, Place, Plan, Step, flat_steps
+from sigmagraph.ir.plan import Branch, Check, Copy, Launch, Place, Plan, Step, flat_steps
 
 _VECTOR = 16  # what the addresses that vectors are loaded from are multiples of
 
@@ -64,13 +65,28 @@ class Launcher:
         """Write everything; what comes out is the steps of the plan as it becomes, in which a launch is one function."""
         return together(self._plan.steps, self._units, self._launch)
 
-    def _units(self, launch: Launch) -> Sequence[Unit]:
-        return [Unit(nest, shape, launch) for nest, shape in self._nests[launch.kernel]]
+    def _units(self, step: Launch | Copy) -> Sequence[Unit]:
+        if isinstance(step, Copy):
+            return self._copy(step)
+        return [Unit(nest, shape, step) for nest, shape in self._nests[step.kernel]]
 
-    def _launch(self, group: Group) -> Launch:
+    def _copy(self, step: Copy) -> Sequence[Unit]:
+        """A small copy as something that a launch may do beside other work."""
+        kernel = copy_kernel(step)
+        if kernel is None:
+            return ()
+        self._about[kernel.name] = frozenset(p.name for p in kernel.params), frozenset()
+        launch = Launch(kernel.name, (step.source, step.target), kernel.dims)
+        (nest,) = nests_of(kernel)
+        unit = Unit(nest, shape_of(nest, frozenset()), launch, step)
+        return (unit,) if unit.small else ()
+
+    def _launch(self, group: Group) -> Step:
         families = list(group.families.values())
-        alone = len(families) == len(families[0]) == 1
-        return self._single(families[0][0]) if alone else self._bundle(families)
+        first = families[0][0]
+        if len(families) > 1 or len(families[0]) > 1:
+            return self._bundle(families)
+        return first.copy or self._single(first)
 
     def _single(self, unit: Unit) -> Launch:
         """A launch of a function for one nest."""
@@ -91,13 +107,14 @@ class Launcher:
         pattern = tuple(
             numbers.setdefault(unit.launch.places[n], len(numbers)) for unit in units for n in unit.nest.used
         )
-        key = (tuple(tuple(unit.nest.symbol for unit in family) for family in families), pattern)
-        stem = f"{units[0].nest.symbol}_and_{len(units) - 1}"
+        what = tuple(tuple((unit.nest.symbol, unit.shape.numbers) for unit in family) for family in families)
+        named = [unit for unit in units if unit.copy is None] or units
+        key, stem = (what, pattern), f"{named[0].nest.symbol}_and_{len(units) - 1}"
         symbol = self._bundles.setdefault(key, stem if stem not in self.grids else f"{stem}_{len(self.grids)}")
         made = emit_bundle(symbol, families, lambda unit: self._about[unit.nest.kernel.name], self.controlled)
         if symbol not in self.grids:
             self.grids[symbol] = (made.grid,)
-            self._add(symbol, made.text, list({u.nest.kernel.name: u.nest.kernel for u in units}.values()))
+            self._add(symbol, made.text, list({u.nest.kernel.name: u.nest.kernel for u in named}.values()))
         return made.launch
 
 

@@ -11,7 +11,20 @@ from sigmagraph.codegen.cuda.names import function_name
 from sigmagraph.dims import Size, product
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.expr import Apply, Expr, Load, walk
-from sigmagraph.ir.kernel.kernel import Alloc, Barrier, Block, Call, For, Kernel, Let, Role, Space, Stmt, Store, statements
+from sigmagraph.ir.kernel.kernel import (
+    Alloc,
+    Barrier,
+    Block,
+    Call,
+    For,
+    Kernel,
+    Let,
+    Role,
+    Space,
+    Stmt,
+    Store,
+    statements,
+)
 
 
 @dataclass(frozen=True)
@@ -70,9 +83,7 @@ class Nest:
     def waits(self) -> bool:
         """Whether threads of a block wait for each other, so that there must be exactly as many as it says."""
         return any(isinstance(s, (Barrier, Call)) for s in self.statements) or any(
-            isinstance(part, Apply) and part.op.startswith("shuffle")
-            for s in self.statements
-            for part in _parts(s)
+            isinstance(part, Apply) and part.op.startswith("shuffle") for s in self.statements for part in _parts(s)
         )
 
     def memory(self, space: Space) -> int:

@@ -28,17 +28,19 @@ _Memory = frozenset[tuple[str, int]]
 
 @dataclass(frozen=True)
 class Unit:
-    """One nest of one launch of the plan.
+    """One nest of one launch of the plan, or a copy.
 
     Attributes:
         nest: what is done.
         shape: what it has in common with others.
         launch: with which places.
+        copy: what it was in the plan, if that was a copy.
     """
 
     nest: Nest
     shape: Shape
     launch: Launch
+    copy: Copy | None = None
 
     @cached_property
     def written(self) -> _Memory:
@@ -137,14 +139,14 @@ class _Moved:
 
 
 def together(
-    steps: Sequence[Step], units: Callable[[Launch], Sequence[Unit]], write: Callable[[Group], Launch]
+    steps: Sequence[Step], units: Callable[[Launch | Copy], Sequence[Unit]], write: Callable[[Group], Step]
 ) -> tuple[Step, ...]:
     """The steps with launches put together; each is done as early as it can be, with others if that pays.
 
     Args:
         steps: of a plan.
-        units: what each launch consists of.
-        write: the launch that a group becomes.
+        units: what each launch or copy consists of; of nothing a copy that stays what it is.
+        write: what a group becomes.
     """
     out: list[Step] = []
     waiting: list[Group | _Moved] = []
@@ -155,11 +157,12 @@ def together(
 
     for step in steps:
         match step:
-            case Launch():
-                for unit in units(step):
+            case Launch() | Copy():
+                found = units(step)
+                for unit in found:
                     _place(unit, waiting)
-            case Copy():
-                waiting.append(_Moved(step))
+                if isinstance(step, Copy) and not found:
+                    waiting.append(_Moved(step))
             case Loop(turn, extent, inner):
                 flush()
                 out.append(Loop(turn, extent, together(inner, units, write)))
