@@ -1,4 +1,4 @@
-"""Which tasks of a program may run at the same time: those next to each other that do not read what another one makes."""
+"""Which tasks of a program may run at the same time: neighbours that do not read what another one makes."""
 
 from __future__ import annotations
 

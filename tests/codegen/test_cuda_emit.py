@@ -196,8 +196,8 @@ def test_what_stands_outside_of_nests_is_refused() -> None:
 def test_two_functions_of_one_name_are_refused() -> None:
     kernel = parse_kernel(RELU.replace("@relu", "@a.b"))
     other = replace(kernel, name="a-b")
+    launched = Launch(other.name, tuple(Place("slot", n) for n in range(4)), other.dims)
     with pytest.raises(CompileError, match="two functions"):
-        launched = Launch(other.name, tuple(Place("slot", n) for n in range(4)), other.dims)
         Generation("sm_75", lambda _: compiled(b"")).enter(plan(kernel, launched), [kernel, other], [])
 
 

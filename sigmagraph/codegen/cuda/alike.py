@@ -1,7 +1,7 @@
 """Nests that differ in numbers and names only: what they have in common, and the numbers of each.
 
-The updates of twenty parameters are the same statements with other sizes in them. One function can do them all when these sizes
-are handed in.
+The updates of twenty parameters are the same statements with other sizes in them. One function can do them all when
+these sizes are handed in.
 """
 
 from __future__ import annotations

@@ -144,7 +144,8 @@ class _Writer:
     def work(self, part: _Part, depth: int) -> None:
         """Call the function of a part with what belongs to the unit that a block is of."""
         params = part.common.nest.kernel.params
-        arguments, choices = ["block_number"], []
+        arguments = ["block_number"]
+        choices: list[tuple[str, str, list[str]]] = []
         for number, pointer in enumerate(part.function.pointers):
             type = pointer_type(params[pointer])
             chosen = [self.pointers.name(part.place(u, pointer), type) for u in part.units]

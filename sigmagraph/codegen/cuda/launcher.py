@@ -62,7 +62,7 @@ class Launcher:
                     raise CompileError(f"two functions are called '{nest.symbol}'", got=found)
 
     def write(self) -> tuple[Step, ...]:
-        """Write everything; what comes out is the steps of the plan as it becomes, in which a launch is one function."""
+        """Write everything; what comes out is the steps of the plan as it becomes: a launch is one function."""
         return together(self._plan.steps, self._units, self._launch)
 
     def _units(self, step: Launch | Copy) -> Sequence[Unit]:

@@ -1,8 +1,9 @@
 """Puts launches of a plan together that do not depend on each other, so that one launch does the work of several.
 
-A launch costs some microseconds, in which a GPU reads megabytes. Launches that differ in numbers only become one whatever their
-size, because nothing is lost by it: the updates of all parameters of a network, say. Others become one where they are
-small. What is large has a launch of its own, since a function takes as many registers as the greediest of its parts.
+A launch costs some microseconds, in which a GPU reads megabytes. Launches that differ in numbers only become one
+whatever their size, because nothing is lost by it: the updates of all parameters of a network, say. Others become one
+where they are small. What is large has a launch of its own, since a function takes as many registers as the greediest
+of its parts.
 """
 
 from __future__ import annotations
