@@ -8,6 +8,7 @@ from sigmagraph.codegen.cuda.elementwise import elementwise_nest
 from sigmagraph.codegen.cuda.own_loops import own_kernel
 from sigmagraph.codegen.cuda.rows import WARP, Groups, rows_nest
 from sigmagraph.codegen.cuda.threads import THREADS, assuming, thread_each
+from sigmagraph.codegen.cuda.transpose import transposing_nest
 from sigmagraph.codegen.schedule.flat import flat, is_empty
 from sigmagraph.codegen.templates.pieces import merge_axes
 from sigmagraph.codegen.templates.split import Chunks, down_columns, split
@@ -44,7 +45,8 @@ def _launches(compute: Compute) -> tuple[Block, tuple[Buffer, ...]]:
     if is_empty(compute):
         return (), ()
     if not compute.sweeps:
-        return elementwise_nest(compute), ()
+        tiled = transposing_nest(compute)
+        return (tiled,) if tiled else elementwise_nest(compute), ()
     parts = split(compute, CHUNKS)
     phases = (parts.phases[0], *map(merge_axes, parts.phases[1:]))
     return tuple(stmt for phase in phases for stmt in _sweeps(phase)), parts.partial
