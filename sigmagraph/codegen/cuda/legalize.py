@@ -11,7 +11,7 @@ from sigmagraph.codegen.transform.instructions import Instructions
 from sigmagraph.codegen.transform.simplify import simplify
 from sigmagraph.ir.kernel.kernel import Kernel, KernelStage
 
-GPU = Instructions(f16_casts=True)
+GPU = Instructions(f16_casts=True, bf16_casts=True)
 
 
 def legalize(kernel: Kernel) -> Kernel:
