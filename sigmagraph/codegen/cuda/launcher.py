@@ -12,6 +12,7 @@ from sigmagraph.codegen.cuda.emit import emit_nest
 from sigmagraph.codegen.cuda.index import are_multiples
 from sigmagraph.codegen.cuda.nests import Nest, nests_of
 from sigmagraph.codegen.cuda.together import Group, Unit, together
+from sigmagraph.dims import nominal
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.kernel import Kernel, Role
 from sigmagraph.ir.launch import Grid
@@ -50,12 +51,13 @@ class Launcher:
         self._about: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         self._pointers: dict[str, tuple[int, ...]] = {}
         self._bundles: dict[Hashable, str] = {}
+        self._keys: dict[Hashable, int] = {}
         owners: dict[str, str] = {}
         for kernel in kernels:
             own = [step for step in self.launches if step.kernel == kernel.name]
             unaligned = frozenset(_unaligned(kernel, own))
             self._about[kernel.name] = alone(kernel, own), unaligned
-            self._nests[kernel.name] = [(nest, shape_of(nest, unaligned)) for nest in nests_of(kernel)]
+            self._nests[kernel.name] = [(nest, self._shape(nest, unaligned)) for nest in nests_of(kernel)]
             for nest, _ in self._nests[kernel.name]:
                 if owners.setdefault(nest.symbol, kernel.name) != kernel.name:
                     found = f"@{owners[nest.symbol]}, @{kernel.name}"
@@ -64,6 +66,11 @@ class Launcher:
     def write(self) -> tuple[Step, ...]:
         """Write everything; what comes out is the steps of the plan as it becomes: a launch is one function."""
         return together(self._plan.steps, self._units, self._launch)
+
+    def _shape(self, nest: Nest, unaligned: frozenset[str]) -> Shape:
+        """The shape of a nest, with a number as key, which is compared at once."""
+        shape = shape_of(nest, unaligned)
+        return replace(shape, key=self._keys.setdefault(shape.key, len(self._keys)))
 
     def _units(self, step: Launch | Copy) -> Sequence[Unit]:
         if isinstance(step, Copy):
@@ -78,11 +85,11 @@ class Launcher:
         self._about[kernel.name] = frozenset(p.name for p in kernel.params), frozenset()
         launch = Launch(kernel.name, (step.source, step.target), kernel.dims)
         (nest,) = nests_of(kernel)
-        unit = Unit(nest, shape_of(nest, frozenset()), launch, step)
+        unit = Unit(nest, self._shape(nest, frozenset()), launch, step)
         return (unit,) if unit.small else ()
 
     def _launch(self, group: Group) -> Step:
-        families = list(group.families.values())
+        families = sorted(group.families.values(), key=_blocks)  # what few blocks do may take long, and begins first
         first = families[0][0]
         if len(families) > 1 or len(families[0]) > 1:
             return self._bundle(families)
@@ -109,13 +116,18 @@ class Launcher:
         )
         what = tuple(tuple((unit.nest.symbol, unit.shape.numbers) for unit in family) for family in families)
         named = [unit for unit in units if unit.copy is None] or units
-        key, stem = (what, pattern), f"{named[0].nest.symbol}_and_{len(units) - 1}"
+        key, stem = (what, pattern), f"{named[-1].nest.symbol}_and_{len(units) - 1}"
         symbol = self._bundles.setdefault(key, stem if stem not in self.grids else f"{stem}_{len(self.grids)}")
         made = emit_bundle(symbol, families, lambda unit: self._about[unit.nest.kernel.name], self.controlled)
         if symbol not in self.grids:
             self.grids[symbol] = (made.grid,)
             self._add(symbol, made.text, list({u.nest.kernel.name: u.nest.kernel for u in named}.values()))
         return made.launch
+
+
+def _blocks(family: Sequence[Unit]) -> int:
+    """How many blocks there are, for dims of usual size."""
+    return sum(nominal(unit.nest.blocks) for unit in family)
 
 
 def alone(kernel: Kernel, launches: Sequence[Launch]) -> frozenset[str]:
