@@ -161,18 +161,19 @@ def write_program(
     # What is planned in two ways is not begun before one of them is chosen.
     main = planned(graph, options, backend, record, None if options.remat else code.begin)
     made = [main, *([main.ahead] if main.ahead else [])]
+    plans = []
     for part, prefix in zip(made, ("", AHEAD), strict=False):
-        code.enter(part.plan, part.legal, [array.data for array in part.parts.arrays()])
+        plans.append(code.enter(part.plan, part.legal, [array.data for array in part.parts.arrays()]))
         if record:
-            _record(part, record, prefix)
-    return Program(main.plan, main.ahead.plan if main.ahead else None)
+            _record(part, plans[-1], record, prefix)
+    return Program(plans[0], plans[1] if main.ahead else None)
 
 
-def _record(made: Planned, record: Record, prefix: str) -> None:
+def _record(made: Planned, plan: Plan, record: Record, prefix: str) -> None:
     for stage in ([naive_kernel(w) for w in made.parts.works], made.scheduled, made.legal):
         for kernel in stage:
             record(f"{kernel.name}.{kernel.stage.value}.sgk", print_kernel(kernel))
-    record(f"{prefix}plan.json", pretty(made.plan))
+    record(f"{prefix}plan.json", pretty(plan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,7 @@ def _lowered(
             begin(legal[-1])
 
     # -> Plan
-    plan = plan_memory(graph, parts, {k.name: k for k in legal}, dims, required)
+    plan = plan_memory(graph, parts, {k.name: k for k in legal}, dims, required, backend.concurrent)
     plan = replace(plan, name=f"run_{_UNSAFE.sub('_', plan.name)}")
     return Planned(steps, parts, scheduled, legal, plan, guarded)
 

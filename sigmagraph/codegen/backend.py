@@ -26,8 +26,11 @@ class Modules(Protocol):
         """Begin the code of a legal kernel, which goes on while others are made."""
         ...
 
-    def enter(self, plan: Plan, kernels: Sequence[Kernel], constants: Sequence[bytes]) -> None:
-        """Add an entry point, called like its plan, from all of its legal kernels and the contents of its constants."""
+    def enter(self, plan: Plan, kernels: Sequence[Kernel], constants: Sequence[bytes]) -> Plan:
+        """Add an entry point, called like its plan, from all of its legal kernels and the contents of its constants.
+
+        What comes back is the plan that the code is for, whose launches may be other ones.
+        """
         ...
 
 
@@ -49,6 +52,11 @@ class Backend(Protocol):
     @property
     def key(self) -> str:
         """Everything about the target that the code depends on."""
+        ...
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether launches next to each other may run at the same time."""
         ...
 
     def schedule(self, work: Work) -> Kernel:

@@ -1,15 +1,17 @@
 """Decides where values lie: liveness, slots that buffers share, updates in place.
 
 Which buffers share a slot is decided once, for all sizes; a slot is as large as the largest of them, as an expression
-of the dims.
+of the dims. Tasks that may run at the same time do not share slots for want of a reason.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sigmagraph.codegen.partition import Control, Partition, Task
+from sigmagraph.codegen.waves import waves
 from sigmagraph.dims import Size, maximum, nominal, total
 from sigmagraph.errors import LoweringError
 from sigmagraph.ir.graph.attrs import Array, Attrs
@@ -27,7 +29,7 @@ _LOOSE = 16  # times as large as what it is to hold may a slot be
 @dataclass(slots=True)
 class _Slot:
     size: Size
-    free_from: int  # the first step at which another buffer may use it
+    free_from: int  # the first time at which another buffer may use it
 
 
 def plan_memory(
@@ -36,6 +38,7 @@ def plan_memory(
     kernels: Mapping[str, Kernel],
     dims: Sequence[str],
     requirements: Sequence[Requirement],
+    concurrent: bool = False,
 ) -> Plan:
     """The plan of a program.
 
@@ -45,13 +48,14 @@ def plan_memory(
         kernels: the legal kernel of each work, by name; parameters beyond the work's are temporary.
         dims: names of the symbolic dims.
         requirements: checked at each call.
+        concurrent: whether launches next to each other may run at the same time.
     """
     arrays = {array: number for number, array in enumerate(partition.arrays())}
     results = [o for o in graph.outputs if o.updates is None]
     places = {v: Place("input", n) for n, v in enumerate(graph.inputs)}
     places |= {v: Place("param", n) for n, v in enumerate(graph.params)}
     outputs = {o.name: Place("output", n) for n, o in enumerate(results)}
-    planner = _Planner(graph, partition, kernels, arrays, places, outputs)
+    planner = _Planner(graph, partition, kernels, arrays, places, outputs, concurrent)
     steps = planner.run()
     return Plan(
         graph.name,
@@ -89,7 +93,11 @@ class _Planner:
         arrays: numbers of the constants.
         places: where inputs and parameters lie.
         outputs: where results go, by name.
+        concurrent: whether tasks next to each other may run at the same time.
         depth: number of bodies around.
+
+    Attributes:
+        times: of each task, which tasks that may run at the same time have in common.
     """
 
     def __init__(
@@ -100,6 +108,7 @@ class _Planner:
         arrays: Mapping[Array, int],
         places: Mapping[Value, Place],
         outputs: Mapping[str, Place],
+        concurrent: bool,
         depth: int = 0,
     ) -> None:
         self.graph = graph
@@ -107,7 +116,9 @@ class _Planner:
         self.kernels = kernels
         self.arrays = arrays
         self.outputs = outputs
+        self.concurrent = concurrent
         self.depth = depth
+        self.times = waves(self.tasks, kernels) if concurrent else range(len(self.tasks))
         self.space = "slot" + "'" * depth
         self.slots: list[_Slot] = []
         self.places = dict(places)
@@ -215,14 +226,14 @@ class _Planner:
         """The steps of a body at a step of this graph, given where its ports lie."""
         graph, parts = body
         places = dict(zip((*graph.inputs, *graph.params), (*inputs, *params), strict=True))
-        inner = _Planner(graph, parts, self.kernels, self.arrays, places, outputs, self.depth + 1)
+        inner = _Planner(graph, parts, self.kernels, self.arrays, places, outputs, self.concurrent, self.depth + 1)
         steps = inner.run()
-        slots = [self._take(step, slot.size, step + 1) for slot in inner.slots]
+        slots = [self._take(step, slot.size, step) for slot in inner.slots]
         return tuple(_moved(s, lambda p: slots[p.index].at(p.offset) if p.space == inner.space else p) for s in steps)
 
     def _allocate(self, step: int, task: Task | Control, value: Value) -> Place:
         size = self.graph.type(value).bytes
-        end = self.last_use.get(value, step) + 1
+        last = self.last_use.get(value, step)
         for other in task.reads:
             place = self.places[other]
             if (
@@ -230,30 +241,35 @@ class _Planner:
                 and self.last_use[other] == step
                 and self._inherits(task, other, value, place, step)
             ):
-                self.slots[place.index].free_from = end
+                self.slots[place.index].free_from = self.times[last] + 1
                 return place
-        return self._take(step, size, end)
+        return self._take(step, size, last)
 
     def _inherits(self, task: Task | Control, source: Value, target: Value, place: Place, step: int) -> bool:
         """Whether a result may take the memory of an operand that is read for the last time."""
         if any(self.places.get(w) == place for w in task.writes if w != target):
             return False
         same = self.graph.type(source).bytes == self.graph.type(target).bytes
-        if not same or self.slots[place.index].free_from != step + 1:
+        if not same or self.slots[place.index].free_from != self.times[step] + 1 or self._is_shared(source, step):
             return False
         return all(task.may_share(v, target) for v in task.reads if self.places[v] == place)
 
-    def _temporary(self, step: int, buffer: Buffer) -> Place:
-        return self._take(step, buffer.size * buffer.dtype.itemsize, step + 1)
+    def _is_shared(self, value: Value, step: int) -> bool:
+        """Whether a task that may run at the same time reads a value too."""
+        at_once = bisect_left(self.times, self.times[step])
+        return any(value in task.reads for task in self.tasks[at_once:step])
 
-    def _take(self, step: int, size: Size, end: int) -> Place:
-        """A free slot that fits best, or the largest free one made larger, or a new one.
+    def _temporary(self, step: int, buffer: Buffer) -> Place:
+        return self._take(step, buffer.size * buffer.dtype.itemsize, step)
+
+    def _take(self, step: int, size: Size, last: int) -> Place:
+        """A free slot that fits best, or the largest free one made larger, or a new one; used up to a last step.
 
         A slot that is much too large is left to what needs it: a mean may live longer than the next activations.
         """
-        need = nominal(size)
+        need, end = nominal(size), self.times[last] + 1
         suits = [nominal(slot.size) <= _LOOSE * need for slot in self.slots]
-        free = [n for n, slot in enumerate(self.slots) if slot.free_from <= step and suits[n]]
+        free = [n for n, slot in enumerate(self.slots) if slot.free_from <= self.times[step] and suits[n]]
         fitting = [n for n in free if nominal(self.slots[n].size) >= need]
         if fitting:
             best = min(fitting, key=lambda n: (nominal(self.slots[n].size), n))

@@ -14,7 +14,8 @@ from kernel_runs import golden
 from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.cubin import Resources
 from sigmagraph.codegen.cuda.emit import emit_kernel
-from sigmagraph.codegen.cuda.program import Generation, alone
+from sigmagraph.codegen.cuda.launcher import alone
+from sigmagraph.codegen.cuda.program import Generation
 from sigmagraph.dims import Dim
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.kernel import Kernel
@@ -195,8 +196,9 @@ def test_what_stands_outside_of_nests_is_refused() -> None:
 def test_two_functions_of_one_name_are_refused() -> None:
     kernel = parse_kernel(RELU.replace("@relu", "@a.b"))
     other = replace(kernel, name="a-b")
+    launched = Launch(other.name, tuple(Place("slot", n) for n in range(4)), other.dims)
     with pytest.raises(CompileError, match="two functions"):
-        Generation("sm_75", lambda _: compiled(b"")).enter(plan(kernel), [kernel, other], [])
+        Generation("sm_75", lambda _: compiled(b"")).enter(plan(kernel, launched), [kernel, other], [])
 
 
 def test_names_that_c_lacks_are_others() -> None:

@@ -22,6 +22,8 @@ class CudaBackend:
         TargetError: the target names no architecture.
     """
 
+    concurrent = True
+
     def __init__(self, target: Target, precision: str = "") -> None:
         if not target.cpu:
             raise TargetError("the architecture of the GPU is not known", expected="cuda:sm_80 or the like", got=target)

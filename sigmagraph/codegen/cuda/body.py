@@ -41,6 +41,7 @@ class Body:
     Attributes:
         kernel: whose statements they are.
         unaligned: parameters that may lie where vectors cannot be loaded from.
+        barrier: how threads wait for each other.
         names: what names are called.
         indices: writes index expressions.
         lines: so far.
@@ -49,9 +50,10 @@ class Body:
         used: parameters and dims that occur.
     """
 
-    def __init__(self, kernel: Kernel, unaligned: frozenset[str]) -> None:
+    def __init__(self, kernel: Kernel, unaligned: frozenset[str], barrier: str = "__syncthreads()") -> None:
         self.kernel = kernel
         self.unaligned = unaligned
+        self.barrier = barrier
         self.names = Names()
         self.indices = Indices(self._name)
         self.lines: list[str] = []
@@ -132,7 +134,7 @@ class Body:
             case Alloc(buffer):
                 self.alloc(buffer)
             case Barrier():
-                self.line("__syncthreads();")
+                self.line(f"{self.barrier};")
             case Call():
                 self._call(stmt)
             case _:

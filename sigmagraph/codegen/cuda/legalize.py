@@ -13,7 +13,7 @@ from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.collective import is_collective
 from sigmagraph.ir.kernel.kernel import Kernel, KernelStage, is_grid, statements
 
-GPU = Instructions(f16_casts=True)
+GPU = Instructions(f16_casts=True, bf16_casts=True)
 
 
 def legalize(kernel: Kernel) -> Kernel:

@@ -15,7 +15,7 @@ _WORDS = """
     or_eq private protected public register reinterpret_cast return short signed sizeof static static_assert
     static_cast struct switch template this thread_local throw true try typedef typeid typename union unix unsigned
     using virtual void volatile wchar_t while xor xor_eq NULL INFINITY NAN
-    threadIdx blockIdx blockDim gridDim warpSize flow level main
+    threadIdx blockIdx blockDim gridDim warpSize flow level block_number main
     fmaf fma sqrtf sqrt floorf floor ceilf ceil rintf rint
 """
 _TAKEN = frozenset(_WORDS.split())

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from typing import Self
 
 from sigmagraph.codegen.backend import Code
 from sigmagraph.codegen.cuda.compile import Compiled
-from sigmagraph.codegen.cuda.emit import emit_callee, emit_kernel
-from sigmagraph.codegen.cuda.index import are_multiples
+from sigmagraph.codegen.cuda.emit import emit_callee
+from sigmagraph.codegen.cuda.launcher import Launcher
 from sigmagraph.codegen.cuda.report import resources_text
 from sigmagraph.codegen.cuda.sass import find_disassembler, read_sass
 from sigmagraph.codegen.cuda.tensor_cores import PRELUDE
 from sigmagraph.errors import CompileError
-from sigmagraph.ir.kernel.kernel import Kernel, Role
-from sigmagraph.ir.launch import BRANCH, CHECK, COPY, DeviceCode, Grid, Launches, pack
-from sigmagraph.ir.plan import Branch, Check, Launch, Place, Plan, flat_steps
+from sigmagraph.ir.kernel.kernel import Kernel
+from sigmagraph.ir.launch import BRANCH, CHECK, COPY, DeviceCode, Launches, pack
+from sigmagraph.ir.plan import Launch, Plan
 
 _PRELUDE = ("common.cuh", "device.cuh", "control.cuh")
-_VECTOR = 16  # what the addresses that vectors are loaded from are multiples of
-
 
 Compile = Callable[[str], Compiled]
 
@@ -39,9 +38,8 @@ class Generation:
         self._compile = compile
         self._listing = listing
         self._program = ""
-        self._texts: dict[str, str] = {}  # by the name of the kernel
+        self._texts: dict[str, str] = {}  # by the name of the function
         self._callees: dict[str, Kernel] = {}
-        self._symbols: dict[str, str] = dict.fromkeys((COPY, CHECK, BRANCH), "")
         self._table: list[str] = []
         self._plans: dict[str, Launches] = {}
 
@@ -54,38 +52,33 @@ class Generation:
     def begin(self, kernel: Kernel) -> None:
         """Nothing yet: the text of a kernel depends on the plan that launches it."""
 
-    def enter(self, plan: Plan, kernels: Sequence[Kernel], constants: Sequence[bytes]) -> None:
-        """Write the kernels of a plan."""
-        steps = tuple(flat_steps(plan.steps))
-        launches = [step for step in steps if isinstance(step, Launch)]
-        controlled = any(isinstance(step, (Check, Branch)) for step in steps)
-        grids: dict[str, tuple[Grid, ...]] = {}
+    def enter(self, plan: Plan, kernels: Sequence[Kernel], constants: Sequence[bytes]) -> Plan:
+        """Write the launches of a plan; those that do not depend on each other may become one."""
         for kernel in kernels:
             for callee in kernel.callees:
                 self._callee(callee)
-            own = [step for step in launches if step.kernel == kernel.name]
-            text, grids[kernel.name] = emit_kernel(
-                kernel, alone(kernel, own), controlled, frozenset(_unaligned(kernel, own))
-            )
-            self._add(kernel.name, [grid.symbol for grid in grids[kernel.name]], text)
-            self._table.extend(_lines(kernel, grids[kernel.name]))
+        launcher = Launcher(plan, kernels, self._add)
+        steps = launcher.write()
         self._program = self._program or plan.name
-        self._plans[plan.name] = Launches(grids, tuple(constants), controlled, _items(plan, kernels, launches))
+        self._plans[plan.name] = Launches(
+            launcher.grids, tuple(constants), launcher.controlled, _items(plan, kernels, launcher.launches)
+        )
+        return replace(plan, steps=steps)
 
     def _callee(self, callee: Kernel) -> None:
         if callee.name in PRELUDE:
             return
         known = self._callees.setdefault(callee.name, callee)
         if known is callee and callee.name not in self._texts:
-            self._add(callee.name, [callee.name], emit_callee(callee))
+            self._add(callee.name, emit_callee(callee))
         elif known != callee:
             raise CompileError(f"two different kernels are called '@{callee.name}'")
 
-    def _add(self, kernel: str, symbols: Sequence[str], text: str) -> None:
-        for symbol in symbols:
-            if self._symbols.setdefault(symbol, kernel) != kernel or kernel in self._texts:
-                raise CompileError(f"two functions are called '{symbol}'", got=f"@{self._symbols[symbol]}, @{kernel}")
-        self._texts[kernel] = text
+    def _add(self, symbol: str, text: str, kernels: Sequence[Kernel] = ()) -> None:
+        if symbol in self._texts or symbol in (COPY, CHECK, BRANCH):
+            raise CompileError(f"two functions are called '{symbol}'", got=", ".join(f"@{k.name}" for k in kernels))
+        self._texts[symbol] = text
+        self._table.extend(_line(symbol, kernel) for kernel in kernels)
 
     def text(self) -> str:
         """The whole text."""
@@ -115,18 +108,6 @@ def _prelude() -> list[str]:
     return [(folder / name).read_text(encoding="utf-8") for name in _PRELUDE]
 
 
-def alone(kernel: Kernel, launches: Sequence[Launch]) -> frozenset[str]:
-    """The parameters that share memory, in no launch, with another one of which either is written."""
-    shared: dict[str, None] = {}
-    for launch in launches:
-        for a, at in zip(kernel.params, launch.places, strict=True):
-            for b, there in zip(kernel.params, launch.places, strict=True):
-                written = a.role is not Role.IN or b.role is not Role.IN
-                if a is not b and written and (at.space, at.index) == (there.space, there.index):
-                    shared[a.name] = None
-    return frozenset(p.name for p in kernel.params if p.name not in shared)
-
-
 def _items(plan: Plan, kernels: Sequence[Kernel], launches: Sequence[Launch]) -> tuple[int, ...]:
     """The size of the smallest element that is read or written in each slot; 1 where nothing is."""
     params = {kernel.name: kernel.params for kernel in kernels}
@@ -139,18 +120,10 @@ def _items(plan: Plan, kernels: Sequence[Kernel], launches: Sequence[Launch]) ->
     return tuple(sizes.get(number, 1) for number in range(len(plan.slots)))
 
 
-def _unaligned(kernel: Kernel, launches: Sequence[Launch]) -> list[str]:
-    """The parameters that may begin in the midst of a vector."""
-    places: list[tuple[str, Place]] = [
-        (p.name, place) for step in launches for p, place in zip(kernel.params, step.places, strict=True)
-    ]
-    return [name for name, place in places if not are_multiples(place.offset, _VECTOR)]
-
-
-def _lines(kernel: Kernel, grids: Sequence[Grid]) -> list[str]:
-    """Which function carries out which nodes of the user's program."""
+def _line(symbol: str, kernel: Kernel) -> str:
+    """Which nodes of the user's program a function carries out."""
     where = ", ".join(dict.fromkeys(_place(str(p)) for p in kernel.provenance if p))
-    return [f"//   {grid.symbol}: @{kernel.name}" + (f", {where}" if where else "") for grid in grids]
+    return f"//   {symbol}: @{kernel.name}" + (f", {where}" if where else "")
 
 
 def _place(text: str) -> str:

@@ -7,9 +7,11 @@ shuffles; a larger one, and one whose threads stand in different warps, by share
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sigmagraph.codegen.cuda.elementwise import VECTOR_BYTES, divides
+from sigmagraph.codegen.cuda.threads import THREADS
+from sigmagraph.codegen.templates.keep import KEEP_COST, keep
 from sigmagraph.codegen.templates.pieces import accumulator, initial, instantiate, slope
 from sigmagraph.codegen.transform.rename import copy_block
 from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, product, substitute
@@ -33,6 +35,8 @@ from sigmagraph.ir.kernel.kernel import (
 from sigmagraph.ops.rules import unflatten
 
 WARP = 32
+WIDER = (512, 1024)  # threads of a row that is too long for registers of the usual number of threads
+MOST_WORDS = 40  # that a thread keeps of a row, beside which some twenty registers are in use
 NARROW = {BOOL: I32, I8: I32, U8: I32, I16: I32, F16: F32, BF16: F32}  # what shuffles take, for what they do not
 
 
@@ -53,7 +57,22 @@ class Groups:
 
 def rows_nest(compute: Compute, groups: Groups) -> For:
     """The launch of a flat compute with sweeps."""
-    return _Rows(compute, groups).nest()
+    return _kept(compute, groups).nest()
+
+
+def _kept(compute: Compute, groups: Groups) -> _Rows:
+    """What several sweeps read or compute alike is kept in registers, where there is room for it.
+
+    Rows that are too long for that are cut into more parts, as far as blocks go.
+    """
+    if len(compute.sweeps) > 1:
+        changed, buffers = keep(compute, load=KEEP_COST)
+        wider = WIDER if groups.rows == 1 and groups.threads == THREADS else ()
+        for threads in (groups.threads, *wider):
+            rows = _Rows(changed, replace(groups, threads=threads))
+            if all(map(rows.keep, buffers)) and rows.words <= MOST_WORDS:
+                return rows
+    return _Rows(compute, groups)
 
 
 def rows_by_warps(compute: Compute, threads: int, thread: str) -> Block:
@@ -88,11 +107,38 @@ class _Rows:
         compute: what is computed.
         groups: by which threads.
         shared: memory through which threads speak.
+        local: registers in which a thread keeps its share of what later sweeps need, by the name of the buffer.
+        unrolled: how many elements, or vectors, a thread has at most along axes of which something is kept.
     """
 
     compute: Compute
     groups: Groups
     shared: list[Buffer] = field(default_factory=list)
+    local: dict[str, Buffer] = field(default_factory=dict)
+    unrolled: dict[Axis, int] = field(default_factory=dict)
+
+    def keep(self, buffer: Buffer) -> bool:
+        """Keep what belongs in a buffer in registers, if it is known how much that is."""
+        axes = next(s.axes for s in self.compute.sweeps if any(t.buffer == buffer.name for t in s.stores))
+        if len(axes) > 1 or not isinstance(axes[0].extent, int):
+            return False
+        lanes = self.lanes(next(s for s in self.compute.sweeps if s.axes == axes))
+        each = -(-axes[0].extent // (lanes * self.groups.threads))
+        self.local[buffer.name] = replace(buffer, shape=(each * lanes,), space=Space.LOCAL)
+        self.unrolled[axes[0]] = each
+        return True
+
+    @property
+    def words(self) -> int:
+        """How many words a thread keeps at most between two sweeps."""
+        between = [0] * len(self.compute.sweeps)
+        for buffer in self.local.values():
+            found = [n for n, s in enumerate(self.compute.sweeps) if _speaks(s, buffer.name)]
+            for number in range(found[0], found[-1]):
+                size = product(buffer.shape)
+                assert isinstance(size, int)
+                between[number] += size * max(4, buffer.dtype.itemsize) // 4
+        return max(between)
 
     @property
     def lane(self) -> Size:
@@ -124,7 +170,7 @@ class _Rows:
 
     def group(self, place: dict[str, Size], guard: tuple[Size, ...]) -> Block:
         """What a thread does for the row at a place, which need not exist."""
-        out: list[Stmt] = []
+        out: list[Stmt] = [*map(Alloc, self.local.values())]
         variables: dict[str, Expr] = {}
         indices = dict(place)
         waits = False
@@ -192,7 +238,11 @@ class _Rows:
                 at = threads * Dim("%k") + self.lane
                 place = {last.var: at if lanes == 1 else lanes * at + Dim("%v")}
         body = self.element(sweep, lanes, names, {**indices, **place}, variables)
-        if axes:
+        if sweep.axes and sweep.axes[0] in self.unrolled:
+            if divide_exact(count, threads) is None:
+                body = (If((count - 1 - threads * Dim("%k") - self.lane,), body),)
+            body = (For("%k", self.unrolled[sweep.axes[0]], LoopKind.UNROLLED, body),)
+        elif axes:
             share = ceildiv(count - self.lane, threads) if divide_exact(count, threads) is None else count // threads
             body = (For("%k", share, LoopKind.SERIAL, body),)
         elif threads > 1 and sweep.folds:
@@ -216,7 +266,22 @@ class _Rows:
             value = apply(fold.op, Load(name, (lane,), fold.dtype), instance.value(fold.value))
             body.append(Store(name, (lane,), value))
         body += (instance.store(s) for s in sweep.stores)
+        if self.local:
+            body = [self.moved(stmt, (lanes * Dim("%k") + lane,)) for stmt in body]
         return (For("%v", lanes, LoopKind.VECTORIZED, tuple(body)),) if lanes > 1 else tuple(body)
+
+    def moved(self, stmt: Stmt, at: tuple[Size]) -> Stmt:
+        """A let or a store, with what is kept at a place in registers."""
+
+        def visit(expr: Expr) -> Expr:
+            if isinstance(expr, Load) and expr.buffer in self.local:
+                return Load(expr.buffer, at, expr.dtype)
+            return rebuild(expr, visit)
+
+        if isinstance(stmt, Let):
+            return Let(stmt.name, visit(stmt.value))
+        assert isinstance(stmt, Store)
+        return Store(stmt.buffer, at if stmt.buffer in self.local else stmt.index, visit(stmt.value), stmt.guard)
 
     def own(self, name: str, fold: Fold, lanes: int, let: str, out: list[Stmt]) -> Var:
         """What a thread has found."""
@@ -280,6 +345,12 @@ class _Rows:
 
         vectors = any(whole(e.index[0]) for e in loads) and all(not s.guard and whole(s.index[0]) for s in stores)
         return lanes if vectors else 1
+
+
+def _speaks(sweep: Sweep, buffer: str) -> bool:
+    """Whether a sweep stores or reads elements of a buffer."""
+    loads = (e for whole in inner_expressions(sweep) for e in walk(whole) if isinstance(e, Load))
+    return any(s.buffer == buffer for s in sweep.stores) or any(e.buffer == buffer for e in loads)
 
 
 def _guarded(lets: Sequence[Let], guard: tuple[Size, ...]) -> tuple[Let, ...]:

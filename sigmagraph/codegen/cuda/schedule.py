@@ -12,8 +12,10 @@ from sigmagraph.codegen.cuda.own_loops import own_kernel
 from sigmagraph.codegen.cuda.rows import WARP, Groups, rows_nest
 from sigmagraph.codegen.cuda.tensor_cores import called
 from sigmagraph.codegen.cuda.threads import THREADS, assuming, thread_each
+from sigmagraph.codegen.cuda.transpose import transposing_nest
 from sigmagraph.codegen.schedule.flat import flat, is_empty
 from sigmagraph.codegen.templates.contraction import as_contraction
+from sigmagraph.codegen.templates.pieces import merge_axes
 from sigmagraph.codegen.templates.split import Chunks, down_columns, split
 from sigmagraph.dims import product
 from sigmagraph.ir.kernel.compute import Chain, Compute, Work
@@ -56,14 +58,16 @@ def _launches(compute: Compute, chip: Chip) -> _Launches:
     if is_empty(compute):
         return _Launches(())
     if not compute.sweeps:
-        return _Launches(elementwise_nest(compute))
+        tiled = transposing_nest(compute)
+        return _Launches((tiled,) if tiled else elementwise_nest(compute))
     contraction = as_contraction(compute)
     if contraction is not None:
         launches = contraction_launches(contraction, chip)
-        rest = _sweeps(launches.rest) if launches.rest else ()
+        rest = _sweeps(merge_axes(launches.rest)) if launches.rest else ()
         return _Launches((launches.nest, *rest), launches.partial)
     parts = split(compute, CHUNKS)
-    return _Launches(tuple(stmt for part in parts.phases for stmt in _sweeps(part)), parts.partial)
+    phases = (parts.phases[0], *map(merge_axes, parts.phases[1:]))
+    return _Launches(tuple(stmt for phase in phases for stmt in _sweeps(phase)), parts.partial)
 
 
 def _sweeps(compute: Compute) -> Block:

@@ -126,9 +126,7 @@ class Matrices:
         pitch, near, far = map(Dim, _DISTANCES)
         g, t, i, j, e = (Dim(f"%{name}") for name in "gtije")
         own = Dim(_LANE) - 1 - (4 * g + t)  # 0 in the turn of the lane: what it reads is shown to be in bounds for all
-        row, column = g, self.pair * t + e
-        if self.transposed:
-            row, column = column, row
+        row, column = (self.pair * t + e, g) if self.transposed else (g, self.pair * t + e)
         place = i * near + j * far + row * pitch + column
         read = Store("%to", ((2 * j + i) * self.pair + e,), Load("%from", (place,), self.dtype))
         body: Block = (If((own, -1 * own), (read,)),)

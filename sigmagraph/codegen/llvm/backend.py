@@ -15,6 +15,8 @@ from sigmagraph.options import Target
 class CpuBackend:
     """A processor (see :class:`sigmagraph.codegen.backend.Backend` for what the methods do)."""
 
+    concurrent = False
+
     def __init__(self, target: Target) -> None:
         self.processor = processor(target)
         self.machine = machine_of(self.processor.triple, self.processor.features, self.processor.cpu)

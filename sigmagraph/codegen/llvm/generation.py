@@ -50,7 +50,7 @@ class Modules:
         elif known is not callee and known != callee:
             raise CompileError(f"two different kernels are called '@{callee.name}'")
 
-    def enter(self, plan: Plan, kernels: Sequence[Kernel], constants: Sequence[bytes]) -> None:
+    def enter(self, plan: Plan, kernels: Sequence[Kernel], constants: Sequence[bytes]) -> Plan:
         """Write the module of an entry point, and those of kernels that were not begun."""
         for kernel in kernels:
             if kernel.name not in self._codes:
@@ -59,6 +59,7 @@ class Modules:
         copying = copy_text(self._processor)
         entry = emit_entry(plan, self._codes, constants, declarations, copying, pooled=self._pooled)
         self._write(entry, declarations)
+        return plan
 
     def _write(self, text: str, declarations: Mapping[str, str]) -> None:
         self._add(module_text(text, declarations, self._processor.attributes))

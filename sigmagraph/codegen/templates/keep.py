@@ -17,12 +17,12 @@ KEEP_COST = 12  # of a value, from which on it is read back and not computed aga
 KEEP_SIZE = 1 << 16  # elements of a row beyond which it would not stay in the cache of a core
 
 
-def keep(compute: Compute) -> tuple[Compute, tuple[Buffer, ...]]:
+def keep(compute: Compute, load: int = 0) -> tuple[Compute, tuple[Buffer, ...]]:
     """The compute with values that a later sweep needs again stored by the first that has them, and the buffers for it.
 
-    Rows of a size that is not known are taken to be short.
+    Rows of a size that is not known are taken to be short. ``load`` is what it costs to read an element.
     """
-    keeper = _Keeper()
+    keeper = _Keeper(load)
     sweeps = [keeper.sweep(number, sweep) for number, sweep in enumerate(compute.sweeps)]
     out = [replace(s, stores=(*s.stores, *keeper.stores.get(n, ()))) for n, s in enumerate(sweeps)]
     return replace(compute, sweeps=tuple(out)), tuple(keeper.buffers.values())
@@ -33,6 +33,7 @@ class _Keeper:
     """Goes through the sweeps in order.
 
     Attributes:
+        load: what it costs to read an element.
         first: the sweep and the name under which a value was met first, by axes and value.
         same: the name of the equal value that was met first, for every let.
         costs: of the lets, by name, everything included that they are made of.
@@ -40,6 +41,7 @@ class _Keeper:
         stores: what keeps it, by number of the sweep.
     """
 
+    load: int
     first: dict[tuple[tuple[Axis, ...], Expr], tuple[int, str]] = field(default_factory=dict)
     same: dict[str, str] = field(default_factory=dict)
     costs: dict[str, int] = field(default_factory=dict)
@@ -68,7 +70,8 @@ class _Keeper:
     def _meet(self, number: int, sweep: Sweep, item: Let) -> bool:
         """Note a let; whether an earlier sweep has an equal one."""
         used = list(used_names([item.value]))
-        self.costs[item.name] = _own_cost(item.value) + sum(self.costs.get(n, 0) for n in used)
+        own = sum(_cost(e, self.load) for e in walk(item.value))
+        self.costs[item.name] = own + sum(self.costs.get(n, 0) for n in used)
         canonical = {n: self.same[n] for n in used if n in self.same}
         dtypes = {e.name: e.dtype for e in walk(item.value) if isinstance(e, Var)}
         variables: dict[str, Expr] = {n: Var(new, dtypes[n]) for n, new in canonical.items() if n in dtypes}
@@ -108,8 +111,10 @@ def used_names(expressions: Iterable[Expr]) -> Iterator[str]:
             yield from names(size)
 
 
-def _own_cost(expr: Expr) -> int:
-    return sum(SCALARS[e.op].cost for e in walk(expr) if isinstance(e, Apply))
+def _cost(part: Expr, load: int) -> int:
+    if isinstance(part, Load):
+        return load
+    return SCALARS[part.op].cost if isinstance(part, Apply) else 0
 
 
 def keep_in_results(compute: Compute, buffers: Sequence[Buffer]) -> tuple[Compute, tuple[Buffer, ...]]:

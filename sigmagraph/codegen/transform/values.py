@@ -28,6 +28,7 @@ class Values:
 
     def __init__(self, has: Instructions = USUAL) -> None:
         self._has = has
+        self._halves = has.halves
         self.exprs: list[Expr] = []
         self.uses: list[int] = []
         self._numbers: dict[Hashable, int] = {}
@@ -69,7 +70,7 @@ class Values:
                 return self._new(expr, (buffer, index, guard, self._writes[buffer], self._writes[""]))
             case Apply(op, args, dtype):
                 return self._apply(op, tuple(self._number(a) for a in args), dtype)
-            case Cast(value, dtype) if converts_narrow(value.dtype, dtype, self._has.f16_casts):
+            case Cast(value, dtype) if converts_narrow(value.dtype, dtype, self._halves):
                 return self._convert(self._number(value), dtype)
             case Cast(value, dtype) | Bitcast(value, dtype):
                 operand = self._number(value)
@@ -99,7 +100,7 @@ class Values:
     def _convert(self, operand: int, dtype: DType) -> int:
         key = (Cast, operand, dtype)
         if key not in self._numbers:
-            self._numbers[key] = self._number(converted(self._refer(operand), dtype, self._named, self._has.f16_casts))
+            self._numbers[key] = self._number(converted(self._refer(operand), dtype, self._named, self._halves))
         return self._numbers[key]
 
     def _named(self, expr: Expr) -> Expr:

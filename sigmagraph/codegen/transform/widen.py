@@ -8,7 +8,7 @@ round to nearest, ties to even, and keep subnormal numbers, infinities and signs
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from sigmagraph.dtypes import BF16, F16, F32, F64, I16, I32, I64, DType
@@ -27,9 +27,11 @@ def computes_narrow(expr: Apply) -> bool:
     return expr.op != "select" and not SCALARS[expr.op].lanes and any(a.dtype in HALVES for a in expr.args)
 
 
-def converts_narrow(source: DType, target: DType, f16_casts: bool) -> bool:
-    """Whether a cast is from or to a 16-bit float; with ``f16_casts`` those between f16 and f32 do not count."""
-    return (source in HALVES or target in HALVES) and not (f16_casts and {source, target} == {F16, F32})
+def converts_narrow(source: DType, target: DType, native: Collection[DType]) -> bool:
+    """Whether a cast is from or to a 16-bit float; those between ``native`` ones and f32 do not count."""
+    if source not in HALVES and target not in HALVES:
+        return False
+    return not ((source in native and target is F32) or (source is F32 and target in native))
 
 
 def widened(expr: Apply) -> Expr:
@@ -41,15 +43,18 @@ def widened(expr: Apply) -> Expr:
     return cast(wide, expr.dtype) if expr.dtype in HALVES else wide
 
 
-def converted(value: Expr, dtype: DType, let: Name, f16_casts: bool = False) -> Expr:
-    """A cast from or to a 16-bit float, rounded once; values that are used more than once go through ``let``."""
+def converted(value: Expr, dtype: DType, let: Name, native: Collection[DType] = ()) -> Expr:
+    """A cast from or to a 16-bit float, rounded once; values that are used more than once go through ``let``.
+
+    Those of ``native`` are converted from and to f32 by instructions.
+    """
     if value.dtype in HALVES:
-        value = cast(value, F32) if f16_casts and value.dtype is F16 else _wide(value, let)
+        value = cast(value, F32) if value.dtype in native else _wide(value, let)
     elif value.dtype is F64 or (dtype is BF16 and value.dtype in (I32, I64)):
         value = _odd(value, let)
     else:  # What f32 cannot hold of integers is beyond the range of f16.
         value = cast(value, F32)
-    if dtype not in HALVES or (f16_casts and dtype is F16):
+    if dtype not in HALVES or dtype in native:
         return cast(value, dtype)
     return _narrow(let(value), dtype, let)
 

@@ -75,9 +75,10 @@ class Block {
     active_ |= 1u << warp;
   }
 
-  // All threads may leave the barrier.
+  // All threads that wait at the barrier may leave it.
   void open_barrier() {
     for (int number = 0; number * LANES < count; ++number) {
+      if (!warps[number].at_barrier) continue;
       make_ready(number, warps[number].at_barrier);
       warps[number].at_barrier = 0;
     }

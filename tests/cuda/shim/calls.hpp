@@ -28,7 +28,8 @@ struct Tiles {
 
 extern unsigned char* shared;  // of the block at work
 
-void barrier(int line);
+// Waits for that many threads of the block, or for all.
+void barrier(int line, int threads = 0);
 
 // What the lane gets when all lanes of the mask are here; valid until it does something together again.
 const void* together(Together what, unsigned mask, const void* brought, int size, int line);

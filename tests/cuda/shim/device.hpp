@@ -15,6 +15,11 @@ inline void need_aligned(const void* at, int line) {
 
 }  // namespace shim
 
+template <int threads>
+SG_INLINE void sg_sync(SHIM_HERE) {
+  shim::barrier(line, threads);
+}
+
 SG_INLINE float sg_f16_to_f32(unsigned short bits) { return shim::of_f16(bits); }
 
 SG_INLINE unsigned short sg_f32_to_f16(float x) {

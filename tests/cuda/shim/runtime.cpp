@@ -114,16 +114,18 @@ void fault(const char* form, ...) {
   faults.leave();
 }
 
-void barrier(int line) {
+void barrier(int line, int threads) {
   Block& block = Block::only();
+  if (!threads) threads = block.count;
   block.current->line = line;
   block.warp().at_barrier |= block.bit();
-  if (++block.arrived < block.count) {
+  if (++block.arrived < threads) {
     block.wait();
     return;
   }
   for (int number = 0; number < block.count; ++number) {
     const int other = block.threads[number].line;
+    if (!(block.warps[number / LANES].at_barrier >> number % LANES & 1u)) continue;
     if (other != line) fault("threads are at different barriers: __syncthreads of line %d and of line %d", other, line);
   }
   const unsigned self = block.bit();

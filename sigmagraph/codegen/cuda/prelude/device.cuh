@@ -1,6 +1,7 @@
 // What GPU programs need that is no plain C++: PTX and intrinsics. A host compiler that defines SG_HOST has its own of:
 //
 //   SG_SHARED(name)            name: unsigned char[], the shared memory of the block, aligned to 128 bytes
+//   sg_sync<threads>()         __syncthreads for the first so many threads of a block; the others do not come to one
 //   sg_f16_to_f32(bits)        unsigned short to float, exact
 //   sg_f32_to_f16(x)           float to the bits of the nearest f16, ties to even; NaN stays NaN
 //   sg_f32_to_bf16(x)          float to the bits of the nearest bf16, ties to even; NaN stays NaN
@@ -24,6 +25,11 @@
 #ifndef SG_HOST
 
 #define SG_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
+
+template <int threads>
+SG_INLINE void sg_sync() {
+  asm volatile("bar.sync 0, %0;" : : "n"(threads) : "memory");
+}
 
 SG_INLINE float sg_f16_to_f32(unsigned short bits) {
   float x;
