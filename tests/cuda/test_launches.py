@@ -24,7 +24,7 @@ from sigmagraph.tensor.tensor import Tensor
 from sigmagraph.training.network import Network
 
 pytestmark = pytest.mark.skipif(not cuda_shim.available(), reason="needs g++")
-OPTIONS = CompileOptions(cache=False)
+OPTIONS = CompileOptions(cache=False, precision="highest")
 
 
 def perceptron() -> Network:
