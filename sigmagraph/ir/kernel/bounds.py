@@ -144,6 +144,9 @@ class Scope:
             return None
         digits = self.enter(name, most + 1, mentioned, fresh)
         inside = digits[-1].inside
+        own = [d.name for d in digits]
+        if any(n.startswith("%") and n not in own for n in names(inside.lets.get(name, 0))):
+            return None  # divisors that vary make the same digits of different numbers
         return replace(inside, numbers={**self.numbers, name: Number(value, tuple((d.name, d.extent) for d in digits))})
 
     def _most(self, value: Size) -> Size | None:
