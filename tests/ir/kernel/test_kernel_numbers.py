@@ -50,7 +50,7 @@ RIGHT = {
         f" let %g: i64 = index(128*%b+32*%r+%t) if (n*m-1-%g) {{ {BY_ROWS} }} }} }} }}"
     ),
     "gaps": TILES.format(f"let %g: i64 = index(300*%b+2*%t+1) if (n*m-1-%g) {{ {BY_ROWS} }}"),
-    "exact": f"for %b in n block_x {{ for %t in 4 thread_x {{ let %g: i64 = index(4*%b+%t) %z[(%g//4), 0] when(4*(%g//4)-%g) = 1.0:f32 }} }}",
+    "exact": "for %b in n block_x { for %t in 4 thread_x { let %g: i64 = index(4*%b+%t) %z[(%g//4), 0] when(4*(%g//4)-%g) = 1.0:f32 } }",
     "of a warp": squares("let %g: i64 = index(8*%b+2*%t) %q[(%g//8), %g-8*(%g//8)] = 1.0:f32"),
     "of two axes": (
         "for %b in ((n*m+63)//64) block_x { for %u in 8 thread_y { for %t in 8 thread_x {"
@@ -60,8 +60,10 @@ RIGHT = {
 
 WRONG = {
     "overlapping steps": (
-        "for %b in n block_x { for %t in 4 thread_x { for %r in 8 { let %g: i64 = index(32*%b+4*%t+%r)"
-        f" if (n*m-1-%g) {{ {BY_ROWS} }} }} }} }}",
+        (
+            "for %b in n block_x { for %t in 4 thread_x { for %r in 8 { let %g: i64 = index(32*%b+4*%t+%r)"
+            f" if (n*m-1-%g) {{ {BY_ROWS} }} }} }} }}"
+        ),
         "thread_x '%t' may meet in an element of '%z'",
     ),
     "overlapping blocks": (
