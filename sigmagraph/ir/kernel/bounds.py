@@ -155,11 +155,21 @@ class Scope:
             if not any(n.startswith("%") for n in names(assumed + value)):
                 return assumed + value
         for name in reversed(list(self.ranges)):
-            split, high = coefficient(value, name), self.ranges[name][1]
+            split, high = coefficient(value, name), self._greatest(name)
             if split is None or high is None or not self.nonnegative(split[0]):
                 return None
             value = split[1] + split[0] * high
         return None if any(n.startswith("%") for n in names(value)) else value
+
+    def _greatest(self, name: str) -> Size | None:
+        """What a loop variable is at most, by its range or by a condition on it alone."""
+        high = self.ranges[name][1]
+        for assumed in self.assume:
+            slope, limit = coefficient(assumed, name) or (0, 0)
+            alone = slope == -1 and not any(n.startswith("%") for n in names(limit))
+            if alone and (high is None or self.nonnegative(high - limit)):
+                high = limit
+        return high
 
     def resolve(self, size: Size) -> Size:
         """The index expression with lets replaced by what they stand for."""

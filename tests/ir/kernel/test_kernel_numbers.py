@@ -16,7 +16,9 @@ from sigmagraph.ir.kernel.parser import parse_kernel
 from sigmagraph.ir.kernel.printer import print_kernel
 from sigmagraph.ir.kernel.verify import verify_kernel
 
-PARAMS = "%z: out f32[n,m], %f: out f32[n*m], %w: out f32[m,3,5], %q: inout f32[64,64], %i32: in i32[n]"
+PARAMS = (
+    "%z: out f32[n,m], %f: out f32[n*m], %w: out f32[m,3,5], %q: inout f32[64,64], %v: out f32[6,8], %i32: in i32[n]"
+)
 BY_ROWS = "%z[(%g//m), %g-m*(%g//m)] = 1.0:f32"
 TILES = "for %b in ((n*m+127)//128) block_x {{ for %t in 128 thread_x {{ {} }} }}"
 LET = "let %g: i64 = index(128*%b+%t) "
@@ -52,6 +54,10 @@ RIGHT = {
     "gaps": TILES.format(f"let %g: i64 = index(300*%b+2*%t+1) if (n*m-1-%g) {{ {BY_ROWS} }}"),
     "exact": "for %b in n block_x { for %t in 4 thread_x { let %g: i64 = index(4*%b+%t) %z[(%g//4), 0] when(4*(%g//4)-%g) = 1.0:f32 } }",
     "of a warp": squares("let %g: i64 = index(8*%b+2*%t) %q[(%g//8), %g-8*(%g//8)] = 1.0:f32"),
+    "a step ahead": (
+        "for %t in 4 thread_x { for %s in 12 { if (10-%s) { let %g: i64 = index(4*%s+4+%t)"
+        " %v[(%g//8), %g-8*(%g//8)] = 1.0:f32 } } }"
+    ),
     "of two axes": (
         "for %b in ((n*m+63)//64) block_x { for %u in 8 thread_y { for %t in 8 thread_x {"
         f" let %g: i64 = index(64*%b+8*%u+%t) if (n*m-1-%g) {{ {BY_ROWS} }} }} }} }}"
@@ -72,6 +78,13 @@ WRONG = {
     ),
     "no guard": (TILES.format(f"{LET} {BY_ROWS}"), "could not be shown to be in bounds"),
     "wrong guard": (TILES.format(f"{LET} if (n*m-%g) {{ {BY_ROWS} }}"), "could not be shown to be in bounds"),
+    "two steps ahead": (
+        (
+            "for %t in 4 thread_x { for %s in 12 { if (10-%s) { let %g: i64 = index(4*%s+8+%t)"
+            " %v[(%g//8), %g-8*(%g//8)] = 1.0:f32 } } }"
+        ),
+        "could not be shown to be in bounds",
+    ),
     "wrong divisor": (
         TILES.format(f"{LET} if (n*m-1-%g) {{ %z[(%g//n), %g-n*(%g//n)] = 1.0:f32 }}"),
         "could not be shown to be in bounds",
