@@ -81,8 +81,9 @@ class Slab:
         self.deep = by_depth and self.along == SUMMED
         each = self.rows * steps.depth // threads
         self.turns = each // self.lanes
-        # What lies below each other is in different banks of memory.
-        self.pitch = (steps.depth if self.deep else rows) + (16 if self.deep else 32) // self.dtype.itemsize
+        # The fragments that a warp reads at a time are in different banks of memory, as are those of instructions
+        # whose registers hold two elements: of these, every second row is read.
+        self.pitch = steps.depth + 16 // self.dtype.itemsize if self.deep else rows + 8
         size = (rows if self.deep else steps.depth) * self.pitch
         self.shared = Buffer(f"%{name}", self.dtype, (size,), Role.TEMP, Space.SHARED)
         self.held = Buffer(f"%{name}.held", self.dtype, (each,), Role.TEMP, Space.LOCAL)
