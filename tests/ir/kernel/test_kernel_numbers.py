@@ -252,7 +252,7 @@ def test_what_passes_is_right() -> None:
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize("seed", range(1, 9))
+@pytest.mark.parametrize("seed", range(1, 5))
 def test_what_passes_is_right_in_many_more(seed: int) -> None:
-    passed, _ = check(seed, 600)
-    assert passed > 60
+    passed, _ = check(seed, 400)
+    assert passed > 50
