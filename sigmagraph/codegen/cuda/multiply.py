@@ -108,7 +108,7 @@ class Fragments:
         slab: where the factor lies for all.
         line: the first row, or column, of the warp.
         deep: the first summed index.
-        count: of products; an even number of them side by side.
+        count: of products.
     """
 
     instruction: Instruction
@@ -138,7 +138,7 @@ class Fragments:
         """
         instruction, slab, lane = self.instruction, self.slab, Dim(THREAD) % WARP
         g, p, e = (Dim(f"%{name}") for name in "gpe")
-        if order is None and _matrices(slab):
+        if order is None and self.count % 2 == 0 and _matrices(slab):
             near, far = slab.at(0, instruction.half), slab.at(COLUMNS, 0)
             start = slab.at(self.line + 2 * COLUMNS * g, self.deep)
             return loops((self._load(start, near, far, 2 * instruction.second * g),), ("%g", self.count // 2))

@@ -144,6 +144,9 @@ class Scope:
             return None
         digits = self.enter(name, most + 1, mentioned, fresh)
         inside = digits[-1].inside
+        own = [d.name for d in digits]
+        if any(n.startswith("%") and n not in own for n in names(inside.lets.get(name, 0))):
+            return None  # divisors that vary make the same digits of different numbers
         return replace(inside, numbers={**self.numbers, name: Number(value, tuple((d.name, d.extent) for d in digits))})
 
     def _most(self, value: Size) -> Size | None:
@@ -152,11 +155,21 @@ class Scope:
             if not any(n.startswith("%") for n in names(assumed + value)):
                 return assumed + value
         for name in reversed(list(self.ranges)):
-            split, high = coefficient(value, name), self.ranges[name][1]
+            split, high = coefficient(value, name), self._greatest(name)
             if split is None or high is None or not self.nonnegative(split[0]):
                 return None
             value = split[1] + split[0] * high
         return None if any(n.startswith("%") for n in names(value)) else value
+
+    def _greatest(self, name: str) -> Size | None:
+        """What a loop variable is at most, by its range or by a condition on it alone."""
+        high = self.ranges[name][1]
+        for assumed in self.assume:
+            slope, limit = coefficient(assumed, name) or (0, 0)
+            alone = slope == -1 and not any(n.startswith("%") for n in names(limit))
+            if alone and (high is None or self.nonnegative(high - limit)):
+                high = limit
+        return high
 
     def resolve(self, size: Size) -> Size:
         """The index expression with lets replaced by what they stand for."""

@@ -201,13 +201,18 @@ class _Structure:
 
     def together(self, stmt: Stmt, path: Sequence[Stmt], varying: dict[str, bool]) -> None:
         """All threads of a block must come to this statement, equally often."""
-        of_warp = not self.grid and not isinstance(stmt, Barrier)  # then the kernel is a function that lanes call
+        concurrent = any(map(_is_parallel, path))
+        # Then the kernel is a function that lanes call; what they call it with may differ between them.
+        of_warp = not self.grid and not concurrent and not isinstance(stmt, Barrier)
         if not of_warp and not any(isinstance(s, For) and s.kind.is_thread for s in path):
             raise self.fail(stmt, "there are no threads to wait for", expected="a loop over threads around it")
         for number, outer in enumerate(path):
             if isinstance(outer, If) and not self.alone(outer, path[:number], varying):
                 raise self.fail(stmt, "threads wait for each other under a condition", got=f"'{outer.conditions}'")
-            if isinstance(outer, For) and (outer.kind is LoopKind.VECTORIZED or _varies(outer.extent, varying)):
+            if not isinstance(outer, For):
+                continue
+            differs = outer.kind is LoopKind.VECTORIZED or _varies(outer.extent, varying)
+            if differs or (of_warp and names(outer.extent)):
                 raise self.fail(
                     stmt, "threads wait for each other in a loop that may differ between them", got=outer.var
                 )

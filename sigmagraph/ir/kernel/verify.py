@@ -141,9 +141,9 @@ class _Verifier:
     def let(self, stmt: Let, scope: Scope) -> Scope:
         """What is known after a let."""
         if stmt.name in self.mentions.numbers:
-            value = scope.exact(stmt.value)
-            assert value is not None
-            number = scope.number(stmt.name, value, self.mentions.divisions, self.mentions.fresh)
+            value = scope.exact(stmt.value)  # None where another let of this name is the number
+            fresh, divisions = self.mentions.fresh, self.mentions.divisions
+            number = None if value is None else scope.number(stmt.name, value, divisions, fresh)
             if number is not None:
                 return number
         return scope.let(stmt.name, stmt.value)

@@ -1,0 +1,248 @@
+"""Contractions on the CUDA shim: the text of tiles, warps and parts computes what the graph says.
+
+Sums of f32 may differ from the reference by rounding: each of the ``K`` additions of an element rounds by at most 2^-24 of
+a partial sum, which is hardly ever greater than the greatest result, and roundings are independent, so they add up to some
+2^-24 sqrt(K) of it. Both sides do so; :func:`check` takes twice that. Where factors are rounded to tf32, the reference is
+computed from inputs that are rounded likewise, and the tolerance is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cuda_shim
+import numpy as np
+import pytest
+from cuda_programs import on_shim
+
+import sigmagraph as sg
+from sigmagraph.codegen.cuda import schedule as scheduling
+from sigmagraph.codegen.templates import contraction as templates
+from sigmagraph.dims import evaluate
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.interpreter import interpret
+from sigmagraph.ir.graph.opdef import NDArray
+from sigmagraph.ir.kernel.scalar import SCALARS
+from sigmagraph.options import CompileOptions
+from sigmagraph.tensor.capture import capture
+
+pytestmark = pytest.mark.skipif(not cuda_shim.available(), reason="needs g++")
+HIGHEST = CompileOptions(cache=False, precision="highest")
+NARROW = CompileOptions(cache=False)
+HALVES = {"bfloat16": 2.0**-8, "float16": 2.0**-11}  # half a unit in the last place, of 1
+Shape = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A contraction.
+
+    Attributes:
+        function: of tensors.
+        shapes: of these; strings are symbolic.
+        summed: the longest of its sums.
+        factors: so many of the tensors, the first ones, are factors.
+        dtype: of the tensors.
+    """
+
+    function: Callable[..., Any]
+    shapes: tuple[Shape, ...]
+    summed: int
+    factors: int = 2
+    dtype: str = "float32"
+
+
+def turned(x: sg.Tensor) -> sg.Tensor:
+    """The transposes of matrices."""
+    return sg.transpose(x, (0, 2, 1))
+
+
+def derived(**how: Any) -> Callable[..., Any]:
+    """The gradients of a convolution by tensor and kernel."""
+
+    def gradients(x: sg.Tensor, w: sg.Tensor, g: sg.Tensor) -> Any:
+        return sg.gradients((sg.convolution(x, w, **how) * g).sum(), [x, w])
+
+    return gradients
+
+
+def dense(x: sg.Tensor, w: sg.Tensor, b: sg.Tensor) -> sg.Tensor:
+    return sg.gelu(sg.matmul(sg.relu(x), w) + b)
+
+
+MATRICES = {
+    "odd": Case(sg.matmul, ((37, 19), (19, 45)), 19),
+    "even": Case(sg.matmul, ((32, 32), (32, 32)), 32),
+    "one row": Case(sg.matmul, ((1, 40), (40, 36)), 40),
+    "any batch": Case(sg.matmul, (("B", 20), (20, 33)), 20),
+    "turned": Case(lambda a, b: sg.matmul(sg.transpose(a), sg.transpose(b)), ((24, 33), (40, 24)), 24),
+    "batches": Case(lambda a, b: sg.matmul(turned(a), b), ((3, 12, 20), (3, 12, 34)), 12),
+    "long": Case(lambda a, b: sg.relu(sg.matmul(a, b)), ((9, 1100), (1100, 10)), 1100),
+    "dense": Case(dense, ((21, 24), (24, 35), (35,)), 24),
+}
+CONVOLUTIONS = {
+    "padded": Case(lambda x, w: sg.convolution(x, w, padding=1), (("B", 5, 6, 5), (3, 3, 5, 9)), 45),
+    "first": Case(
+        lambda x, w: sg.convolution(x, w, strides=2, padding=1, data_format="channels_first"),
+        ((2, 4, 7, 5), (3, 3, 4, 10)),
+        36,
+    ),
+    "groups": Case(
+        lambda x, w: sg.convolution(x, w, dilation=2, groups=2, padding=2), ((1, 6, 7, 8), (3, 2, 4, 6)), 24
+    ),
+    "no padding": Case(lambda x, w: sg.relu(sg.convolution(x, w)), ((2, 6, 6, 8), (3, 3, 8, 16)), 72),
+}
+GRADIENTS = {
+    "gradients": Case(derived(padding=1), ((2, 5, 6, 4), (3, 3, 4, 9), (2, 5, 6, 9)), 81, factors=3),
+    "strided": Case(derived(strides=2), ((2, 7, 7, 4), (3, 3, 4, 5), (2, 3, 3, 5)), 45, factors=3),
+}
+TYPES = {
+    "int32": Case(sg.matmul, ((17, 19), (19, 21)), 19, dtype="int32"),
+    "float64": Case(sg.matmul, ((17, 19), (19, 21)), 19, dtype="float64"),
+    "bfloat16": Case(sg.matmul, ((17, 24), (24, 22)), 24, dtype="bfloat16"),
+    "float16": Case(lambda a, b: sg.matmul(a, sg.transpose(b)), ((34, 40), (33, 40)), 40, dtype="float16"),
+    "half conv": Case(lambda x, w: sg.convolution(x, w, padding=1), ((2, 4, 5, 8), (3, 3, 8, 9)), 72, dtype="bfloat16"),
+}
+
+
+def graph_of(cases: Mapping[str, Case]) -> Graph:
+    """One graph of all cases."""
+    inputs, outputs = [], {}
+    for name, case in cases.items():
+        sizes = [[sg.Dim(d) if isinstance(d, str) else d for d in shape] for shape in case.shapes]
+        own = [sg.placeholder(f"{name}.{n}".replace(" ", "_"), size, case.dtype) for n, size in enumerate(sizes)]
+        inputs += own
+        result = case.function(*own)
+        results = result if isinstance(result, Sequence) else [result]
+        outputs |= {f"{name}.{n}": tensor for n, tensor in enumerate(results)}
+    return capture(inputs, outputs, {})[0]
+
+
+def arrays_for(graph: Graph, batch: int) -> dict[str, NDArray]:
+    rng = np.random.default_rng(batch)
+    arrays = {}
+    for value in graph.inputs:
+        shape = [evaluate(size, {"B": batch}) for size in graph.type(value).shape]
+        array = 3 * rng.standard_normal(shape)
+        arrays[graph.node(value).name] = array.astype(graph.type(value).dtype.numpy)
+    return arrays
+
+
+def rounded(cases: Mapping[str, Case], arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """The factors as tensor cores take them."""
+    out = dict(arrays)
+    for name, case in cases.items():
+        for number in range(case.factors if case.dtype == "float32" else 0):
+            key = f"{name}.{number}".replace(" ", "_")
+            out[key] = SCALARS["round_tf32"].evaluate(arrays[key])
+    return out
+
+
+def check(case: Case, got: NDArray, want: NDArray, what: str) -> None:
+    assert got.dtype == want.dtype, what
+    if want.dtype.kind in "iu":
+        np.testing.assert_array_equal(got, want, err_msg=what)
+        return
+    wide = want.astype(np.float64)
+    greatest = float(np.abs(wide[np.isfinite(wide)]).max())
+    unit = 2.0**-53 if case.dtype == "float64" else 2.0**-24
+    # The interpreter multiplies f32 sums of halves; what is stored may be the neighbour of what it gives.
+    np.testing.assert_allclose(
+        got.astype(np.float64),
+        wide,
+        rtol=2 * HALVES.get(case.dtype, 0.0),
+        atol=2 * unit * case.summed**0.5 * greatest,
+        err_msg=what,
+    )
+
+
+@pytest.fixture
+def scheduled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Contractions of all sizes are carried out in tiles; those that are, are noted."""
+    noted: list[Any] = []
+    launches = scheduling.contraction_launches
+
+    def note(*args: Any) -> Any:
+        noted.append(args)
+        return launches(*args)
+
+    monkeypatch.setattr(templates, "SMALL", 0)
+    monkeypatch.setattr(scheduling, "contraction_launches", note)
+    return noted
+
+
+def compare(
+    cases: Mapping[str, Case], options: CompileOptions, scheduled: list[Any], batches: Sequence[int] = (9,)
+) -> None:
+    """Compare a program with the interpreter of graphs, for some sizes of what is symbolic."""
+    graph = graph_of(cases)
+    runner = on_shim(graph, {}, options, cuda_shim.HostDriver(seed=len(cases)))
+    assert len(scheduled) >= len(graph.outputs)
+    for batch in batches:
+        arrays = arrays_for(graph, batch)
+        got = runner.run([arrays[port.name] for port in runner.plan.inputs])
+        want = interpret(graph, rounded(cases, arrays) if options.precision == "" else arrays)
+        for key, value in want.items():
+            check(cases[key.rpartition(".")[0]], got[key], value, f"{key} of batch {batch}")
+
+
+def some(cases: Mapping[str, Case], *names: str) -> dict[str, Case]:
+    return {name: cases[name] for name in names}
+
+
+def test_threads_multiply(scheduled: list[Any]) -> None:
+    """Products in f32, in f64 and of integers; epilogues, parts, windows."""
+    cases = some(MATRICES, "odd", "any batch", "long", "dense") | some(CONVOLUTIONS, "padded") | some(TYPES, "int32")
+    compare(cases, HIGHEST, scheduled, (1, 5))
+
+
+def test_warps_multiply(scheduled: list[Any]) -> None:
+    """Products of f32 rounded to tf32, and of halves."""
+    cases = some(MATRICES, "odd", "batches", "dense") | some(CONVOLUTIONS, "no padding") | some(TYPES, "float16")
+    compare(cases, NARROW, scheduled)
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("options", [HIGHEST, NARROW], ids=["highest", "narrow"])
+@pytest.mark.parametrize(
+    "cases", [MATRICES, CONVOLUTIONS, GRADIENTS, TYPES], ids=["matrices", "convolutions", "gradients", "types"]
+)
+def test_all_of_them(cases: Mapping[str, Case], options: CompileOptions, scheduled: list[Any]) -> None:
+    compare(cases, options, scheduled, (1, 3, 34) if cases is MATRICES else (2,))
+
+
+SPECIAL = {
+    "first": Case(sg.matmul, ((5, 18), (18, 9)), 18),
+    "second": Case(lambda a, b: sg.relu(sg.matmul(a, b)), ((35, 7), (7, 36)), 7),
+}
+
+
+@pytest.mark.parametrize("options", [HIGHEST, NARROW], ids=["highest", "narrow"])
+def test_what_is_not_finite_stays_so(options: CompileOptions, scheduled: list[Any]) -> None:
+    """NaN and infinities reach the elements that they reach in the interpreter, and no others."""
+    graph = graph_of(SPECIAL)
+    arrays = arrays_for(graph, 1)
+    arrays["first.0"][1, 3], arrays["first.0"][2, 17], arrays["first.1"][4, 5] = np.nan, np.inf, -np.inf
+    arrays["second.0"][33, 6], arrays["second.1"][2, 35] = -np.inf, np.nan
+    runner = on_shim(graph, {}, options)
+    got = runner.run([arrays[port.name] for port in runner.plan.inputs])
+    with np.errstate(invalid="ignore"):
+        want = interpret(graph, rounded(SPECIAL, arrays) if options is NARROW else arrays)
+    for key, value in want.items():
+        assert 0 < np.isnan(value).sum() + np.isinf(value).sum() < value.size
+        check(SPECIAL[key.rpartition(".")[0]], got[key], value, key)
+    assert len(scheduled) == 2
+
+
+@pytest.mark.extended
+def test_f32_is_rounded_only_where_that_is_allowed(scheduled: list[Any]) -> None:
+    """1 + 2^-12 is 1 for tensor cores."""
+    graph = graph_of({"odd": MATRICES["odd"]})
+    arrays = {"odd.0": np.full((37, 19), 1 + 2.0**-12, np.float32), "odd.1": np.ones((19, 45), np.float32)}
+    for options, value in ((HIGHEST, 19 + 19 * 2.0**-12), (NARROW, 19.0)):
+        runner = on_shim(graph, {}, options)
+        got = runner.run([arrays[port.name] for port in runner.plan.inputs])["odd.0"]
+        np.testing.assert_array_equal(got, np.full((37, 45), value, np.float32))
+    assert len(scheduled) == 2
