@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 from sigmagraph.runtime.device_driver import Driver, Memory, NDArray
-from sigmagraph.runtime.state import Variable
+from sigmagraph.runtime.state import Variable, newer_values
 
 APART = 256  # what is allocated together stands at multiples of it
 _NEVER = -1
@@ -52,6 +52,7 @@ class Device:
                 start = 0
                 for variable, size in zip(new, sizes, strict=True):
                     self._mirrors[variable] = DeviceMirror(self, block, start)
+                    variable.mirrored = True
                     start += size
             return tuple(self._mirrors[v.origin] for v in variables)
 
@@ -90,9 +91,10 @@ class DeviceMirror:
         variable.version += 1
         held = variable.held
         self._version = _NEVER if held else variable.version
-        if held or variable.addressed:
+        if held:
             return [(variable.memory, self.address)]
         variable.newer = self
+        newer_values().count += variable.addressed
         return []
 
     def fetch(self, memory: NDArray) -> None:

@@ -80,6 +80,6 @@ def run(
 
 
 def _memory(trainer: Trainer) -> str:
-    parameters = sum(array.nbytes for array in trainer.network.parameters().values())
-    kept = sum(parameter.value.nbytes for parameter in trainer.memory.values())
+    parameters = sum(trainer.network.variables[name].bytes for name in trainer.network.identifiers)
+    kept = sum(parameter.variable.bytes for parameter in trainer.memory.values())
     return f"parameters {parameters:,} bytes, optimiser state {kept:,} bytes"

@@ -484,7 +484,7 @@ class Loop:
                 return _plain(values[source])
             own, name = self.crew.own(worker), identifier.removeprefix("network.layers.")
             if name in own and name != identifier:
-                return own[name].value
+                return own[name].read()
         if identifier in self.registry:
             return self.registry[identifier]
         return None  # what a hook provides and has not shared yet
