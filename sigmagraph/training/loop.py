@@ -21,7 +21,7 @@ from sigmagraph.data.deck import Deck
 from sigmagraph.data.prefetch import prefetch
 from sigmagraph.errors import IdentifierError
 from sigmagraph.optimisers.base import Optimiser
-from sigmagraph.options import CompileOptions
+from sigmagraph.options import CompileOptions, Target
 from sigmagraph.tensor.hyperparameter import Hyperparameters
 from sigmagraph.training.contract import contract, step_entries
 from sigmagraph.training.control import Control, State
@@ -84,7 +84,7 @@ class Loop:
         optimiser: Optimiser,
         data: Batches,
         crew: Crew,
-        judge_with: tuple[str, CompileOptions | None],
+        judge_with: tuple[Target, CompileOptions | None],
         on_hook_error: OnError,
         ahead: int | None,
         check_finite: bool,
