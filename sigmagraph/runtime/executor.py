@@ -21,6 +21,7 @@ from sigmagraph.runtime.frame import IS_KNOWN, WELL_BEHAVED, CallerCode, Frame
 from sigmagraph.runtime.preparation import Preparation
 from sigmagraph.runtime.profile import counters
 from sigmagraph.runtime.recycle import LARGE, Blocks
+from sigmagraph.runtime.runner import Run
 from sigmagraph.runtime.state import ALIGNMENT, Variable, address_of, aligned_bytes, newer_values
 from sigmagraph.runtime.threads import Pool
 
@@ -117,6 +118,14 @@ class Executor:
                 self._settle()
             results = self._run_again(arrays)
         return self._run_any(arrays) if results is None else results
+
+    def begin(self, arrays: list[Any]) -> Run:
+        """Run the program; there is nobody else who could."""
+        return Run(self.run(arrays))
+
+    def upload(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Inputs are where they are needed."""
+        return arrays
 
     def _run_again(self, arrays: list[Any]) -> dict[str, NDArray] | None:
         """Run it on arrays like those of the last call; None if they are not."""

@@ -69,7 +69,9 @@ class Generation:
             self._add(kernel.name, [grid.symbol for grid in grids[kernel.name]], text)
             self._table.extend(_lines(kernel, grids[kernel.name]))
         self._program = self._program or plan.name
-        self._plans[plan.name] = Launches(grids, tuple(constants), controlled, _items(plan, kernels, launches))
+        nodes = {kernel.name: text for kernel in kernels if (text := _nodes(kernel))}
+        items = _items(plan, kernels, launches)
+        self._plans[plan.name] = Launches(grids, tuple(constants), controlled, items, nodes)
 
     def _callee(self, callee: Kernel) -> None:
         known = self._callees.setdefault(callee.name, callee)
@@ -146,8 +148,13 @@ def _unaligned(kernel: Kernel, launches: Sequence[Launch]) -> list[str]:
 
 def _lines(kernel: Kernel, grids: Sequence[Grid]) -> list[str]:
     """Which function carries out which nodes of the user's program."""
-    where = ", ".join(dict.fromkeys(_place(str(p)) for p in kernel.provenance if p))
+    where = _nodes(kernel)
     return [f"//   {grid.symbol}: @{kernel.name}" + (f", {where}" if where else "") for grid in grids]
+
+
+def _nodes(kernel: Kernel) -> str:
+    """Where the nodes of a kernel come from."""
+    return ", ".join(dict.fromkeys(_place(str(p)) for p in kernel.provenance if p))
 
 
 def _place(text: str) -> str:
