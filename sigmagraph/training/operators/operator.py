@@ -13,6 +13,7 @@ from sigmagraph.runtime.devices import default_threads
 from sigmagraph.training.operators.crew import Crew, Task
 from sigmagraph.training.operators.local import Local
 from sigmagraph.training.operators.mergers import Average, Mergers, Rules
+from sigmagraph.training.operators.remote import Remote
 from sigmagraph.training.operators.solo import Solo
 from sigmagraph.training.operators.synchronous import Synchronous
 
@@ -91,7 +92,7 @@ class Operator:
             SigmaError: the network cannot be trained, or the step cannot be compiled.
         """
         if self.device != "cpu":
-            return Solo(task)
+            return Remote(task)
         if self.workers == 1:
             return Solo(_with_threads(task, self.threads) if self.threads else task)
         cores = default_threads(from_environment().threads)
