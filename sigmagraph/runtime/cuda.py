@@ -204,6 +204,7 @@ class CudaDriver:
         self._late: list[Any] = []  # memory that was given up while a graph was captured
         self._outlived: list[Any] = []  # what PyCUDA must not take down any more
         self._events: list[Any] = []  # that are free
+        self._pinned: weakref.WeakValueDictionary[int, NDArray] = weakref.WeakValueDictionary()
         os.register_at_fork(after_in_child=partial(_keep_for_ever, weakref.ref(self)))
         with self.errors("the device's context cannot be had"):
             self._context = device.retain_primary_context()
@@ -307,6 +308,7 @@ class CudaDriver:
             raise DeviceMemoryError(
                 "the host has not enough page-locked memory", expected=f"{size:,} bytes", got=str(error)
             ) from error
+        self._pinned[id(pinned)] = pinned
         return pinned
 
     def upload_ahead(self, address: int, array: NDArray) -> None:
@@ -398,7 +400,8 @@ def _keep_for_ever(driver: weakref.ref[CudaDriver]) -> None:
     """In the child of a fork: have nothing of a driver taken down, which needs a device that the child has not."""
     found = driver()
     if found is not None:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(found))
+        for thing in (found, *found._pinned.values()):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 class _Staging:

@@ -17,7 +17,7 @@ from sigmagraph.errors import InputError
 from sigmagraph.runtime.device_driver import Driver, Mark, Memory, NDArray
 from sigmagraph.runtime.layout import APART, apart
 
-_FREE = 2  # slots that are kept while nobody uses them
+_FREE = 2  # slots that nobody uses, from which on one of them is used again
 
 
 @dataclass(slots=True, eq=False)
@@ -132,11 +132,13 @@ class Uploads:
         self._free.append(slot)
 
     def _slot(self, driver: Driver, size: int, what: str) -> Slot:
-        for number, slot in enumerate(self._free):
-            if slot.memory.size >= size:
-                return self._free.pop(number)
-        while len(self._free) >= _FREE:  # they are too small for what there is now
-            slot = self._free.pop(0)
-            if slot.ready is not None:
-                slot.ready.wait()
+        """The slot that was used the longest ago; while there is but one, the last run is perhaps not done with it."""
+        if len(self._free) < _FREE:
+            return Slot(driver.allocate(size, what), driver.pinned(size))
+        slot = self._free.pop(0)
+        if slot.memory.size >= size:
+            return slot
+        if slot.ready is not None:
+            slot.ready.wait()
+        del slot  # before there is another one
         return Slot(driver.allocate(size, what), driver.pinned(size))

@@ -46,6 +46,8 @@ def test_programs_run(stand_in: Path) -> None:
         "programs",
         "results_on_the_device",
         "threads_and_forks",
+        "batches_ahead",
+        "forks_give_up",
         "limits",
         "captures",
         "no_context_is_left",
