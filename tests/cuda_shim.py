@@ -246,6 +246,7 @@ class HostDriver:
         counts: how often what was done (``launches``, ``copies``, ``fills``, ``uploads``, ``downloads``, ``allocations``,
             ``captures``, ``replays``, ``ahead``), and the bytes that went up and down (``uploaded``, ``downloaded``).
         order: what of that was asked for, in order.
+        fails: the name of a function whose launches fail.
         launched: by name how often each function was launched.
     """
 
@@ -260,6 +261,7 @@ class HostDriver:
         self.counts: Counter[str] = Counter()
         self.launched: Counter[str] = Counter()
         self.order: list[str] = []
+        self.fails = ""
         self._capturing: list[Callable[[], None]] | None = None
         self._clock = 0  # how much the first stream has done
         self._reads: dict[tuple[int, int], int] = {}  # when it has last read pieces of memory by a copy
@@ -377,6 +379,8 @@ class HostDriver:
     def _launch(self, function: HostFunction, blocks: int, words: Any, count: int) -> None:
         runtime = _runtime()
         self.launched[function.symbol] += 1
+        if function.symbol == self.fails:
+            raise DeviceError("a kernel failed", got="as it was told to")
         failed = runtime.shim_launch(
             function.address, blocks, function.threads, function.shared, words, count, self.seed & 0xFFFFFFFF
         )

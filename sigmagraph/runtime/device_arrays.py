@@ -80,7 +80,7 @@ class DeviceArray:
         return self._device.driver.place
 
     def __dlpack__(self, *, stream: int | None = None, **_: Any) -> Any:
-        """DLPack's way to take it; ``stream`` is the one that it will be used in, -1 for who sees to that by himself."""
+        """DLPack's way to take it; ``stream`` is the one that will use it, -1 where that is seen to already."""
         if stream != _UNORDERED:
             with self._device.active() as driver:
                 if self.__dlpack_device__()[0] == _HOST:

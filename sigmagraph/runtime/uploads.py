@@ -1,8 +1,8 @@
 """Brings inputs to a device while it works on something else, from memory that the device fetches from by itself.
 
 A batch lies in a slot: memory of the device, and pinned memory of the host of the same size. The second stream copies
-between them. It waits until the run is done with the slot that had it before, and the run that takes the batch waits until
-the copy is done; both by marks, so that the host waits for neither.
+between them. It waits until the run is done with the slot that had it before, and the run that takes the batch waits
+until the copy is done; both by marks, so that the host waits for neither.
 """
 
 from __future__ import annotations

@@ -124,7 +124,9 @@ class Trainer(Loop):
         self.operator, made_for = placed(operator, target)
         task = Task(network, optimiser, made_for, options, lambda number: tree.child("worker", number).integer())
         crew = self.operator.crew(task)
-        super().__init__(name, network, optimiser, data, crew, (made_for, options), on_hook_error, prefetch, check_finite)
+        super().__init__(
+            name, network, optimiser, data, crew, (made_for, options), on_hook_error, prefetch, check_finite
+        )
         self._tasks = tasks or Tasks()
         if validation is not None:
             self.add_dataset(VALIDATION, validation)

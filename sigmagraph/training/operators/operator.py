@@ -101,7 +101,6 @@ class Operator:
             return Synchronous(task, self.workers, "cpu")
         return Local(task, self.workers, None if self.merge == "epoch" else int(self.merge))
 
-
     def target(self, given: Target | str | None) -> Target:
         """What code is made for.
 
