@@ -20,7 +20,7 @@ from sigmagraph.runtime.device_arrays import DeviceArray, Foreign, Results, fore
 from sigmagraph.runtime.device_driver import INT, LONG, POINTER, Driver, Function, Graph, Image, Memory, NDArray
 from sigmagraph.runtime.device_faults import failed_action, failed_since, suspects, too_large
 from sigmagraph.runtime.device_plan import Action, Call, Move, Started, Unrolling, check_sizes, flow_words
-from sigmagraph.runtime.layout import apart
+from sigmagraph.runtime.layout import apart, joined
 from sigmagraph.runtime.mirrors import Device
 from sigmagraph.runtime.preparation import Preparation
 from sigmagraph.runtime.profile import counters
@@ -157,7 +157,7 @@ class Accelerator:
             at = [binding.base + offset for offset in binding.outputs]
             parts, status = self._noted(list(zip(results, at, strict=True)))
             named = {port.name: array for port, array in zip(self.plan.outputs, results, strict=True)}
-            self._last = Run(named, partial(self._end, parts, status))
+            self._last = Run(named, partial(self._end, parts, status), self._device.lock)
             return self._last
 
     def run_on_device(self, arrays: list[Any]) -> dict[str, DeviceArray]:
@@ -364,10 +364,11 @@ def _bring(driver: Driver, arrays: Sequence[_Input], addresses: Sequence[int]) -
     uploads = list({id(a.upload): a.upload for a in arrays if isinstance(a, Uploaded)}.values())
     for upload in uploads:
         upload.begin(driver)
+    own: list[tuple[int, NDArray]] = []
     for array, address in zip(arrays, addresses, strict=True):
         if isinstance(array, np.ndarray):
             if array.size:
-                driver.upload(address, array)
+                own.append((address, array))
             continue
         if isinstance(array, Foreign) and array.stream not in (0, driver.stream):
             driver.wait_for(array.stream)
@@ -375,3 +376,5 @@ def _bring(driver: Driver, arrays: Sequence[_Input], addresses: Sequence[int]) -
             driver.copy(address, array.address, array.nbytes)
     for upload in uploads:
         upload.end(driver)
+    for address, array in joined(own):
+        driver.upload(address, array)

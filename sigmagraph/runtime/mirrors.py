@@ -26,6 +26,7 @@ class Device:
         careful: whether programs wait after every launch, so that errors name it.
 
     Attributes:
+        lock: held by the thread that has the device for itself.
         uploads: inputs that are brought there while it works.
         started: the programs that were begun since somebody waited for it, of which each may have failed.
         blamed: what is known to have failed, after which a device takes nothing more.
@@ -37,7 +38,7 @@ class Device:
         self.uploads = Uploads()
         self.started: dict[int, Started] = {}
         self.blamed = ""
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._mirrors: WeakKeyDictionary[Variable, DeviceMirror] = WeakKeyDictionary()
 
     @contextmanager
@@ -47,7 +48,7 @@ class Device:
         Raises:
             DeviceError: the device cannot be had here, such as in the child of a fork.
         """
-        with self._lock, self.driver.active():
+        with self.lock, self.driver.active():
             yield self.driver
 
     def mirrors(self, variables: Sequence[Variable], what: str) -> tuple[DeviceMirror, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -21,21 +22,29 @@ class Run:
     Args:
         results: what is filled in by its end.
         wait: waits for its end, and raises what came of it.
+        lock: held while that is done, so that whoever asks meanwhile waits too.
     """
 
-    def __init__(self, results: dict[str, NDArray], wait: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        results: dict[str, NDArray],
+        wait: Callable[[], None] | None = None,
+        lock: AbstractContextManager[object] | None = None,
+    ) -> None:
         self._results = results
         self._wait = wait
+        self._lock = lock or nullcontext()
         self._failure: SigmaError | None = None
 
     def end(self) -> None:
         """Wait for the end; what went wrong is told by :meth:`result`."""
-        wait, self._wait = self._wait, None
-        if wait is not None:
-            try:
-                wait()
-            except SigmaError as error:
-                self._failure = error
+        with self._lock:
+            wait, self._wait = self._wait, None
+            if wait is not None:
+                try:
+                    wait()
+                except SigmaError as error:
+                    self._failure = error
 
     def result(self) -> dict[str, NDArray]:
         """The outputs by name, once they are there.

@@ -73,7 +73,8 @@ def run(
     step = trainer.step
     memory = step.memory(batch=BATCH)
     say(f"compile time  {step.compile_seconds:.3f} s ({'from the cache' if step.cached else 'cold'})")
-    say(f"step          {1000 * history.step_seconds:.2f} ms (median, batch {BATCH}, {step.executor.threads} threads)")
+    where = f"{step.executor.threads} threads" if trainer.operator.device == "cpu" else trainer.operator.device
+    say(f"step          {1000 * history.step_seconds:.2f} ms (median, batch {BATCH}, {where})")
     say(f"memory        {_memory(trainer)}, arena {memory.arena:,} bytes")
     say(f"stages        {step.dump(dump) / 'index.html'}")
     return trainer
