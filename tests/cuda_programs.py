@@ -48,9 +48,9 @@ class ShimExecution:
         device: what its programs share.
     """
 
-    def __init__(self, driver: HostDriver | None = None, careful: bool = False) -> None:
+    def __init__(self, driver: HostDriver | None = None) -> None:
         self.driver = driver or HostDriver(seed=1, arch=ARCH)
-        self.device = Device(self.driver, careful)
+        self.device = Device(self.driver)
 
     @property
     def target(self) -> BroughtTarget:

@@ -127,6 +127,7 @@ class CudaFunction:
     launch: Callable[..., None]
     threads: tuple[int, int, int]
     shared: int
+    image: CudaImage  # sees to the end of the module, whoever is last to hold a part of it
 
 
 class CudaImage:
@@ -147,7 +148,7 @@ class CudaImage:
             if shared > _OPT_IN:
                 function.set_attribute(cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES, shared)
             function.prepare(signature)
-        return CudaFunction(symbol, function.prepared_async_call, (threads, 1, 1), shared)
+        return CudaFunction(symbol, function.prepared_async_call, (threads, 1, 1), shared, self)
 
 
 class CudaGraph:

@@ -58,5 +58,9 @@ def test_a_failing_kernel_ends_no_process(stand_in: Path) -> None:
     session(stand_in, "a_failure")
 
 
+def test_trainers_run(stand_in: Path, tmp_path: Path) -> None:
+    session(stand_in, "trains", SIGMAGRAPH_CACHE=str(tmp_path))
+
+
 def test_a_machine_may_have_no_device(stand_in: Path) -> None:
     session(stand_in, "no_device", STAND_IN_DEVICES="0")
