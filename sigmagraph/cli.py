@@ -36,7 +36,7 @@ from sigmagraph.runtime.state import Variable
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 GraphFile = Annotated[Path, typer.Argument(metavar="FILE.sg", help="A graph in text form.", show_default=False)]
-TargetName = Annotated[str, typer.Option(help="What code is made for: cpu, or cpu:THREADS.")]
+TargetName = Annotated[str, typer.Option(help="What code is made for: cpu, cpu:THREADS, cuda or cuda:NUMBER.")]
 
 
 def main() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
 from typing import Protocol, TypeAlias, TypeVar
 
+from sigmagraph.codegen.backend import Backend
 from sigmagraph.codegen.llvm.backend import CpuBackend
 from sigmagraph.codegen.llvm.caller import CallerLibrary, compile_caller
 from sigmagraph.codegen.llvm.pool import PoolLibrary, compile_pool
+from sigmagraph.codegen.targets import backend_for
 from sigmagraph.dims import evaluate
 from sigmagraph.errors import TargetError
 from sigmagraph.ir.launch import unpack
@@ -34,8 +36,8 @@ Kept: TypeAlias = Callable[[str, Callable[[], bytes]], bytes]  # bytes that were
 class Execution(Protocol):
     """Where the programs of a target are executed."""
 
-    def target(self) -> Target:
-        """The target, with what the machine at hand decides about its code.
+    def backend(self, precision: str) -> Backend:
+        """What makes their code in some precision, with what the machine at hand decides about it.
 
         Raises:
             TargetError: there is no such device whose architecture could be asked for.
@@ -55,6 +57,19 @@ class Execution(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class BroughtTarget(Target):
+    """A target that brings what executes its programs, where one of its kind would be looked up otherwise.
+
+    It goes wherever targets go, so that everything above can be carried out on a device that no table knows of.
+
+    Attributes:
+        execution: what executes them.
+    """
+
+    execution: Execution
+
+
 class CpuExecution:
     """This process, with the target's number of threads."""
 
@@ -63,9 +78,9 @@ class CpuExecution:
         self._environment = environment
         self._backend = CpuBackend(target)
 
-    def target(self) -> Target:
-        """The target as it is; its backend looks at the processor itself."""
-        return self._target
+    def backend(self, precision: str) -> Backend:  # noqa: ARG002
+        """The backend, which looks at the processor itself; processors round nothing."""
+        return self._backend
 
     def check(self) -> None:
         """See whether the code is for this system."""
@@ -103,17 +118,17 @@ class CudaExecution:
         self._target = target
         self._careful = environment.careful
 
-    def target(self) -> Target:
-        """The target with the architecture of the device, where it names none."""
+    def backend(self, precision: str) -> Backend:
+        """The backend for the architecture of the device, where the target names none."""
         from sigmagraph.runtime.cuda import cuda_devices
 
         if self._target.cpu:
-            return self._target
+            return backend_for(self._target, precision)
         self.check()
         devices = cuda_devices()
         if self._target.device >= len(devices):
             raise TargetError("there is no such CUDA device", expected=f"0 .. {len(devices) - 1}", got=self._target)
-        return replace(self._target, cpu=devices[self._target.device].arch)
+        return backend_for(replace(self._target, cpu=devices[self._target.device].arch), precision)
 
     def check(self) -> None:
         """See whether there is a device."""
@@ -143,6 +158,8 @@ def execution_for(target: Target, environment: Environment) -> Execution:
     Raises:
         TargetError: there is no such target.
     """
+    if isinstance(target, BroughtTarget):
+        return target.execution
     if target.kind not in EXECUTIONS:
         raise TargetError("there is no such target", expected=" or ".join(EXECUTIONS), got=target.kind)
     return EXECUTIONS[target.kind](target, environment)

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 from sigmagraph.codegen.backend import Backend
-from sigmagraph.codegen.targets import backend_for
 from sigmagraph.execution import assembled, execution_for
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.printer import canonical_text
@@ -33,7 +32,7 @@ class Loader:
     def __init__(self, options: CompileOptions, environment: Environment) -> None:
         self.options = options
         self._execution = execution_for(options.target, environment)
-        self.backend: Backend = backend_for(self._execution.target(), options.precision)
+        self.backend: Backend = self._execution.backend(options.precision)
         in_use = options.cache and environment.cache_enabled
         self._cache = Cache(cache_folder(environment)) if in_use else None
 

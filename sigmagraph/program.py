@@ -16,7 +16,7 @@ from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.plan import Plan
 from sigmagraph.options import CompileOptions
 from sigmagraph.passes.report import PassReport
-from sigmagraph.runtime.runner import Runner
+from sigmagraph.runtime.runner import Run, Runner
 from sigmagraph.runtime.state import Variable
 
 
@@ -132,15 +132,35 @@ class CompiledFunction:
             InputError: an input is missing, unknown, or has another dtype or shape.
             DimError: two inputs disagree about a symbolic dim.
         """
+        return self.executor.run(self._ordered(positional, arrays))
+
+    def begin(self, *positional: Any, **arrays: Any) -> Run:
+        """Begin to run the program: on a device it goes on by itself until :meth:`Run.result` is asked for.
+
+        Arguments and errors are those of a call; what goes wrong on the device is told with the results.
+        """
+        return self.executor.begin(self._ordered(positional, arrays))
+
+    def upload(self, **arrays: Any) -> Mapping[str, Any]:
+        """Begin to bring inputs to where the program runs, while a run may go on there.
+
+        What comes out stands for them, by name, in one call of this program, or of another one on the same device. On
+        the processor it is the arrays themselves.
+
+        Raises:
+            InputError: there is no such input, or an array has another dtype than it takes.
+        """
+        return self.executor.upload(arrays)
+
+    def _ordered(self, positional: tuple[Any, ...], arrays: Mapping[str, Any]) -> list[Any]:
         if positional:
             arrays = self._named(positional, arrays)
         if len(arrays) != len(self._names):
             raise self._mismatch(arrays)
         try:
-            ordered = [arrays[name] for name in self._names]
+            return [arrays[name] for name in self._names]
         except KeyError:
             raise self._mismatch(arrays) from None
-        return self.executor.run(ordered)
 
     def _named(self, positional: tuple[Any, ...], arrays: Mapping[str, Any]) -> dict[str, Any]:
         if len(positional) > len(self._names):

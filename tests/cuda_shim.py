@@ -212,13 +212,30 @@ class HostGraph:
 
     def replay(self) -> None:
         """Do it all again."""
-        self._driver.counts["replays"] += 1
+        self._driver._count("replays")
         for action in self.actions:
             action()
 
 
+class HostMark:
+    """A place in a stream: how far the first one was, or an entry of what the second one has to do."""
+
+    def __init__(self, driver: HostDriver, at: int, ahead: bool) -> None:
+        self._driver = driver
+        self.at = at
+        self.ahead = ahead
+
+    def wait(self) -> None:
+        """Have everything before it done."""
+        self._driver.arrive(self)
+
+
 class HostDriver:
-    """A device whose programs are libraries that :func:`build` makes. Everything is done at once.
+    """A device whose programs are libraries that :func:`build` makes.
+
+    What goes into the first stream is done at once. Copies of the second are done when somebody waits for them, and no
+    sooner, so that whoever forgets to wait finds what was there before. Whoever has something overwritten of which the
+    first stream was not seen to be done is told so.
 
     Args:
         seed: draws in which order warps, lanes and blocks go on, and when copies arrive.
@@ -227,7 +244,9 @@ class HostDriver:
 
     Attributes:
         counts: how often what was done (``launches``, ``copies``, ``fills``, ``uploads``, ``downloads``, ``allocations``,
-            ``captures``, ``replays``), and the bytes that went up and down (``uploaded``, ``downloaded``).
+            ``captures``, ``replays``, ``ahead``), and the bytes that went up and down (``uploaded``, ``downloaded``).
+        order: what of that was asked for, in order.
+        fails: the name of a function whose launches fail.
         launched: by name how often each function was launched.
     """
 
@@ -241,7 +260,14 @@ class HostDriver:
         self.limit = limit
         self.counts: Counter[str] = Counter()
         self.launched: Counter[str] = Counter()
+        self.order: list[str] = []
+        self.fails = ""
         self._capturing: list[Callable[[], None]] | None = None
+        self._clock = 0  # how much the first stream has done
+        self._reads: dict[tuple[int, int], int] = {}  # when it has last read pieces of memory by a copy
+        self._seen = 0  # how far the second stream has waited for the first
+        self._second: list[Callable[[], Any]] = []  # what the second has done and will do
+        self._done = 0  # how much of that was done
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -277,13 +303,14 @@ class HostDriver:
         """Copy to the device."""
         assert array.flags.c_contiguous
         assert self._capturing is None, "graphs have no uploads"
-        self.counts["uploads"] += 1
+        self._count("uploads")
         self.counts["uploaded"] += array.nbytes
         ctypes.memmove(address, array.ctypes.data, array.nbytes)
 
     def download(self, parts: Sequence[tuple[np.ndarray[Any, Any], int]]) -> None:
         """Copy from the device."""
         assert self._capturing is None, "graphs have no downloads"
+        self.order.append("wait")
         for array, address in parts:
             assert array.flags.c_contiguous
             self.counts["downloads"] += 1
@@ -293,7 +320,46 @@ class HostDriver:
     def copy(self, target: int, source: int, size: int) -> None:
         """Copy within the device."""
         assert target + size <= source or source + size <= target or not size, "the pieces of a copy overlap"
-        self._do("copies", lambda: ctypes.memmove(target, source, size))
+        self._do("copies", lambda: self._copy(target, source, size))
+
+    def _copy(self, target: int, source: int, size: int) -> None:
+        self._clock += 1
+        self._reads[source, source + size] = self._clock
+        ctypes.memmove(target, source, size)
+
+    def pinned(self, size: int) -> np.ndarray[Any, Any]:
+        """Bytes that a copy in the second stream reads when it is done."""
+        return np.full(size, 0xFF, np.uint8)
+
+    def upload_ahead(self, address: int, array: np.ndarray[Any, Any]) -> None:
+        """Note a copy."""
+        assert self._capturing is None, "graphs have no uploads"
+        for (low, high), when in self._reads.items():
+            if low < address + array.nbytes and address < high and when > self._seen:
+                raise DeviceError("memory is overwritten that the first stream may still read")
+        self._count("ahead")
+        self.counts["uploaded"] += array.nbytes
+        self._second.append(lambda: ctypes.memmove(address, array.ctypes.data, array.nbytes))
+
+    def mark(self, *, ahead: bool = False) -> HostMark:
+        """Where a stream is."""
+        assert self._capturing is None, "graphs have no marks"
+        return HostMark(self, len(self._second) if ahead else self._clock, ahead)
+
+    def follow(self, mark: HostMark, *, ahead: bool = False) -> None:
+        """Have one stream wait for the other."""
+        assert mark.ahead != ahead, "a stream waits for itself"
+        if ahead:
+            self._seen = max(self._seen, mark.at)
+        else:
+            self.arrive(mark)
+
+    def arrive(self, mark: HostMark) -> None:
+        """Have the second stream do what is before a mark."""
+        if mark.ahead:
+            for action in self._second[self._done : mark.at]:
+                action()
+            self._done = max(self._done, mark.at)
 
     def fill(self, address: int, size: int, byte: int) -> None:
         """Set every byte."""
@@ -313,6 +379,8 @@ class HostDriver:
     def _launch(self, function: HostFunction, blocks: int, words: Any, count: int) -> None:
         runtime = _runtime()
         self.launched[function.symbol] += 1
+        if function.symbol == self.fails:
+            raise DeviceError("a kernel failed", got="as it was told to")
         failed = runtime.shim_launch(
             function.address, blocks, function.threads, function.shared, words, count, self.seed & 0xFFFFFFFF
         )
@@ -321,13 +389,17 @@ class HostDriver:
 
     def _do(self, what: str, action: Callable[[], Any]) -> None:
         def counted() -> None:
-            self.counts[what] += 1
+            self._count(what)
             action()
 
         if self._capturing is not None:
             self._capturing.append(counted)
         else:
             counted()
+
+    def _count(self, what: str) -> None:
+        self.counts[what] += 1
+        self.order.append(what)
 
     def capture(self, run: Callable[[], None]) -> HostGraph:
         """Note what is asked for, without doing it."""
@@ -340,9 +412,13 @@ class HostDriver:
         return HostGraph(self, actions)
 
     def synchronize(self) -> None:
-        """Nothing is ever left to be done."""
+        """Nothing is ever left to be done in the first stream."""
+        self.order.append("wait")
 
     def wait_for(self, stream: int) -> None:
+        """Nobody else has streams."""
+
+    def be_waited_for(self, stream: int) -> None:
         """Nobody else has streams."""
 
 

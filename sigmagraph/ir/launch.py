@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sigmagraph.dims import Size
@@ -52,12 +52,14 @@ class Launches:
             check that failed, or 0; ``flow[level]`` says whether a branch is taken.
         items: for each slot of the arena the bytes of the smallest elements that lie in it; where none are given, 1.
             Functions count elements with 32 bits, so that they say how large a slot may be.
+        nodes: by name of the kernel where the nodes come from that it computes: lines and layers, for errors.
     """
 
     grids: Mapping[str, tuple[Grid, ...]]
     constants: tuple[bytes, ...]
     controlled: bool
     items: tuple[int, ...] = ()
+    nodes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ def unpack(data: bytes) -> DeviceCode:
                 constants.append(data[start : start + length])
                 start += length
             grids = {kernel: tuple(map(_grid_from_json, found)) for kernel, found in plan["grids"].items()}
-            plans[name] = Launches(grids, tuple(constants), bool(plan["controlled"]), tuple(plan["items"]))
+            nodes = {str(kernel): str(text) for kernel, text in plan["nodes"].items()}
+            plans[name] = Launches(grids, tuple(constants), bool(plan["controlled"]), tuple(plan["items"]), nodes)
         return DeviceCode(str(header["arch"]), plans, data[start:])
     except (ValueError, KeyError, TypeError, AttributeError, DimError, DTypeError) as error:
         raise FileFormatError("the bytes are not the code of a GPU program", got=repr(error)) from error
@@ -115,7 +118,13 @@ def unpack(data: bytes) -> DeviceCode:
 def _launches_to_json(launches: Launches) -> dict[str, Any]:
     grids = {kernel: [_grid_to_json(g) for g in found] for kernel, found in launches.grids.items()}
     lengths: Sequence[int] = [len(constant) for constant in launches.constants]
-    return {"grids": grids, "constants": lengths, "controlled": launches.controlled, "items": launches.items}
+    return {
+        "grids": grids,
+        "constants": lengths,
+        "controlled": launches.controlled,
+        "items": launches.items,
+        "nodes": dict(launches.nodes),
+    }
 
 
 def _grid_to_json(grid: Grid) -> list[Any]:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from sigmagraph.dims import evaluate, names
-from sigmagraph.errors import DeviceError, DeviceMemoryError, IndexRangeError
+from sigmagraph.dims import evaluate
+from sigmagraph.errors import DeviceError, DeviceMemoryError, IndexRangeError, InputError
 from sigmagraph.ir.bind import bind_dims
 from sigmagraph.ir.launch import BRANCH, CHECK, COPY, COPY_THREADS, RUNNING, Launches
-from sigmagraph.ir.plan import Check, Plan, flat_steps
+from sigmagraph.ir.plan import Check, Plan, Port, flat_steps
 from sigmagraph.runtime.arrays import as_input
 from sigmagraph.runtime.device_arrays import DeviceArray, Foreign, Results, foreign
 from sigmagraph.runtime.device_driver import INT, LONG, POINTER, Driver, Function, Graph, Image, Memory, NDArray
-from sigmagraph.runtime.device_plan import Action, Call, Move, Unrolling, check_sizes, flow_words, largest
-from sigmagraph.runtime.mirrors import APART, Device
+from sigmagraph.runtime.device_faults import failed_action, failed_since, suspects, too_large
+from sigmagraph.runtime.device_plan import Action, Call, Move, Started, Unrolling, check_sizes, flow_words
+from sigmagraph.runtime.layout import apart, joined
+from sigmagraph.runtime.mirrors import Device
 from sigmagraph.runtime.preparation import Preparation
 from sigmagraph.runtime.profile import counters
 from sigmagraph.runtime.recycle import LARGE, Blocks
+from sigmagraph.runtime.runner import Run
 from sigmagraph.runtime.state import Variable
+from sigmagraph.runtime.uploads import Uploaded
 
 _BINDINGS = 64  # different combinations of input shapes that are remembered
 _FLOW = POINTER + INT  # what functions of a controlled program take last
@@ -32,6 +36,7 @@ _FIXED = (
     (CHECK, POINTER + INT, 1),
     (BRANCH, POINTER + INT + INT, 1),
 )
+_Input: TypeAlias = "NDArray | Foreign | Uploaded"
 _Output: TypeAlias = "tuple[tuple[int, ...], np.dtype[Any], int]"
 
 
@@ -101,6 +106,9 @@ class Accelerator:
         self._blocks = Blocks(len(plan.outputs))
         self._results = Results(device, len(plan.outputs))
         self._block: Memory | None = None
+        self._program = Started(plan, launches)
+        self._ports = {port.name: port for port in plan.inputs}
+        self._last: Run | None = None
         with device.active() as driver:
             self._functions = _functions(image, launches)
             self._mirrors = device.mirrors(self.variables, f"the parameters of '{plan.name}'")
@@ -108,7 +116,7 @@ class Accelerator:
 
     def _upload_fixed(self, driver: Driver) -> tuple[Memory, list[int], int]:
         """Memory for constants and for the flow, where they lie, and the flow's start right behind the flow."""
-        offsets, size = _apart(map(len, self._launches.constants), 0)
+        offsets, size = apart(map(len, self._launches.constants), 0)
         words = flow_words(self.plan)
         memory = driver.allocate(size + 8 * words, f"the constants of '{self.plan.name}'")
         addresses = [memory.address + offset for offset in offsets]
@@ -123,7 +131,7 @@ class Accelerator:
     def run(self, arrays: list[Any]) -> dict[str, NDArray]:
         """Run the program on arrays in the order of its inputs; fresh arrays come out.
 
-        Inputs with a CUDA array interface are taken from the device.
+        Inputs with a CUDA array interface, and those of :meth:`upload`, are taken from the device.
 
         Raises:
             InputError: an array has another dtype or shape than the input takes.
@@ -131,6 +139,13 @@ class Accelerator:
             IndexRangeError: an index in an array is out of range; parameters are as they were.
             DeviceMemoryError: the device has not enough memory.
             DeviceError: a kernel failed.
+        """
+        return self.begin(arrays).result()
+
+    def begin(self, arrays: list[Any]) -> Run:
+        """Like :meth:`run`, but results are waited for when they are asked for.
+
+        What fails in a kernel, or because of an index, is told then. A run that begins waits for the one before.
         """
         ready = self._ready(arrays)
         with self._device.active() as driver:
@@ -140,8 +155,10 @@ class Accelerator:
                 for shape, dtype, size in binding.results
             ]
             at = [binding.base + offset for offset in binding.outputs]
-            self._finish(driver, list(zip(results, at, strict=True)))
-        return {port.name: array for port, array in zip(self.plan.outputs, results, strict=True)}
+            parts, status = self._noted(list(zip(results, at, strict=True)))
+            named = {port.name: array for port, array in zip(self.plan.outputs, results, strict=True)}
+            self._last = Run(named, partial(self._end, parts, status), self._device.lock)
+            return self._last
 
     def run_on_device(self, arrays: list[Any]) -> dict[str, DeviceArray]:
         """Like :meth:`run`, but results stay on the device and come when they are asked for.
@@ -158,21 +175,39 @@ class Accelerator:
                 out[port.name] = self._results.array(shape, dtype, f"the result '{port.name}' of '{self.plan.name}'")
                 if size:
                     driver.copy(out[port.name].address, binding.base + offset, size)
-            self._finish(driver, [])
+            self._end(*self._noted([]))
         return out
+
+    def upload(self, arrays: Mapping[str, Any]) -> dict[str, Uploaded]:
+        """Begin to bring inputs to the device, by name, while it goes on with what it does.
+
+        What comes out stands for them in one run, of this or another program. The arrays may be changed afterwards.
+
+        Raises:
+            InputError: there is no such input, or an array has another dtype than it takes.
+            DeviceMemoryError: there is not enough memory.
+        """
+        ready = {}
+        for name, array in arrays.items():
+            if name not in self._ports:
+                expected = ", ".join(self._ports) or "none"
+                raise InputError(f"'{self.plan.name}' has no input '{name}'", expected=expected, got=name)
+            ready[name] = as_input(array, self._ports[name])
+        with self._device.active() as driver:
+            return self._device.uploads.upload(driver, ready, f"inputs of '{self.plan.name}' that are uploaded ahead")
 
     def arena_bytes(self, dims: Mapping[str, int]) -> int:
         """Bytes of the arena for given dims."""
         return evaluate(self.plan.arena_bytes(1), dims)
 
-    def _ready(self, arrays: Sequence[Any]) -> list[NDArray | Foreign]:
-        return [
-            foreign(a, port) if hasattr(a, "__cuda_array_interface__") else as_input(a, port)
-            for a, port in zip(arrays, self.plan.inputs, strict=True)
-        ]
+    def _ready(self, arrays: Sequence[Any]) -> list[_Input]:
+        return [_input(array, port) for array, port in zip(arrays, self.plan.inputs, strict=True)]
 
-    def _start(self, driver: Driver, arrays: Sequence[NDArray | Foreign]) -> Binding:
+    def _start(self, driver: Driver, arrays: Sequence[_Input]) -> Binding:
         """Have everything done but the way back."""
+        if self._last is not None:
+            self._last.end()  # its results lie where those of this run will
+            self._last = None
         shapes = tuple(array.shape for array in arrays)
         binding = self._bindings.get(shapes) or self._bind(shapes, arrays)
         if self.preparation is not None:
@@ -184,24 +219,25 @@ class Accelerator:
             block = self._block = self._grown(driver, binding)
         if binding.base != block.address:
             self._unroll(binding, block.address)
-        for array, offset in zip(arrays, binding.inputs, strict=True):
-            _bring(driver, array, block.address + offset)
+        _bring(driver, arrays, [block.address + offset for offset in binding.inputs])
         self._execute(driver, binding)
         return binding
 
-    def _finish(self, driver: Driver, parts: list[tuple[NDArray, int]]) -> None:
-        """Take notice of a run, wait for what has to come to the host, and see how the program ended."""
+    def _noted(self, parts: list[tuple[NDArray, int]]) -> tuple[list[tuple[NDArray, int]], NDArray]:
+        """Take notice of a run: what has to come to the host with the parts, and how the program ends."""
         for number in self._updated:
             parts += self._mirrors[number].written(self.variables[number])
         counters().runs += 1
         status = np.zeros(1, np.int32)
         if self._checked:
             parts.append((status, self._flow))
+        return parts, status
+
+    def _end(self, parts: list[tuple[NDArray, int]], status: NDArray) -> None:
+        """Wait for what has to come to the host, and see how the program ended."""
         if parts:
-            try:
-                driver.download(parts)
-            except DeviceError as error:
-                raise self._failed("in or before this program", error) from error
+            with self._device.active():
+                self._device.download(parts, f"in or before program '{self.plan.name}'")
         if status[0]:
             raise IndexRangeError(self.plan.checks[status[0] - 1], hint="the parameters are as they were")
 
@@ -211,21 +247,26 @@ class Accelerator:
             self._one_by_one(driver, binding)
             binding.runs = max(binding.runs, 1)
             return
-        everything = partial(self._all, driver, binding)
+        self._device.started[id(self.plan)] = self._program
         if binding.runs == 1:
+            everything = partial(self._all, driver, binding)
             binding.graph = driver.capture(everything) if binding.actions else None
             binding.runs = 2
+        if binding.graph is None:
+            self._all(driver, binding)
+            return
         try:
-            if binding.graph is not None:
-                binding.graph.replay()
-            else:
-                everything()
+            binding.graph.replay()
         except DeviceError as error:
-            raise self._failed("when this program began", error) from error
+            suspected = self._device.blamed or suspects(self._device.started.values())
+            raise failed_since(error, f"when program '{self.plan.name}' began", suspected) from error
 
     def _all(self, driver: Driver, binding: Binding) -> None:
         for action in binding.actions:
-            self._do(driver, action)
+            try:
+                self._do(driver, action)
+            except DeviceError as error:
+                raise failed_action(error, action, self._program, binding.dims) from error
 
     def _do(self, driver: Driver, action: Action) -> None:
         if isinstance(action, Call):
@@ -235,28 +276,18 @@ class Accelerator:
 
     def _one_by_one(self, driver: Driver, binding: Binding) -> None:
         """Wait after every action. A device that failed takes nothing more, so that it cannot be tried again."""
-        try:
+        with self._device.waiting(f"before program '{self.plan.name}'"):
             driver.synchronize()
-        except DeviceError as error:
-            raise self._failed("before this program", error) from error
         for action in binding.actions:
             try:
                 self._do(driver, action)
                 driver.synchronize()
             except DeviceError as error:
-                what = f"in '{action.kernel}'" if isinstance(action, Call) else "in a copy"
-                raise self._failed(what, error, f"{binding.dims or ''} {action}") from error
+                failed = failed_action(error, action, self._program, binding.dims)
+                self._device.blamed = failed.message
+                raise failed from error
 
-    def _failed(self, where: str, error: DeviceError, what: str = "") -> DeviceError:
-        hint = None if what else "with SIGMAGRAPH_CAREFUL=1 each launch is waited for, and the error names it"
-        return DeviceError(
-            f"the device failed {where}, in program '{self.plan.name}'",
-            got=error.message if error.got is None else f"{error.message}: {error.got}",
-            node=what.strip() or None,
-            hint=hint,
-        )
-
-    def _bind(self, shapes: tuple[tuple[int, ...], ...], arrays: Sequence[NDArray | Foreign]) -> Binding:
+    def _bind(self, shapes: tuple[tuple[int, ...], ...], arrays: Sequence[_Input]) -> Binding:
         plan = self.plan
         dims = bind_dims(plan.inputs, arrays)
         for requirement in plan.requirements:
@@ -267,8 +298,8 @@ class Accelerator:
             shape = tuple(evaluate(size, dims) for size in port.shape)
             results.append((shape, port.dtype.numpy, math.prod(shape) * port.dtype.itemsize))
         arena = self.arena_bytes(dims)
-        inputs, end = _apart((evaluate(port.bytes, dims) for port in plan.inputs), arena)
-        outputs, end = _apart((size for _, _, size in results), end)
+        inputs, end = apart((evaluate(port.bytes, dims) for port in plan.inputs), arena)
+        outputs, end = apart((size for _, _, size in results), end)
         if len(self._bindings) >= _BINDINGS:
             self._bindings.clear()
         binding = Binding(dims, arena, tuple(inputs), tuple(outputs), end, tuple(results))
@@ -284,22 +315,7 @@ class Accelerator:
         try:
             return driver.allocate(max(binding.size, 1), f"arena, inputs and outputs of '{self.plan.name}'")
         except DeviceMemoryError as error:
-            raise self._too_large(binding, error) from error
-
-    def _too_large(self, binding: Binding, error: DeviceMemoryError) -> DeviceMemoryError:
-        dims = ", ".join(f"{name}={value}" for name, value in binding.dims.items())
-        kernel, size = largest(self.plan, binding.dims)
-        ones = dict.fromkeys((n for slot in self.plan.slots for n in names(slot)), 1)
-        least = evaluate(self.plan.arena_bytes(1), ones | dict.fromkeys(self.plan.dims, 1))
-        return DeviceMemoryError(
-            error.message,
-            expected=f"{binding.arena_bytes:,} bytes for the arena, {binding.size:,} with inputs and outputs"
-            + (f" ({dims})" if dims else ""),
-            got=error.got,
-            node=f"the largest value is one of '{kernel}': {size:,} bytes",
-            hint=(f"with every dim at 1 the arena is {least:,} bytes; " if self.plan.dims else "")
-            + "CompileOptions(remat=True) makes it smaller",
-        )
+            raise too_large(self._program, binding.dims, binding.arena_bytes, binding.size, error) from None
 
     def _unroll(self, binding: Binding, base: int) -> None:
         """Make the list of actions for the place where the memory lies now."""
@@ -330,20 +346,35 @@ def _functions(image: Image, launches: Launches) -> dict[str, Function]:
     return found
 
 
-def _apart(sizes: Iterable[int], start: int) -> tuple[list[int], int]:
-    """Where things of these sizes begin that lie behind each other, and the end; all are multiples of APART."""
-    offsets = [-(-start // APART) * APART]
-    for size in sizes:
-        offsets.append(offsets[-1] + -(-size // APART) * APART)
-    return offsets[:-1], offsets[-1]
+def _input(array: Any, port: Port) -> _Input:
+    """What is handed in for an input, as it is taken.
+
+    Raises:
+        InputError: the input does not take it.
+    """
+    if isinstance(array, Uploaded):
+        if array.dtype != port.dtype.numpy:
+            raise InputError(f"the input '{port.name}' has another dtype", expected=port.dtype, got=array.dtype)
+        return array
+    return foreign(array, port) if hasattr(array, "__cuda_array_interface__") else as_input(array, port)
 
 
-def _bring(driver: Driver, array: NDArray | Foreign, address: int) -> None:
-    """Have an input where kernels expect it."""
-    if not isinstance(array, Foreign):
-        if array.size:
-            driver.upload(address, array)
-    elif array.size:
-        if array.stream not in (0, driver.stream):
+def _bring(driver: Driver, arrays: Sequence[_Input], addresses: Sequence[int]) -> None:
+    """Have inputs where kernels expect them."""
+    uploads = list({id(a.upload): a.upload for a in arrays if isinstance(a, Uploaded)}.values())
+    for upload in uploads:
+        upload.begin(driver)
+    own: list[tuple[int, NDArray]] = []
+    for array, address in zip(arrays, addresses, strict=True):
+        if isinstance(array, np.ndarray):
+            if array.size:
+                own.append((address, array))
+            continue
+        if isinstance(array, Foreign) and array.stream not in (0, driver.stream):
             driver.wait_for(array.stream)
-        driver.copy(address, array.address, array.size)
+        if array.nbytes:
+            driver.copy(address, array.address, array.nbytes)
+    for upload in uploads:
+        upload.end(driver)
+    for address, array in joined(own):
+        driver.upload(address, array)

@@ -6,10 +6,11 @@ import contextlib
 import ctypes
 import os
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from sigmagraph.runtime.device_driver import NDArray
 _OPT_IN = 49152  # bytes of shared memory from which on a function has to be told
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for the default stream, nor that for it
 _RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED
+_NO_TIMING = 2  # CU_EVENT_DISABLE_TIMING
 _CUDA = 2  # DLPack's kDLCUDA
 _SEGMENT = 1 << 21  # bytes of a piece of the staging memory
 _SEGMENTS = 4
@@ -114,8 +116,7 @@ class CudaMemory:
         self._allocation = allocation
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():
-            self._driver.release(self._allocation)
+        self._driver.release(self._allocation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class CudaFunction:
     launch: Callable[..., None]
     threads: tuple[int, int, int]
     shared: int
+    image: CudaImage  # sees to the end of the module, whoever is last to hold a part of it
 
 
 class CudaImage:
@@ -135,6 +137,9 @@ class CudaImage:
         self._driver = driver
         self._module = module
 
+    def __del__(self) -> None:
+        self._driver.outlive(self._module)
+
     def function(self, symbol: str, signature: str, threads: int, shared: int) -> CudaFunction:
         """A function, made ready for its block size and shared memory."""
         cuda = self._driver.cuda
@@ -143,7 +148,7 @@ class CudaImage:
             if shared > _OPT_IN:
                 function.set_attribute(cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES, shared)
             function.prepare(signature)
-        return CudaFunction(symbol, function.prepared_async_call, (threads, 1, 1), shared)
+        return CudaFunction(symbol, function.prepared_async_call, (threads, 1, 1), shared, self)
 
 
 class CudaGraph:
@@ -158,9 +163,25 @@ class CudaGraph:
         self._driver.call("cuGraphLaunch", self._handle, ctypes.c_void_p(self._driver.stream))
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():
+        if self._driver.is_usable:
             with contextlib.suppress(DeviceError), self._driver.active():
                 self._driver.call("cuGraphExecDestroy", self._handle)
+
+
+class CudaMark:
+    """An event that was recorded."""
+
+    def __init__(self, driver: CudaDriver, event: Any) -> None:
+        self._driver = driver
+        self.event = event
+
+    def wait(self) -> None:
+        """Wait on the host."""
+        with self._driver.errors("a copy ahead failed"):
+            self.event.synchronize()
+
+    def __del__(self) -> None:
+        self._driver.reuse(self.event)
 
 
 class CudaDriver:
@@ -182,12 +203,22 @@ class CudaDriver:
         self._library = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
         self._capturing = False
         self._late: list[Any] = []  # memory that was given up while a graph was captured
+        self._outlived: list[Any] = []  # what PyCUDA must not take down any more
+        self._events: list[Any] = []  # that are free
+        self._pinned: weakref.WeakValueDictionary[int, NDArray] = weakref.WeakValueDictionary()
+        os.register_at_fork(after_in_child=partial(_keep_for_ever, weakref.ref(self)))
         with self.errors("the device's context cannot be had"):
             self._context = device.retain_primary_context()
         with self.active():
             self._stream = cuda.Stream(_NON_BLOCKING)
+            self._copies = cuda.Stream(_NON_BLOCKING)
             self.stream = int(self._stream.handle)
             self._staging = _Staging(cuda, self._stream)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is still something that can be asked for: not in the child of a fork, nor at the very end."""
+        return os.getpid() == self._process and not sys.is_finalizing()
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -240,8 +271,25 @@ class CudaDriver:
         if self._capturing:
             self._late.append(allocation)
             return
+        if not self.is_usable:
+            self.outlive(allocation)
+            return
         with contextlib.suppress(DeviceError, self.cuda.Error), self.active():
             allocation.free()
+
+    def outlive(self, thing: Any) -> None:
+        """Keep something that PyCUDA would take down, where there is nothing any more that could be asked to do so.
+
+        It would throw where C++ allows no exception, which ends the process.
+        """
+        if not self.is_usable:
+            self._outlived.append(thing)
+            if len(self._outlived) == 1:
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._outlived))
+
+    def reuse(self, event: Any) -> None:
+        """Take an event that nobody waits for any more, from whatever thread."""
+        self._events.append(event)
 
     def load(self, image: bytes) -> CudaImage:
         """Load a module."""
@@ -252,6 +300,34 @@ class CudaDriver:
         """Copy through staging memory."""
         with self.errors("an upload failed"):
             self._staging.upload(address, _bytes(array))
+
+    def pinned(self, size: int) -> NDArray:
+        """Page-locked memory, which fetching from does not take the processor."""
+        try:
+            pinned: NDArray = self.cuda.pagelocked_empty(max(size, 1), np.uint8)
+        except self.cuda.MemoryError as error:
+            raise DeviceMemoryError(
+                "the host has not enough page-locked memory", expected=f"{size:,} bytes", got=str(error)
+            ) from error
+        self._pinned[id(pinned)] = pinned
+        return pinned
+
+    def upload_ahead(self, address: int, array: NDArray) -> None:
+        """Copy in the second stream."""
+        with self.errors("an upload failed"):
+            self.cuda.memcpy_htod_async(address, array, self._copies)
+
+    def mark(self, *, ahead: bool = False) -> CudaMark:
+        """Record an event."""
+        with self.errors("an event cannot be recorded"):
+            event = self._events.pop() if self._events else self.cuda.Event(self.cuda.event_flags.DISABLE_TIMING)
+            event.record(self._copies if ahead else self._stream)
+        return CudaMark(self, event)
+
+    def follow(self, mark: Any, *, ahead: bool = False) -> None:
+        """Wait for an event on the device."""
+        with self.errors("an event cannot be waited for"):
+            (self._copies if ahead else self._stream).wait_for_event(mark.event)
 
     def download(self, parts: Sequence[tuple[NDArray, int]]) -> None:
         """Have all copies done, and wait once."""
@@ -304,8 +380,29 @@ class CudaDriver:
             self._stream.synchronize()
 
     def wait_for(self, stream: int) -> None:
-        """Wait for a stream of somebody else's, which PyCUDA cannot name; 1 and 2 are default streams."""
-        self.call("cuStreamSynchronize", ctypes.c_void_p(stream))
+        """Have our stream wait for one of somebody else's, which PyCUDA cannot name; 1 and 2 are default streams."""
+        self._order(stream, self.stream)
+
+    def be_waited_for(self, stream: int) -> None:
+        """Have a stream of somebody else's wait for ours."""
+        self._order(self.stream, stream)
+
+    def _order(self, before: int, behind: int) -> None:
+        event = ctypes.c_void_p()
+        self.call("cuEventCreate", ctypes.byref(event), _NO_TIMING)
+        try:
+            self.call("cuEventRecord", event, ctypes.c_void_p(before))
+            self.call("cuStreamWaitEvent", ctypes.c_void_p(behind), event, 0)
+        finally:
+            self.call("cuEventDestroy_v2", event)  # it goes once it was reached
+
+
+def _keep_for_ever(driver: weakref.ref[CudaDriver]) -> None:
+    """In the child of a fork: have nothing of a driver taken down, which needs a device that the child has not."""
+    found = driver()
+    if found is not None:
+        for thing in (found, *found._pinned.values()):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 class _Staging:

@@ -13,10 +13,13 @@ import numpy as np
 from sigmagraph.errors import InputError
 from sigmagraph.ir.plan import Port
 from sigmagraph.runtime.device_driver import Memory, NDArray
-from sigmagraph.runtime.mirrors import APART, Device
+from sigmagraph.runtime.layout import APART
+from sigmagraph.runtime.mirrors import Device
 
 _EACH = 2  # pieces of memory that are remembered for a result, as on the CPU
 _PROTOCOL = 3  # version of the CUDA array interface
+_HOST = 1  # DLPack's kDLCPU, which has no streams
+_DEFAULT, _UNORDERED = 1, -1  # DLPack's streams: the default one, and none that is to be waited for
 _CODES = {"i": 0, "u": 1, "f": 2, "V": 4, "b": 6}  # DLPack's kinds of dtypes by NumPy's; V is bfloat16
 
 
@@ -50,8 +53,8 @@ class DeviceArray:
             DeviceError: what was to compute them failed.
         """
         out = np.empty(self.shape, self.dtype)
-        with self._device.active() as driver:
-            driver.download([(out, self.address)])
+        with self._device.active():
+            self._device.download([(out, self.address)], "before a result was read")
         return out
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
@@ -77,9 +80,14 @@ class DeviceArray:
         return self._device.driver.place
 
     def __dlpack__(self, *, stream: int | None = None, **_: Any) -> Any:
-        if stream != -1:
+        """DLPack's way to take it; ``stream`` is the one that will use it, -1 where that is seen to already."""
+        if stream != _UNORDERED:
             with self._device.active() as driver:
-                driver.synchronize()
+                if self.__dlpack_device__()[0] == _HOST:
+                    with self._device.waiting("before a result was handed on"):
+                        driver.synchronize()
+                else:
+                    driver.be_waited_for(_DEFAULT if stream is None else stream)
         return _capsule(self, self.address, self.__dlpack_device__())
 
 
@@ -131,13 +139,13 @@ class Foreign:
     Attributes:
         shape: of it.
         address: where its elements lie, in C order.
-        size: bytes of all elements.
+        nbytes: of all elements.
         stream: the handle of the stream that is to be waited for, or 0.
     """
 
     shape: tuple[int, ...]
     address: int
-    size: int
+    nbytes: int
     stream: int
 
 

@@ -1,8 +1,9 @@
 """What programs need of a device: the protocol that each way to one implements.
 
-Sizes are bytes, addresses are numbers. Everything is done in the order in which it was asked for (one stream); what a
-method does not say that it waits for may still be going on when it returns. Calls must not overlap, and all but the
-attributes are called within :meth:`Driver.active`.
+Sizes are bytes, addresses are numbers. There are two streams: in each, everything is done in the order in which it was
+asked for. All goes into the first but what is uploaded ahead, which goes into the second and is done beside what the
+first does; marks bring order between them. What a method does not say that it waits for may still be going on when it
+returns. Calls must not overlap, and all but the attributes are called within :meth:`Driver.active`.
 """
 
 from __future__ import annotations
@@ -65,6 +66,18 @@ class Graph(Protocol):
         ...
 
 
+class Mark(Protocol):
+    """A place in a stream: everything that was asked for there before."""
+
+    def wait(self) -> None:
+        """Have the host wait until all of that is done.
+
+        Raises:
+            DeviceError: something of it failed.
+        """
+        ...
+
+
 class Driver(Protocol):
     """The way to one device.
 
@@ -115,6 +128,26 @@ class Driver(Protocol):
         """Copy a contiguous array to the device. It may be changed again when this returns."""
         ...
 
+    def pinned(self, size: int) -> NDArray:
+        """Bytes of the host that the device can fetch by itself, with any contents.
+
+        Raises:
+            DeviceMemoryError: there are not as many.
+        """
+        ...
+
+    def upload_ahead(self, address: int, array: NDArray) -> None:
+        """Copy bytes of :meth:`pinned` in the second stream; they must stay as they are until that is done."""
+        ...
+
+    def mark(self, *, ahead: bool = False) -> Mark:
+        """The place where the first stream is now, or with ``ahead`` the second."""
+        ...
+
+    def follow(self, mark: Mark, *, ahead: bool = False) -> None:
+        """Have what is asked for from now on in the first stream, or the second, begin when a mark is reached."""
+        ...
+
     def download(self, parts: Sequence[tuple[NDArray, int]]) -> None:
         """Fill contiguous arrays from addresses of the device, and wait for it and for everything before.
 
@@ -152,5 +185,15 @@ class Driver(Protocol):
         ...
 
     def wait_for(self, stream: int) -> None:
-        """Have what is asked for from now on see what was put before into a stream of somebody else's."""
+        """Have what is asked for from now on see what was put before into a stream of somebody else's.
+
+        The host does not wait.
+        """
+        ...
+
+    def be_waited_for(self, stream: int) -> None:
+        """Have what is put from now on into a stream of somebody else's see what was asked for before.
+
+        The host does not wait.
+        """
         ...

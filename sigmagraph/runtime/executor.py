@@ -21,7 +21,8 @@ from sigmagraph.runtime.frame import IS_KNOWN, WELL_BEHAVED, CallerCode, Frame
 from sigmagraph.runtime.preparation import Preparation
 from sigmagraph.runtime.profile import counters
 from sigmagraph.runtime.recycle import LARGE, Blocks
-from sigmagraph.runtime.state import ALIGNMENT, Variable, address_of, aligned_bytes
+from sigmagraph.runtime.runner import Run
+from sigmagraph.runtime.state import ALIGNMENT, Variable, address_of, aligned_bytes, newer_values
 from sigmagraph.runtime.threads import Pool
 
 NDArray = np.ndarray[Any, Any]
@@ -101,6 +102,8 @@ class Executor:
         self._last: Binding | None = None  # what the frame expects
         self._pool_at = 0
         self._names = tuple(port.name for port in plan.outputs)
+        self._newer = newer_values()
+        self._settled = self._newer.count  # taking their addresses has settled all variables
 
     def run(self, arrays: list[Any]) -> dict[str, NDArray]:
         """Run the program on arrays in the order of its inputs; fresh arrays come out.
@@ -111,8 +114,18 @@ class Executor:
             IndexRangeError: an index in an array is out of range; parameters are as they were.
         """
         with self._lock:
+            if self._newer.count != self._settled:
+                self._settle()
             results = self._run_again(arrays)
         return self._run_any(arrays) if results is None else results
+
+    def begin(self, arrays: list[Any]) -> Run:
+        """Run the program; there is nobody else who could."""
+        return Run(self.run(arrays))
+
+    def upload(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Inputs are where they are needed."""
+        return arrays
 
     def _run_again(self, arrays: list[Any]) -> dict[str, NDArray] | None:
         """Run it on arrays like those of the last call; None if they are not."""
@@ -129,6 +142,12 @@ class Executor:
             return None
         self._finish(status)
         return dict(zip(self._names, results))  # noqa: B905  # strict costs a microsecond's tenth
+
+    def _settle(self) -> None:
+        """Have the values here that programs on devices have written."""
+        self._settled = self._newer.count
+        for variable in self.variables:
+            variable.settle()
 
     def _results(self, binding: Binding) -> list[NDArray]:
         return [

@@ -7,10 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
+from sigmagraph.errors import DeviceError, DeviceMemoryError
 from sigmagraph.runtime.device_driver import Driver, Memory, NDArray
-from sigmagraph.runtime.state import Variable
+from sigmagraph.runtime.device_faults import failed_since, largest_of, suspects
+from sigmagraph.runtime.device_plan import Started
+from sigmagraph.runtime.layout import apart
+from sigmagraph.runtime.state import Variable, newer_values
+from sigmagraph.runtime.uploads import Uploads
 
-APART = 256  # what is allocated together stands at multiples of it
 _NEVER = -1
 
 
@@ -20,12 +24,21 @@ class Device:
     Args:
         driver: the way to it; nobody else uses it.
         careful: whether programs wait after every launch, so that errors name it.
+
+    Attributes:
+        lock: held by the thread that has the device for itself.
+        uploads: inputs that are brought there while it works.
+        started: the programs that were begun since somebody waited for it, of which each may have failed.
+        blamed: what is known to have failed, after which a device takes nothing more.
     """
 
     def __init__(self, driver: Driver, careful: bool = False) -> None:
         self.driver = driver
         self.careful = careful
-        self._lock = threading.RLock()
+        self.uploads = Uploads()
+        self.started: dict[int, Started] = {}
+        self.blamed = ""
+        self.lock = threading.RLock()
         self._mirrors: WeakKeyDictionary[Variable, DeviceMirror] = WeakKeyDictionary()
 
     @contextmanager
@@ -35,7 +48,7 @@ class Device:
         Raises:
             DeviceError: the device cannot be had here, such as in the child of a fork.
         """
-        with self._lock, self.driver.active():
+        with self.lock, self.driver.active():
             yield self.driver
 
     def mirrors(self, variables: Sequence[Variable], what: str) -> tuple[DeviceMirror, ...]:
@@ -46,14 +59,42 @@ class Device:
         """
         with self.active() as driver:
             new = [v.origin for v in variables if v.origin not in self._mirrors]
-            sizes = [-(-v.bytes // APART) * APART for v in new]
             if new:
-                block = driver.allocate(sum(sizes), what)
-                start = 0
-                for variable, size in zip(new, sizes, strict=True):
+                starts, size = apart((v.bytes for v in new), 0)
+                block = self._allocate(driver, size, what, new)
+                for variable, start in zip(new, starts, strict=True):
                     self._mirrors[variable] = DeviceMirror(self, block, start)
-                    start += size
+                    variable.mirrored = True
             return tuple(self._mirrors[v.origin] for v in variables)
+
+    def _allocate(self, driver: Driver, size: int, what: str, variables: Sequence[Variable]) -> Memory:
+        try:
+            return driver.allocate(size, what)
+        except DeviceMemoryError as error:
+            raise error.at(node=largest_of([(v.name, v.bytes) for v in variables])) from None
+
+    def download(self, parts: Sequence[tuple[NDArray, int]], when: str) -> None:
+        """Fill arrays from addresses, and wait for that and for everything before; within :meth:`active`.
+
+        Args:
+            parts: contiguous arrays, and addresses.
+            when: what an error says of the time when something was seen to have failed.
+
+        Raises:
+            DeviceError: something before failed; the error names what that may be.
+        """
+        with self.waiting(when):
+            self.driver.download(parts)
+
+    @contextmanager
+    def waiting(self, when: str) -> Iterator[None]:
+        """Within it somebody waits for everything; what fails is said to have failed some time since the last wait."""
+        try:
+            yield
+        except DeviceError as error:
+            raise failed_since(error, when, self.blamed or suspects(self.started.values())) from error
+        self.started.clear()
+        self.blamed = ""
 
 
 class DeviceMirror:
@@ -90,12 +131,13 @@ class DeviceMirror:
         variable.version += 1
         held = variable.held
         self._version = _NEVER if held else variable.version
-        if held or variable.addressed:
+        if held:
             return [(variable.memory, self.address)]
         variable.newer = self
+        newer_values().count += variable.addressed
         return []
 
     def fetch(self, memory: NDArray) -> None:
         """Copy the value into a variable's memory."""
-        with self._device.active() as driver:
-            driver.download([(memory, self.address)])
+        with self._device.active():
+            self._device.download([(memory, self.address)], "before the value of a parameter was read")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,6 +46,22 @@ if address_of(_PROBE) != _PROBE.ctypes.data:
     address_of = _slow_address_of
 
 
+@dataclass(slots=True)
+class NewerValues:
+    """How often a device has left a newer value in a mirror of a variable whose address a program here has.
+
+    Programs compare the number with the one of their last run, which takes less time than to look at every variable.
+    """
+
+    count: int = 0
+
+
+@cache
+def newer_values() -> NewerValues:
+    """The count of this process."""
+    return NewerValues()
+
+
 class Mirror(Protocol):
     """The copy of a variable's value on a device."""
 
@@ -62,11 +80,14 @@ class Variable:
         version: grows with everything that writes to the value, or may do so from now on; 0 while it is the zeros that
             it begins with if no value is given.
         newer: the mirror that has the value, where the memory here has an older one.
-        addressed: whether somebody has the address of the memory, and takes the value to be there.
+        addressed: whether programs on the processor have the address of the memory; they look at
+            :func:`newer_values` before they run.
+        mirrored: whether there are mirrors.
     """
 
     newer: Mirror | None = None
     addressed: bool = False
+    mirrored: bool = False
 
     def __init__(self, name: str, dtype: DType, shape: tuple[int, ...], value: Any = None) -> None:
         self.name = name
@@ -93,6 +114,18 @@ class Variable:
         self.placed = True
         self.version += 1
         return self._live()
+
+    def read(self) -> np.ndarray[Any, Any]:
+        """The value to be looked at, in an array that cannot be written to; later values may show in it.
+
+        Nobody takes the value for another one afterwards, as they do when :attr:`value` was handed out.
+        """
+        self.settle()
+        array = self._live()
+        if self.mirrored:  # while a view is held, programs on devices would bring each new value here
+            array = array.copy()
+        array.flags.writeable = False
+        return array
 
     @property
     def address(self) -> int:
@@ -192,6 +225,14 @@ class Renamed(Variable):
     @addressed.setter
     def addressed(self, value: bool) -> None:
         self._origin.addressed = value
+
+    @property
+    def mirrored(self) -> bool:
+        return self._origin.mirrored
+
+    @mirrored.setter
+    def mirrored(self, value: bool) -> None:
+        self._origin.mirrored = value
 
     @property
     def version(self) -> int:

@@ -139,7 +139,7 @@ def _layer(place: Registry, call: Call) -> None:
 
 
 def _value(network: Network, identifier: str) -> NDArray:
-    return network.variables[identifier].value
+    return network.variables[identifier].read()
 
 
 def _set_value(subject: Subject, identifier: str, value: Any) -> None:
@@ -166,7 +166,7 @@ def _optimiser(place: Registry, subject: Subject) -> None:
 
 
 def _memory(subject: Subject, name: str) -> NDArray:
-    return subject.crew.memory[name].value
+    return subject.crew.memory[name].variable.read()
 
 
 def _iterator(place: Registry, subject: Subject) -> None:

@@ -73,13 +73,14 @@ def run(
     step = trainer.step
     memory = step.memory(batch=BATCH)
     say(f"compile time  {step.compile_seconds:.3f} s ({'from the cache' if step.cached else 'cold'})")
-    say(f"step          {1000 * history.step_seconds:.2f} ms (median, batch {BATCH}, {step.executor.threads} threads)")
+    where = f"{step.executor.threads} threads" if trainer.operator.device == "cpu" else trainer.operator.device
+    say(f"step          {1000 * history.step_seconds:.2f} ms (median, batch {BATCH}, {where})")
     say(f"memory        {_memory(trainer)}, arena {memory.arena:,} bytes")
     say(f"stages        {step.dump(dump) / 'index.html'}")
     return trainer
 
 
 def _memory(trainer: Trainer) -> str:
-    parameters = sum(array.nbytes for array in trainer.network.parameters().values())
-    kept = sum(parameter.value.nbytes for parameter in trainer.memory.values())
+    parameters = sum(trainer.network.variables[name].bytes for name in trainer.network.identifiers)
+    kept = sum(parameter.variable.bytes for parameter in trainer.memory.values())
     return f"parameters {parameters:,} bytes, optimiser state {kept:,} bytes"

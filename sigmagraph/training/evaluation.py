@@ -11,7 +11,7 @@ from sigmagraph.data.deck import Deck
 from sigmagraph.driver import compile
 from sigmagraph.errors import AttributeValueError, GraphError
 from sigmagraph.layers.records import Cost
-from sigmagraph.options import CompileOptions
+from sigmagraph.options import CompileOptions, Target
 from sigmagraph.program import CompiledFunction
 from sigmagraph.tensor.hyperparameter import Hyperparameters
 from sigmagraph.training.feed import columns_of, feed, rows
@@ -78,7 +78,7 @@ class Evaluator:
         GraphError: the network has no cost layer.
     """
 
-    def __init__(self, network: Network, target: str = "cpu", options: CompileOptions | None = None) -> None:
+    def __init__(self, network: Network, target: Target | str = "cpu", options: CompileOptions | None = None) -> None:
         forward = network.forward(training=False)
         if forward.cost is None:
             raise GraphError(f"the network '{network.name}' cannot be judged", expected="a network with a cost layer")

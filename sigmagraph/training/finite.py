@@ -38,7 +38,7 @@ class FiniteCheck:
 
     def remember(self) -> None:
         """Keep all values as they are before an iteration."""
-        self._before = {name: variable.value.copy() for name, variable in self._variables().items()}
+        self._before = {name: variable.read().copy() for name, variable in self._variables().items()}
 
     def check(self, batches: Sequence[Any], outcome: Outcome) -> None:
         """Look at the results.
@@ -47,7 +47,7 @@ class FiniteCheck:
             NotFiniteError: a number is not finite; parameters, optimiser and random numbers are as before.
         """
         variables = self._variables()
-        if _is_finite(outcome.values["cost"]) and all(_is_finite(v.value) for v in variables.values()):
+        if _is_finite(outcome.values["cost"]) and all(_is_finite(v.read()) for v in variables.values()):
             return
         for name, array in self._before.items():
             variables[name].assign(array)

@@ -21,7 +21,7 @@ from sigmagraph.data.deck import Deck
 from sigmagraph.data.prefetch import prefetch
 from sigmagraph.errors import IdentifierError
 from sigmagraph.optimisers.base import Optimiser
-from sigmagraph.options import CompileOptions
+from sigmagraph.options import CompileOptions, Target
 from sigmagraph.tensor.hyperparameter import Hyperparameters
 from sigmagraph.training.contract import contract, step_entries
 from sigmagraph.training.control import Control, State
@@ -41,6 +41,7 @@ from sigmagraph.training.steps import Fetch
 from sigmagraph.training.storage.checkpoints import Checkpoint
 from sigmagraph.training.storage.run_folder import Ending, RunFolder
 from sigmagraph.training.tasks import Task
+from sigmagraph.training.upcoming import Upcoming
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 T = TypeVar("T")
@@ -84,7 +85,7 @@ class Loop:
         optimiser: Optimiser,
         data: Batches,
         crew: Crew,
-        judge_with: tuple[str, CompileOptions | None],
+        judge_with: tuple[Target, CompileOptions | None],
         on_hook_error: OnError,
         ahead: int | None,
         check_finite: bool,
@@ -371,11 +372,12 @@ class Loop:
         ahead = self._ahead
         if ahead is None:  # what lies in memory is gathered in a hundredth of a step
             ahead = 0 if isinstance(self.data.dataset, Dataset) else _STREAMED_AHEAD
-        with prefetch(self.data.epoch(self.epoch, self.course.batch), ahead) as batches:
+        with prefetch(self.data.epoch(self.epoch, self.course.batch), ahead) as source:
+            batches = Upcoming(source, self.crew.send)
             while self.course.batch < len(self.data):
                 if not self._proceed() or (goal.iterations is not None and goal.reached(self.course)):
                     return False
-                self._iterate(list(islice(batches, self.crew.takes)))
+                self._iterate(list(islice(batches, self.crew.takes)), batches)
                 self.control.done()
         if not self._proceed():
             return False
@@ -388,7 +390,7 @@ class Loop:
             self._resolve()
         return going_on
 
-    def _iterate(self, batches: list[Batch]) -> None:
+    def _iterate(self, batches: list[Batch], upcoming: Upcoming[Batch]) -> None:
         self.refresh()
         if self._changed:
             self._resolve()
@@ -400,7 +402,10 @@ class Loop:
         if self._finite is not None:
             self._finite.remember()
         start = time.perf_counter()
-        self._outcome = self.crew.run(batches, fetch)
+        outcome = self.crew.begin(batches, fetch)
+        if self.crew.ahead:
+            upcoming.get_ready()
+        self._outcome = outcome()
         seconds = time.perf_counter() - start
         if self._finite is not None:
             self._finite.check(batches, self._outcome)
@@ -484,7 +489,7 @@ class Loop:
                 return _plain(values[source])
             own, name = self.crew.own(worker), identifier.removeprefix("network.layers.")
             if name in own and name != identifier:
-                return own[name].value
+                return own[name].read()
         if identifier in self.registry:
             return self.registry[identifier]
         return None  # what a hook provides and has not shared yet

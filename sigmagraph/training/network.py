@@ -218,7 +218,7 @@ class Network:
         twin = Network(self.name, self._chain, self.seed)
         twin._rules, twin._frozen = list(self._rules), self._frozen
         for identifier, variable in self._variables.items():
-            twin._variables[identifier].assign(variable.value)
+            twin._variables[identifier].assign(variable.read())
         return twin
 
     # ---- which parameters are trained

@@ -56,7 +56,7 @@ class Subject(Protocol):
 
 def snapshot(subject: Subject) -> Checkpoint:
     """Everything that a training depends on, as it is now."""
-    arrays = {name: variable.value.copy() for name, variable in variables_of(subject).items()}
+    arrays = {name: variable.read().copy() for name, variable in variables_of(subject).items()}
     arrays[_TIMES] = subject.course.times()
     arrays[ITERATION] = np.array(subject.course.iteration, np.int64)
     # At the end of an epoch hooks may still have to see what its last iteration handed out.

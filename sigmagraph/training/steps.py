@@ -12,6 +12,7 @@ from sigmagraph.dims import Dim
 from sigmagraph.driver import compile
 from sigmagraph.options import CompileOptions, Target
 from sigmagraph.program import CompiledFunction
+from sigmagraph.runtime.runner import Run
 from sigmagraph.training.feed import columns_of, feed
 from sigmagraph.training.graphs import TrainGraph
 
@@ -37,8 +38,19 @@ class Step:
 
     def arguments(self, batch: Batch, scalars: Mapping[str, float], **more: Any) -> dict[str, Any]:
         """What the program takes for a batch, by name; arguments and errors are those of a call."""
-        arrays = feed(batch, self._records, self._targets, self._columns)
-        return {**arrays, **{name: scalars[name] for name in self._scalars}, **more}
+        return {**self.arrays(batch), **{name: scalars[name] for name in self._scalars}, **more}
+
+    def arrays(self, batch: Batch) -> dict[str, NDArray]:
+        """What the program takes of a batch, by name.
+
+        Raises:
+            InputError: the batch is not what the network takes.
+        """
+        return feed(batch, self._records, self._targets, self._columns)
+
+    def begin(self, arrays: Mapping[str, Any], scalars: Mapping[str, float]) -> Run:
+        """Begin to run it on the arrays of a batch, or what stands for them; see :meth:`CompiledFunction.begin`."""
+        return self.program.begin(**arrays, **{name: scalars[name] for name in self._scalars})
 
     def __call__(self, batch: Batch, scalars: Mapping[str, float], **more: Any) -> dict[str, NDArray]:
         """Run it on a batch; what comes out is named as in the graph.

@@ -15,7 +15,7 @@ from sigmagraph.errors import AttributeValueError, IdentifierError, TrainingStat
 from sigmagraph.identifiers import split_path
 from sigmagraph.initialisers import Initialiser
 from sigmagraph.optimisers.base import Optimiser
-from sigmagraph.options import CompileOptions
+from sigmagraph.options import CompileOptions, Target
 from sigmagraph.program import CompiledFunction
 from sigmagraph.tensor.tensor import Parameter
 from sigmagraph.training.contract import dataset_entries
@@ -29,7 +29,7 @@ from sigmagraph.training.interrupts import Interrupts
 from sigmagraph.training.loop import VALIDATION, Goal, Loop
 from sigmagraph.training.network import Network
 from sigmagraph.training.operators.crew import Task
-from sigmagraph.training.operators.operator import Operator, as_operator, describe
+from sigmagraph.training.operators.operator import Operator, describe, placed
 from sigmagraph.training.seeds import Seeds
 from sigmagraph.training.snapshot import restore
 from sigmagraph.training.storage.checkpoints import CheckpointFolder, read_checkpoint, write_checkpoint
@@ -45,9 +45,9 @@ T = TypeVar("T")
 class TrainerOptions(TypedDict, total=False):
     """Arguments of :class:`Trainer` by name, as an environment hands them on."""
 
-    target: str
+    target: Target | str | None
     options: CompileOptions | None
-    operator: Operator | str
+    operator: Operator | str | None
     on_hook_error: OnError
     prefetch: int | None
     check_finite: bool
@@ -67,10 +67,11 @@ class Trainer(Loop):
         validation: records that are held out, to judge the network by after every epoch; further ones by
             :meth:`add_dataset`.
         seed: if given, the network's parameters are drawn anew with it.
-        target: what code is made for, such as ``cpu`` or ``cpu:1``.
+        target: what code is made for, such as ``cpu:1`` or ``cuda``; None for what the operator says.
         options: what else changes the code, such as ``CompileOptions(fast=True)``.
         name: a word; begins identifiers in an environment's registry.
-        operator: ``cpu``, ``cpu:4`` for four workers, or an :class:`Operator`.
+        operator: ``cpu``, ``cpu:4`` for four workers, ``cuda``, ``cuda:1`` for the second GPU, or an
+            :class:`Operator`; None for one worker on the target's device.
         seeds: where the seeds of workers, and of batches without one, come from.
         on_hook_error: whether a hook that fails ends training (``raise``), or is logged only (``log``).
         prefetch: how many batches a thread gathers ahead; None gathers ahead what does not lie in memory.
@@ -89,7 +90,7 @@ class Trainer(Loop):
         AttributeValueError: ``data`` is a dataset that is not in batches, or the seed is out of range.
         GraphError: the network has no cost layer, or no parameters that are not frozen.
         IdentifierError: a pattern of the optimiser names no parameter, or the name is none.
-        TargetError: there is no such operator.
+        TargetError: there is no such operator, or it is on another device than the target.
     """
 
     def __init__(
@@ -99,11 +100,11 @@ class Trainer(Loop):
         data: Batches,
         validation: Deck | None = None,
         seed: int | None = None,
-        target: str = "cpu",
+        target: Target | str | None = None,
         options: CompileOptions | None = None,
         *,
         name: str = "trainer",
-        operator: Operator | str = "cpu",
+        operator: Operator | str | None = None,
         seeds: Seeds | None = None,
         on_hook_error: OnError = "raise",
         prefetch: int | None = None,
@@ -120,10 +121,12 @@ class Trainer(Loop):
         if data.seed is None and seeds is not None:
             data = data.seeded(seeds.child("shuffle").integer())
         tree = seeds or Seeds(network.seed)
-        self.operator = as_operator(operator)
-        task = Task(network, optimiser, target, options, lambda number: tree.child("worker", number).integer())
+        self.operator, made_for = placed(operator, target)
+        task = Task(network, optimiser, made_for, options, lambda number: tree.child("worker", number).integer())
         crew = self.operator.crew(task)
-        super().__init__(name, network, optimiser, data, crew, (target, options), on_hook_error, prefetch, check_finite)
+        super().__init__(
+            name, network, optimiser, data, crew, (made_for, options), on_hook_error, prefetch, check_finite
+        )
         self._tasks = tasks or Tasks()
         if validation is not None:
             self.add_dataset(VALIDATION, validation)

@@ -46,6 +46,8 @@ def test_programs_run(stand_in: Path) -> None:
         "programs",
         "results_on_the_device",
         "threads_and_forks",
+        "batches_ahead",
+        "forks_give_up",
         "limits",
         "captures",
         "no_context_is_left",
@@ -54,6 +56,10 @@ def test_programs_run(stand_in: Path) -> None:
 
 def test_a_failing_kernel_ends_no_process(stand_in: Path) -> None:
     session(stand_in, "a_failure")
+
+
+def test_trainers_run(stand_in: Path, tmp_path: Path) -> None:
+    session(stand_in, "trains", SIGMAGRAPH_CACHE=str(tmp_path))
 
 
 def test_a_machine_may_have_no_device(stand_in: Path) -> None:

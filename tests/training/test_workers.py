@@ -12,12 +12,13 @@ from sigmagraph import layers as L
 from sigmagraph.data.batches import Batch
 from sigmagraph.errors import AttributeValueError, GraphError, IdentifierError, ShapeError, TargetError
 from sigmagraph.optimisers.sgd import SGD
+from sigmagraph.options import Target
 from sigmagraph.tensor.functions import maximum
 from sigmagraph.training.hooking.hook import Moment, hook
 from sigmagraph.training.network import Network
 from sigmagraph.training.operators.crew import combined
 from sigmagraph.training.operators.mergers import Average, Custom, Maximum, Weighted, merge_networks
-from sigmagraph.training.operators.operator import Operator, as_operator
+from sigmagraph.training.operators.operator import Operator, as_operator, placed
 from sigmagraph.training.operators.synchronous import shards
 from sigmagraph.training.trainer import Trainer
 
@@ -234,12 +235,19 @@ def test_wrong_operators_are_refused() -> None:
     for wrong in ("cpu:0", "cpu:", "CPU", "cpu:two", 3):
         with pytest.raises(AttributeValueError, match="no operator"):
             as_operator(wrong)  # type: ignore[arg-type]
-    for device in ("cuda", "mpi", "cuda:2"):
+    for device in ("mpi", "cud:2"):
         with pytest.raises(TargetError, match="no operator for"):
             as_operator(device)
     for options in ({"workers": 0}, {"merge": 0}, {"merge": "never"}, {"threads": -1}, {"mergers": "mean"}):
         with pytest.raises(AttributeValueError):
             Operator(**options)  # type: ignore[arg-type]
+    for options in ({"device": "gpu"}, {"device": "cuda:x"}, {"device": None}):
+        with pytest.raises(AttributeValueError, match="'device' makes no sense"):
+            Operator(**options)  # type: ignore[arg-type]
+    for options in ({"workers": 2}, {"threads": 1}, {"merge": 3}, {"merge": "epoch"}, {"mergers": Maximum()}):
+        (name,) = options
+        with pytest.raises(AttributeValueError, match=f"'{name}' makes no sense on a GPU"):
+            Operator(device="cuda:1", **options)  # type: ignore[arg-type]
     with pytest.raises(IdentifierError, match="names nothing"):
         trainer(operator=Operator(workers=2, mergers={"*.nothing": Average()}))
     assert str(as_operator("cpu:4")) == "cpu:4, merged gradients"
@@ -258,3 +266,20 @@ def test_a_batch_that_does_not_fit_names_what_is_wrong_and_changes_nothing() -> 
     with pytest.raises(Exception, match="inputs"):
         of.crew.run([bad], ())
     assert bits(of) == before
+
+
+def test_operator_and_target_are_one_device() -> None:
+    for operator, target, expected in (
+        (None, None, ("cpu", Target())),
+        ("cpu:2", "cpu:1", ("cpu:2, merged gradients", Target(threads=1))),
+        ("cuda:1", None, ("cuda:1", Target("cuda", device=1))),
+        (None, "cuda:1", ("cuda:1", Target("cuda", device=1))),
+        ("cuda", "cuda:sm_80", ("cuda", Target("cuda", cpu="sm_80"))),
+        ("cuda:0", "cuda", ("cuda:0", Target("cuda"))),
+        (None, "aarch64-linux-gnu", ("cpu", Target(triple="aarch64-linux-gnu"))),
+    ):
+        chosen, made_for = placed(operator, target)
+        assert (str(chosen), made_for) == expected
+    for operator, target in (("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda:1"), ("cuda:1", "cuda:sm_80")):
+        with pytest.raises(TargetError, match="not the same device"):
+            placed(operator, target)

@@ -42,6 +42,7 @@ class Generation:
         self._callees: dict[str, Kernel] = {}
         self._table: list[str] = []
         self._plans: dict[str, Launches] = {}
+        self._nodes: dict[str, str] = {}  # where they come from, by the name of the function
 
     def __enter__(self) -> Self:
         return self
@@ -60,9 +61,9 @@ class Generation:
         launcher = Launcher(plan, kernels, self._add)
         steps = launcher.write()
         self._program = self._program or plan.name
-        self._plans[plan.name] = Launches(
-            launcher.grids, tuple(constants), launcher.controlled, _items(plan, kernels, launcher.launches)
-        )
+        nodes = {symbol: text for symbol in launcher.grids if (text := self._nodes.get(symbol))}
+        items = _items(plan, kernels, launcher.launches)
+        self._plans[plan.name] = Launches(launcher.grids, tuple(constants), launcher.controlled, items, nodes)
         return replace(plan, steps=steps)
 
     def _callee(self, callee: Kernel) -> None:
@@ -79,6 +80,7 @@ class Generation:
             raise CompileError(f"two functions are called '{symbol}'", got=", ".join(f"@{k.name}" for k in kernels))
         self._texts[symbol] = text
         self._table.extend(_line(symbol, kernel) for kernel in kernels)
+        self._nodes[symbol] = ", ".join(dict.fromkeys(filter(None, map(_nodes, kernels))))
 
     def text(self) -> str:
         """The whole text."""
@@ -122,8 +124,13 @@ def _items(plan: Plan, kernels: Sequence[Kernel], launches: Sequence[Launch]) ->
 
 def _line(symbol: str, kernel: Kernel) -> str:
     """Which nodes of the user's program a function carries out."""
-    where = ", ".join(dict.fromkeys(_place(str(p)) for p in kernel.provenance if p))
+    where = _nodes(kernel)
     return f"//   {symbol}: @{kernel.name}" + (f", {where}" if where else "")
+
+
+def _nodes(kernel: Kernel) -> str:
+    """Where the nodes of a kernel come from."""
+    return ", ".join(dict.fromkeys(_place(str(p)) for p in kernel.provenance if p))
 
 
 def _place(text: str) -> str:

@@ -68,10 +68,12 @@ class Crew(ABC):
         hyperparameters: run-time scalars, read at every iteration.
         size: how many workers there are.
         takes: how many batches they take at a time.
+        ahead: how many batches can be sent to them while they work.
     """
 
     size: int = 1
     takes: int = 1
+    ahead: int = 0
     hyperparameters: Hyperparameters
 
     def __init__(self, task: Task) -> None:
@@ -112,6 +114,18 @@ class Crew(ABC):
 
         Raises:
             InputError: a batch is not what the network takes; nothing was changed by its worker.
+        """
+
+    def begin(self, batches: Sequence[Batch], fetch: Fetch) -> Callable[[], Outcome]:
+        """Begin an iteration, and give what waits for its end; arguments and errors are those of :meth:`run`."""
+        outcome = self.run(batches, fetch)
+        return lambda: outcome
+
+    def send(self, batch: Batch) -> None:  # noqa: B027
+        """Bring a batch to where it will be needed, while an iteration goes on.
+
+        Raises:
+            InputError: it is not what the network takes.
         """
 
     def call(self, batch: Batch) -> tuple[CompiledFunction, dict[str, Any]]:

@@ -164,7 +164,7 @@ def merge_networks(into: Network, networks: Sequence[Network], mergers: Mergers 
 def _renamed(network: Network, name: str, number: int) -> Tensor:
     """A copy of a parameter under a name that no other network has."""
     source = network.variables[name]
-    value = source.value
+    value = source.read()
     return Parameter(Variable(f"{number}/{name}", source.dtype, source.shape, value), trainable=False)
 
 

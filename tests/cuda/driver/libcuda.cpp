@@ -20,7 +20,10 @@
 #include <vector>
 
 #define API(name) extern "C" int name
+#define IN_PARENT \
+  if (getpid() != loaded) return NOT_INITIALIZED
 #define WITH_CONTEXT           \
+  IN_PARENT;                   \
   if (contexts.empty()) return INVALID_CONTEXT; \
   if (failed) return failed
 
@@ -30,6 +33,7 @@ enum Status {
   SUCCESS = 0,
   INVALID_VALUE = 1,
   OUT_OF_MEMORY = 2,
+  NOT_INITIALIZED = 3,
   NO_DEVICE = 100,
   INVALID_DEVICE = 101,
   INVALID_IMAGE = 200,
@@ -64,6 +68,7 @@ struct Graph {
 thread_local std::vector<void*> contexts;
 int primary;
 std::mutex guard;
+const pid_t loaded = getpid();  // nothing works in the child of a fork
 std::map<uint64_t, size_t> allocations;
 std::map<void*, Graph*> capturing;
 int failed = 0;  // what a failed kernel left behind
@@ -171,8 +176,12 @@ API(cuDeviceGetAttribute)(int* value, int attribute, int) {
 
 API(cuDevicePrimaryCtxRetain)(void** context, int) { return *context = &primary, SUCCESS; }
 API(cuDevicePrimaryCtxRelease_v2)(int) { return SUCCESS; }
-API(cuCtxPushCurrent_v2)(void* context) { return contexts.push_back(context), SUCCESS; }
+API(cuCtxPushCurrent_v2)(void* context) {
+  IN_PARENT;
+  return contexts.push_back(context), SUCCESS;
+}
 API(cuCtxPopCurrent_v2)(void** context) {
+  IN_PARENT;
   if (contexts.empty()) return INVALID_CONTEXT;
   if (context) *context = contexts.back();
   contexts.pop_back();
@@ -218,7 +227,10 @@ API(cuMemHostAlloc)(void** data, size_t size, unsigned) {
   if (is_captured()) return CAPTURE_UNSUPPORTED;
   return posix_memalign(data, 4096, size ? size : 1) ? OUT_OF_MEMORY : SUCCESS;
 }
-API(cuMemFreeHost)(void* data) { return free(data), SUCCESS; }
+API(cuMemFreeHost)(void* data) {
+  IN_PARENT;
+  return free(data), SUCCESS;
+}
 API(cuMemcpyHtoDAsync_v2)(uint64_t target, const void* source, size_t size, void* stream) {
   return memory_copy(stream, target, reinterpret_cast<uint64_t>(source), size);
 }
@@ -237,19 +249,31 @@ API(cuStreamCreate)(void** stream, unsigned) {
   WITH_CONTEXT;
   return *stream = malloc(1), SUCCESS;
 }
-API(cuStreamDestroy_v2)(void* stream) { return free(stream), SUCCESS; }
+API(cuStreamDestroy_v2)(void* stream) {
+  IN_PARENT;
+  return free(stream), SUCCESS;
+}
 API(cuStreamSynchronize)(void* stream) {
   WITH_CONTEXT;
   return capturing.count(stream) ? CAPTURE_UNSUPPORTED : SUCCESS;
 }
 API(cuEventCreate)(void** event, unsigned) {
   WITH_CONTEXT;
-  return *event = malloc(1), SUCCESS;
+  return *event = calloc(1, 1), SUCCESS;
 }
-API(cuEventDestroy_v2)(void* event) { return free(event), SUCCESS; }
-API(cuEventRecord)(void*, void*) {
+API(cuEventDestroy_v2)(void* event) {
+  IN_PARENT;
+  return free(event), SUCCESS;
+}
+API(cuEventRecord)(void* event, void*) {
   WITH_CONTEXT;
-  return SUCCESS;
+  if (is_captured()) return CAPTURE_UNSUPPORTED;
+  return *static_cast<char*>(event) = 1, SUCCESS;
+}
+API(cuStreamWaitEvent)(void*, void* event, unsigned) {
+  WITH_CONTEXT;
+  if (is_captured()) return CAPTURE_UNSUPPORTED;
+  return *static_cast<char*>(event) ? SUCCESS : INVALID_VALUE;  // a wait for what was not recorded waits for nothing
 }
 API(cuEventSynchronize)(void*) {
   WITH_CONTEXT;
@@ -275,7 +299,10 @@ API(cuModuleLoadDataEx)(void** out, const void* image, unsigned, int*, void**) {
   return *out = module, SUCCESS;
 }
 API(cuModuleLoadData)(void** module, const void* image) { return cuModuleLoadDataEx(module, image, 0, nullptr, nullptr); }
-API(cuModuleUnload)(void* module) { return delete static_cast<Module*>(module), SUCCESS; }
+API(cuModuleUnload)(void* module) {
+  IN_PARENT;
+  return delete static_cast<Module*>(module), SUCCESS;
+}
 API(cuModuleGetFunction)(void** function, void* module, const char* name) {
   WITH_CONTEXT;
   auto& functions = static_cast<Module*>(module)->functions;
@@ -344,6 +371,7 @@ API(cuGraphLaunch)(void* graph, void*) {
 API(cuGetErrorString)(int status, const char** text) {
   static const std::map<int, const char*> known = {
       {INVALID_VALUE, "invalid argument"},         {OUT_OF_MEMORY, "out of memory"},
+      {NOT_INITIALIZED, "initialization error"},
       {NO_DEVICE, "no CUDA-capable device"},       {INVALID_IMAGE, "invalid image"},
       {INVALID_CONTEXT, "invalid device context"}, {NO_BINARY, "no binary for this device"},
       {NOT_FOUND, "named symbol not found"},       {LAUNCH_FAILED, "unspecified launch failure"},
@@ -438,7 +466,6 @@ LACKING(cuProfilerStart)
 LACKING(cuProfilerStop)
 LACKING(cuStreamAttachMemAsync)
 LACKING(cuStreamQuery)
-LACKING(cuStreamWaitEvent)
 LACKING(cuSurfRefGetArray)
 LACKING(cuSurfRefSetArray)
 LACKING(cuTexRefCreate)
