@@ -23,7 +23,7 @@ from sigmagraph.artifact.manifest import info_text, manifest_text
 from sigmagraph.artifact.state_file import file_order, state_file
 from sigmagraph.artifact.targets import artifact_target
 from sigmagraph.codegen.llvm.compile import Processor, processor
-from sigmagraph.codegen.llvm.library.parts import Part, functions_of, lay_out
+from sigmagraph.codegen.library.parts import Part, functions_of, lay_out
 from sigmagraph.codegen.llvm.library.state import Content
 from sigmagraph.codegen.llvm.library.whole import Library
 from sigmagraph.codegen.llvm.systems import LEVELS, NATIVE

@@ -12,10 +12,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sigmagraph.codegen.library.parts import Layout, Part
+from sigmagraph.codegen.library.trials import Trials
 from sigmagraph.codegen.llvm.library.calls import own_name
 from sigmagraph.codegen.llvm.library.options import options_text, thread_memory
-from sigmagraph.codegen.llvm.library.parts import Layout, Part
-from sigmagraph.codegen.llvm.library.selftest import Trials, selftest_text
+from sigmagraph.codegen.llvm.library.selftest import selftest_text
 from sigmagraph.codegen.llvm.native.state_file import state_table
 from sigmagraph.codegen.llvm.pool import POOL_BYTES
 from sigmagraph.ir.interface import ABI, OWN_ERRORS, STATE_HEAD, STATUS_TEXTS, Interface, Status
