@@ -71,7 +71,7 @@ class Tables:
     Attributes:
         places: where each input and output lies in the memory of the test, by name.
         end: where what is behind them begins.
-        inputs: entries for ``fill_values``, one for each input with axes.
+        inputs: entries for ``fill_values``, one for each input that is filled.
         outputs: entries for ``all_equal``.
         updates: entries for ``all_moved``.
         wanted: the samples that these two compare with.
@@ -93,8 +93,18 @@ def state_entries(interface: Interface, trials: Trials) -> list[list[int]]:
     ]
 
 
-def trial_tables(interface: Interface, function: Function, trial: Trial, start: int) -> Tables:
-    """The tables of a function's trial, whose inputs and outputs lie one behind the other from a place on."""
+def trial_tables(
+    interface: Interface, function: Function, trial: Trial, start: int, *, scalars: bool = False
+) -> Tables:
+    """The tables of a function's trial.
+
+    Args:
+        interface: has the function.
+        function: what is called.
+        trial: how.
+        start: where its inputs and outputs begin, which lie one behind the other.
+        scalars: whether inputs without axes are filled like others.
+    """
     places: dict[str, int] = {}
     at = start
     for port in (*function.inputs, *function.outputs):
@@ -102,7 +112,7 @@ def trial_tables(interface: Interface, function: Function, trial: Trial, start: 
         at += max(_ROOM, -(-evaluate(port.bytes, trial.dims) // _ROOM) * _ROOM)
     tables = Tables(places, at)
     for port in function.inputs:
-        if port.shape:
+        if port.shape or scalars:
             count = _elements(port, trial)
             tables.inputs.append(_filling(places[port.name], count, port.dtype, trial.inputs[port.name]))
     for port in function.outputs:
