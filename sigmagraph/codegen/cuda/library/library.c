@@ -22,7 +22,6 @@
 /* What is used of the CUDA driver. Its handles are pointers, its addresses numbers of 64 bits, its results ints. */
 #define SG_DRIVER(X) \
     X(cuInit, (unsigned flags)) \
-    X(cuGetErrorName, (int code, const char **text)) \
     X(cuGetErrorString, (int code, const char **text)) \
     X(cuDeviceGetCount, (int *count)) \
     X(cuDeviceGet, (int *device, int number)) \
@@ -178,16 +177,15 @@ static int32_t sg_refused(sg_state *s, int32_t status, const char *format, ...) 
 
 /* The same for a result of the driver, whose words come behind what was said. */
 static int32_t sg_failed(sg_state *s, int code, const char *format, ...) {
-    const char *name = "", *text = "";
+    const char *text = "";
     size_t length;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(s->message, sizeof s->message, format, arguments);
     va_end(arguments);
     length = strlen(s->message);
-    if (s->driver.cuGetErrorName(code, &name) || !name) name = "";
     if (s->driver.cuGetErrorString(code, &text) || !text) text = "";
-    snprintf(s->message + length, sizeof s->message - length, ": result %d %s %s", code, name, text);
+    snprintf(s->message + length, sizeof s->message - length, ": %s (result %d of the driver)", text, code);
     if (code == SG_OUT_OF_MEMORY) return $_ERROR_MEMORY;
     return s->ready ? $_ERROR_LAUNCH : $_ERROR_DEVICE;
 }

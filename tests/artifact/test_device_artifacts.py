@@ -1,0 +1,128 @@
+"""Artifacts for GPUs: the C that comes out is compiled and run against a driver library that works on the processor."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cuda_shim
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import sigmagraph as sg
+from sigmagraph import exporter, optimisers
+from sigmagraph import layers as L
+from sigmagraph.codegen.cuda.backend import CudaBackend
+from sigmagraph.codegen.cuda.compile import Compiled
+from sigmagraph.codegen.cuda.program import Generation
+
+CLIENTS = Path(__file__).parent / "clients"
+STAND_IN = Path(__file__).parents[1] / "cuda" / "driver" / "libcuda.cpp"
+WARNINGS = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+RATE = np.float32(0.01)
+TARGET = "cuda:sm_80"
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is missing"),
+    pytest.mark.skipif(not cuda_shim.available(), reason="g++ is missing"),
+]
+
+
+class ShimBackend(CudaBackend):
+    """The target as it is, but what stands in the artifact as machine code is a library for the processor."""
+
+    def generation(self, listing: bool) -> Generation:
+        return Generation(self.arch, _for_host, listing)
+
+
+def _for_host(text: str) -> Compiled:
+    return Compiled(cuda_shim.build(text).read_bytes(), "", (), "g++", 0.0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step takes."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+def trainer() -> sg.Trainer:
+    """A small network with random numbers, and a rule with memory and counters."""
+    chain = L.Input(4, 3) + L.Dense(9, "relu") + L.Dropout(0.3) + L.Dense(3) + L.SoftmaxCrossEntropy()
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((70, 4, 3)).astype(np.float32)
+    data = sg.data.Dataset(x, (x.sum(axis=(1, 2)) > 0).astype(np.int32) + (x[:, 0, 0] > 1))
+    rule = optimisers.Adam(learning_rate=float(RATE))
+    return sg.Environment("t", seed=3).trainer("trainer", sg.Network("net", chain), optimiser=rule, data=data.batches(7))
+
+
+def batches(sizes: Sequence[int]) -> list[Batch]:
+    rng = np.random.default_rng(11)
+    found = []
+    for size in sizes:
+        x = rng.standard_normal((size, 4, 3)).astype(np.float32)
+        found.append(Batch(x, rng.integers(0, 3, size).astype(np.int32)))
+    return found
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """An artifact, and where it is run."""
+
+    export: sg.Export
+    driver: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.export.folder
+
+    def build(self, client: str) -> Path:
+        """A program of a client and the artifact, with the stand-in's runtime in it."""
+        program = self.driver / client
+        if not program.exists():
+            sources = [CLIENTS / f"{client}.c", self.folder / "net.c"]
+            runtime = str(cuda_shim._runtime()._name)
+            command = ["gcc", *WARNINGS, f"-I{self.folder}", *map(str, sources), "-Wl,--no-as-needed", runtime, "-ldl", "-o", str(program)]
+            subprocess.run(command, check=True)
+        return program
+
+    def run(self, client: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        variables = {**os.environ, "LD_LIBRARY_PATH": str(self.driver), **environment}
+        command = [str(self.build(client)), *map(str, arguments)]
+        return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    driver = tmp_path_factory.mktemp("driver")
+    flags = ("-std=c++17", "-O1", "-shared", "-fPIC")
+    subprocess.run(["g++", *flags, "-o", str(driver / "libcuda.so.1"), str(STAND_IN), "-ldl"], check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporter, "backend_for", ShimBackend)
+        export = sg.export(tmp_path_factory.mktemp("dist"), name="net", trainer=trainer(), target=TARGET)
+    return Shipped(export, driver)
+
+
+def test_training_on_a_device_is_that_of_the_processor(shipped: Shipped, tmp_path: Path) -> None:
+    """The first step with a size goes kernel by kernel, the second is captured, the third is done again as a whole."""
+    steps = batches([7, 7, 7, 1, 7, 64, 7])
+    parts = [np.int64(len(b.targets)).tobytes() + b.inputs.tobytes() + b.targets.tobytes() for b in steps]
+    (tmp_path / "batches").write_bytes(b"".join(parts))
+    done = shipped.run("train", shipped.folder / "net.safetensors", tmp_path / "batches", tmp_path / "new.safetensors")
+    assert done.returncode == 0, done.stdout + done.stderr
+    costs = np.array([int(word, 16) for word in done.stdout.split()], np.uint32).view(np.float32)
+    here = trainer()
+    wanted = [float(here.step(b.inputs, b.targets, *here.hyperparameters.values())["cost"]) for b in steps]
+    np.testing.assert_allclose(costs, wanted, rtol=2e-5)
+    back = trainer()
+    back.resume(tmp_path / "new.safetensors")
+    assert back.iteration == len(steps)
+    for name, variable in here.network.variables.items():
+        np.testing.assert_allclose(back.network.variables[name].value, variable.value, rtol=2e-5, atol=1e-6, err_msg=name)
+    assert load_file(tmp_path / "new.safetensors")["course/iteration"] == len(steps)
