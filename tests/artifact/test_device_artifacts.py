@@ -20,6 +20,7 @@ from sigmagraph import layers as L
 from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.program import Generation
+from sigmagraph.ir.interface import STATUS_TEXTS, Status
 
 CLIENTS = Path(__file__).parent / "clients"
 STAND_IN = Path(__file__).parents[1] / "cuda" / "driver" / "libcuda.cpp"
@@ -59,7 +60,9 @@ def trainer() -> sg.Trainer:
     x = rng.standard_normal((70, 4, 3)).astype(np.float32)
     data = sg.data.Dataset(x, (x.sum(axis=(1, 2)) > 0).astype(np.int32) + (x[:, 0, 0] > 1))
     rule = optimisers.Adam(learning_rate=float(RATE))
-    return sg.Environment("t", seed=3).trainer("trainer", sg.Network("net", chain), optimiser=rule, data=data.batches(7))
+    return sg.Environment("t", seed=3).trainer(
+        "trainer", sg.Network("net", chain), optimiser=rule, data=data.batches(7)
+    )
 
 
 def batches(sizes: Sequence[int]) -> list[Batch]:
@@ -84,12 +87,14 @@ class Shipped:
 
     def build(self, client: str) -> Path:
         """A program of a client and the artifact, with the stand-in's runtime in it."""
-        program = self.driver / client
+        program, code = self.driver / client, self.driver / "net.o"
+        command = ["gcc", *WARNINGS, f"-I{self.folder}"]
+        if not code.exists():
+            subprocess.run([*command, "-c", str(self.folder / "net.c"), "-o", str(code)], check=True)
         if not program.exists():
-            sources = [CLIENTS / f"{client}.c", self.folder / "net.c"]
-            runtime = str(cuda_shim._runtime()._name)
-            command = ["gcc", *WARNINGS, f"-I{self.folder}", *map(str, sources), "-Wl,--no-as-needed", runtime, "-ldl", "-o", str(program)]
-            subprocess.run(command, check=True)
+            link = ["-Wl,--no-as-needed", str(cuda_shim._runtime()._name), "-ldl"]
+            sources = [str(CLIENTS / f"{client}.c"), str(code)]
+            subprocess.run([*command, *sources, *link, "-o", str(program)], check=True)
         return program
 
     def run(self, client: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -124,5 +129,43 @@ def test_training_on_a_device_is_that_of_the_processor(shipped: Shipped, tmp_pat
     back.resume(tmp_path / "new.safetensors")
     assert back.iteration == len(steps)
     for name, variable in here.network.variables.items():
-        np.testing.assert_allclose(back.network.variables[name].value, variable.value, rtol=2e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            back.network.variables[name].value, variable.value, rtol=2e-5, atol=1e-6, err_msg=name
+        )
     assert load_file(tmp_path / "new.safetensors")["course/iteration"] == len(steps)
+
+
+def test_wrong_calls_are_refused(shipped: Shipped, tmp_path: Path) -> None:
+    whole = shipped.folder / "net.safetensors"
+    (tmp_path / "cut").write_bytes(whole.read_bytes()[:-1])
+    done = shipped.run("device", "misuse", whole, tmp_path / "cut")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "status", "parts"),
+    [
+        ({"LD_LIBRARY_PATH": ""}, "DEVICE", ["there is no CUDA driver: libcuda.so.1: cannot open shared object"]),
+        ({"STAND_IN_DEVICES": "0"}, "DEVICE", ["the CUDA driver finds no device", "no CUDA-capable device", "100"]),
+        ({"STAND_IN_ARCH": "75"}, "DEVICE", ["stand-in, is sm_75; the library has code for sm_80 and newer ones"]),
+        ({"STAND_IN_ARCH": "90"}, "DEVICE", ["does not take the assembly of 'predict' for sm_80: invalid image"]),
+        (
+            {"STAND_IN_MEMORY": "100"},
+            "MEMORY",
+            ["the device has no ", " bytes for the state of 'net'; 100 of 100 are free"],
+        ),
+        ({"STAND_IN_MEMORY": "4000"}, "MEMORY", ["for the arena, inputs and outputs of 'predict' with batch = 7"]),
+        (
+            {"STAND_IN_FAILS": "softmax"},
+            "LAUNCH",
+            ["failed in the kernel '", "softmax", "' of 'predict'", "launch failure"],
+        ),
+    ],
+)
+def test_a_device_that_cannot_is_told_of(
+    shipped: Shipped, environment: dict[str, str], status: str, parts: list[str]
+) -> None:
+    done = shipped.run("device", "predict", shipped.folder / "net.safetensors", "", **environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{int(Status[status])}: {STATUS_TEXTS[Status[status]]}: ")
+    assert [part for part in parts if part not in done.stdout] == [], done.stdout
