@@ -62,7 +62,7 @@ class Export:
         linker: what made the library; empty where there was none, and only the object file came out.
         link_seconds: what that took.
         why: why there is no library, and what to do about it.
-        tested: whether the library is for this machine, and passed its own test here.
+        tested: whether the library is for this machine, or a device in it, and passed its own test here.
     """
 
     folder: Path
@@ -143,7 +143,8 @@ def export_portable(
                 "GPUs take neither a processor nor threads", got=f"cpu={cpu!r}, threads={threads}"
             )
         interface, made = build_sources(name, portable, target, embed_weights, hyperparameters)
-        return Export(Path(folder), interface, _write_all(Path(folder), interface, made), "", 0.0, "", False)
+        sizes = _write_all(Path(folder), interface, made)
+        return Export(Path(folder), interface, sizes, "", 0.0, "", _passes(Path(folder), interface))
     built = build_library(name, portable, target, cpu, threads, embed_weights, hyperparameters)
     interface = built.interface
     with TemporaryDirectory(prefix="sigmagraph-") as place:
@@ -176,11 +177,11 @@ def _passes(folder: Path, interface: Interface) -> bool:
     Raises:
         CompileError: it does not pass it.
     """
-    if not artifact_target(interface.triple).loadable:
+    if not interface.on_device and not artifact_target(interface.triple).loadable:
         return False
     try:
         artifact = load(folder / f"{interface.name}.json")
-    except TargetError:  # for a better processor than this one
+    except TargetError:  # for a better processor than this one, or for a device that is not here
         return False
     try:
         artifact.selftest()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from sigmagraph import layers as L
 from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.program import Generation
+from sigmagraph.errors import TargetError
 from sigmagraph.ir.interface import STATUS_TEXTS, Status
 
 CLIENTS = Path(__file__).parent / "clients"
@@ -32,6 +35,15 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is missing"),
     pytest.mark.skipif(not cuda_shim.available(), reason="g++ is missing"),
 ]
+
+
+def has_driver() -> bool:
+    """Whether the system has a CUDA driver."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 class ShimBackend(CudaBackend):
@@ -133,6 +145,65 @@ def test_training_on_a_device_is_that_of_the_processor(shipped: Shipped, tmp_pat
             back.network.variables[name].value, variable.value, rtol=2e-5, atol=1e-6, err_msg=name
         )
     assert load_file(tmp_path / "new.safetensors")["course/iteration"] == len(steps)
+
+
+LOADED = """
+import sys
+import cuda_shim, numpy as np, sigmagraph as sg
+from sigmagraph.errors import DimError, IndexRangeError, InputError, TargetError
+
+def fails(error, action):
+    try:
+        action()
+    except error as caught:
+        return str(caught)
+    raise AssertionError(error)
+
+cuda_shim._runtime()
+folder, out = sys.argv[1:]
+assert "there is no device 1" in fails(TargetError, lambda: sg.load(folder, device=1))
+artifact = sg.load(folder)
+artifact.selftest()
+rng = np.random.default_rng(3)
+x, targets = rng.standard_normal((5, 4, 3)).astype(np.float32), np.array([0, 1, 2, 2, 1])
+np.save(out + "/before.npy", artifact.predict(x)["prediction"])
+assert "out of range" in fails(IndexRangeError, lambda: artifact.train_step(x, targets + 1, learning_rate=0.01))
+assert fails(InputError, lambda: artifact.predict(x[0]))
+cost = artifact.train_step(x, targets, learning_rate=0.01)["cost"]
+np.save(out + "/cost.npy", cost)
+artifact.prepare()
+artifact.save_state(out + "/state.safetensors")
+assert artifact.state["course/iteration"] == 1
+assert artifact.info["levels"] == ["sm_80"]
+artifact.close()
+assert fails(InputError, lambda: artifact.predict(x))
+print("ended well")
+"""
+
+
+def test_python_loads_it_with_a_c_compiler(shipped: Shipped, tmp_path: Path) -> None:
+    paths = os.pathsep.join(map(str, (Path(sg.__file__).parents[1], Path(cuda_shim.__file__).parent)))
+    variables = {**os.environ, "LD_LIBRARY_PATH": str(shipped.driver), "PYTHONPATH": paths}
+    command = [sys.executable, "-W", "error", "-c", LOADED, str(shipped.folder), str(tmp_path)]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ended well" in done.stdout
+    rng = np.random.default_rng(3)
+    x, targets = rng.standard_normal((5, 4, 3)).astype(np.float32), np.array([0, 1, 2, 2, 1])
+    here = trainer()
+    np.testing.assert_allclose(np.load(tmp_path / "before.npy"), here.network.predict(x), rtol=2e-5)
+    cost = here.step(x, targets, *here.hyperparameters.values())["cost"]
+    np.testing.assert_allclose(np.load(tmp_path / "cost.npy"), cost, rtol=2e-5)
+    back = trainer()
+    back.resume(tmp_path / "state.safetensors")
+    np.testing.assert_allclose(back.network.predict(x), here.network.predict(x), rtol=2e-5)
+
+
+@pytest.mark.skipif(has_driver(), reason="there is a driver")
+def test_without_a_driver_python_says_so(shipped: Shipped) -> None:
+    assert not shipped.export.tested
+    with pytest.raises(TargetError, match=r"CUDA devices(.|\n)*NVIDIA's driver"):
+        sg.load(shipped.folder)
 
 
 def test_wrong_calls_are_refused(shipped: Shipped, tmp_path: Path) -> None:
