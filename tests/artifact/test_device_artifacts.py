@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,8 @@ from sigmagraph.codegen.cuda.program import Generation
 from sigmagraph.errors import TargetError
 from sigmagraph.ir.interface import STATUS_TEXTS, Status
 
-CLIENTS = Path(__file__).parent / "clients"
+HERE = Path(__file__).parent
+CLIENTS = HERE / "clients"
 STAND_IN = Path(__file__).parents[1] / "cuda" / "driver" / "libcuda.cpp"
 WARNINGS = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 RATE = np.float32(0.01)
@@ -55,6 +57,13 @@ class ShimBackend(CudaBackend):
 
 def _for_host(text: str) -> Compiled:
     return Compiled(cuda_shim.build(text).read_bytes(), "", (), "g++", 0.0)
+
+
+class TextBackend(CudaBackend):
+    """The target as it is, but nothing is compiled."""
+
+    def generation(self, listing: bool) -> Generation:
+        return Generation(self.arch, lambda text: Compiled(b"", "", (), "nobody", 0.0), listing)
 
 
 @dataclass(frozen=True)
@@ -147,47 +156,18 @@ def test_training_on_a_device_is_that_of_the_processor(shipped: Shipped, tmp_pat
     assert load_file(tmp_path / "new.safetensors")["course/iteration"] == len(steps)
 
 
-LOADED = """
-import sys
-import cuda_shim, numpy as np, sigmagraph as sg
-from sigmagraph.errors import DimError, IndexRangeError, InputError, TargetError
-
-def fails(error, action):
-    try:
-        action()
-    except error as caught:
-        return str(caught)
-    raise AssertionError(error)
-
-cuda_shim._runtime()
-folder, out = sys.argv[1:]
-assert "there is no device 1" in fails(TargetError, lambda: sg.load(folder, device=1))
-artifact = sg.load(folder)
-artifact.selftest()
-rng = np.random.default_rng(3)
-x, targets = rng.standard_normal((5, 4, 3)).astype(np.float32), np.array([0, 1, 2, 2, 1])
-np.save(out + "/before.npy", artifact.predict(x)["prediction"])
-assert "out of range" in fails(IndexRangeError, lambda: artifact.train_step(x, targets + 1, learning_rate=0.01))
-assert fails(InputError, lambda: artifact.predict(x[0]))
-cost = artifact.train_step(x, targets, learning_rate=0.01)["cost"]
-np.save(out + "/cost.npy", cost)
-artifact.prepare()
-artifact.save_state(out + "/state.safetensors")
-assert artifact.state["course/iteration"] == 1
-assert artifact.info["levels"] == ["sm_80"]
-artifact.close()
-assert fails(InputError, lambda: artifact.predict(x))
-print("ended well")
-"""
+def in_python(shipped: Shipped, client: str, *arguments: Path) -> None:
+    """Run a program of Python's with the stand-in."""
+    paths = os.pathsep.join(map(str, (Path(sg.__file__).parents[1], Path(cuda_shim.__file__).parent, HERE)))
+    variables = {**os.environ, "LD_LIBRARY_PATH": str(shipped.driver), "PYTHONPATH": paths}
+    command = [sys.executable, "-W", "error", str(CLIENTS / client), *map(str, arguments)]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ended well" in done.stdout
 
 
 def test_python_loads_it_with_a_c_compiler(shipped: Shipped, tmp_path: Path) -> None:
-    paths = os.pathsep.join(map(str, (Path(sg.__file__).parents[1], Path(cuda_shim.__file__).parent)))
-    variables = {**os.environ, "LD_LIBRARY_PATH": str(shipped.driver), "PYTHONPATH": paths}
-    command = [sys.executable, "-W", "error", "-c", LOADED, str(shipped.folder), str(tmp_path)]
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "ended well" in done.stdout
+    in_python(shipped, "loaded.py", shipped.folder, tmp_path)
     rng = np.random.default_rng(3)
     x, targets = rng.standard_normal((5, 4, 3)).astype(np.float32), np.array([0, 1, 2, 2, 1])
     here = trainer()
@@ -197,6 +177,12 @@ def test_python_loads_it_with_a_c_compiler(shipped: Shipped, tmp_path: Path) -> 
     back = trainer()
     back.resume(tmp_path / "state.safetensors")
     np.testing.assert_allclose(back.network.predict(x), here.network.predict(x), rtol=2e-5)
+
+
+@pytest.mark.extended
+def test_functions_of_all_kinds_are_exported(shipped: Shipped, tmp_path: Path) -> None:
+    """Loops, choices, checks, scalars of all types, embedded weights, and what is done ahead of calls."""
+    in_python(shipped, "functions.py", tmp_path)
 
 
 @pytest.mark.skipif(has_driver(), reason="there is a driver")
@@ -240,3 +226,33 @@ def test_a_device_that_cannot_is_told_of(
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{int(Status[status])}: {STATUS_TEXTS[Status[status]]}: ")
     assert [part for part in parts if part not in done.stdout] == [], done.stdout
+
+
+def test_loops_choices_and_checks_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop of the plan is one in C; a choice in it and an index that is looked at are kernels, which know their level."""
+    m = sg.Dim("m")
+    x, index = sg.placeholder("x */ \\", (m, 4)), sg.placeholder("index", (m,), dtype="int32")
+    table = sg.parameter("table", np.zeros((5, 4), np.float32))
+
+    def turn(state: sg.Tensor, row: sg.Tensor) -> tuple[sg.Tensor, sg.Tensor]:
+        chosen = sg.cond(row.sum() > 0, lambda s, r: s * 0.5 + r, lambda s, r: s - r * r, state, row)
+        return chosen, chosen * 2
+
+    last, all_turns = sg.scan(turn, sg.take(table, index, axis=0).sum(axis=0), x)
+    function = sg.compile([x, index], {"last": last, "all": all_turns})
+    monkeypatch.setattr(exporter, "backend_for", TextBackend)
+    export = sg.export(tmp_path, name="f", functions={"loops": function}, target="cuda:sm_90a", embed_weights=True)
+    text = (tmp_path / "f.c").read_text("ascii")
+    (loop,) = re.findall(
+        r"^    for \(int64_t t1 = 0; t1 < d0; \+\+t1\) \{$(.*?)^    \}$", text, re.MULTILINE | re.DOTALL
+    )
+    assert re.search(
+        r"sg_launch\(s, \d+, 1, SG_WORDS\([^;]*, 2, 3, SG_AT\(s->constants, 0\), 1\)\)\); /\* sg_branch \*/", loop
+    )
+    assert set(re.findall(r"SG_AT\(s->constants, 0\), (\d)\)\)", loop)) == {"1", "2", "3"}
+    assert "sg_check */" in text[: text.index(loop)]
+    assert export.interface.functions[0].checks
+    for compiler in ("gcc", "clang"):
+        if shutil.which(compiler):
+            subprocess.run([compiler, *WARNINGS, "-fsyntax-only", str(tmp_path / "f.c")], check=True)
+            subprocess.run([compiler, *WARNINGS, "-fsyntax-only", "-DF_LINK_DRIVER", str(tmp_path / "f.c")], check=True)

@@ -190,10 +190,6 @@ static int32_t sg_failed(sg_state *s, int code, const char *format, ...) {
     return s->ready ? $_ERROR_LAUNCH : $_ERROR_DEVICE;
 }
 
-static inline int32_t sg_broken(sg_state *s, int32_t status, const char *what, int64_t left, int64_t right) {
-    return sg_refused(s, status, "%s; here are %lld and %lld", what, (long long)left, (long long)right);
-}
-
 static int32_t sg_too_large(sg_state *s, const char *what, int64_t size) {
     return sg_refused(s, $_ERROR_DIMS, "%s: less than %lld are expected, here are %lld", what, (long long)SG_LIMIT, (long long)size);
 }
@@ -566,6 +562,8 @@ static int32_t sg_call(sg_state *s, int p, const int64_t *dims, const void *cons
 
 static size_t sg_size(int p, const int64_t *dims) {
     int64_t at[SG_PORTS], bytes[SG_PORTS];
+    (void)sg_floor; /* sizes of some libraries do without it */
+    (void)sg_least;
     return sg_programs[p].check(NULL, dims) ? 0 : (size_t)sg_programs[p].place(dims, at, bytes);
 }
 

@@ -283,9 +283,8 @@ class Sources:
         for status, r in enumerate(function.requirements, function.first_error):
             left, right = size_text(r.left, names), size_text(r.right, names)
             text = string_text(function.errors[status - function.first_error])
-            lines.append(
-                f"    if (!({left} {r.relation} {right})) return sg_broken(s, {status}, {text}, {left}, {right});"
-            )
+            told = f'"%s; here are %lld and %lld", {text}, (long long)({left}), (long long)({right})'
+            lines.append(f"    if (!({left} {r.relation} {right})) return sg_refused(s, {status}, {told});")
         for what, size in _counted(part.main, launches):
             if isinstance(size, int):
                 if size >= LIMIT:
@@ -301,7 +300,7 @@ class Sources:
         lines += [f"    const int64_t d{n} = dims[{n}]; /* {name} */" for n, name in enumerate(function.dims)]
         lines.append(f"    int64_t end = SG_UP({size_text(part.main.arena_bytes(1), names)});")
         for n, port in enumerate((*function.inputs, *function.outputs)):
-            lines.append(f"    at[{n}] = end; /* {port.name} */")
+            lines.append(f"    at[{n}] = end;")
             lines.append(f"    bytes[{n}] = {size_text(port.bytes, names)};")
             lines.append(f"    end += SG_UP(bytes[{n}]);")
         unused = "".join(f" (void){name};" for name in names.values())
