@@ -114,7 +114,7 @@ def _compile(source: Path, library: Path) -> None:
             expected="a C compiler",
             got=f"none of {', '.join(_COMPILERS)} on the path",
         )
-    command = [compiler, "-std=c99", "-O2", "-shared", "-fPIC", f"-I{source.parent}", str(source), "-o", str(library)]
+    command = [compiler, "-std=c99", "-O1", "-shared", "-fPIC", f"-I{source.parent}", str(source), "-o", str(library)]
     try:
         done = subprocess.run(  # noqa: S603  # a compiler, without a shell
             [*command, "-ldl"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT, check=False

@@ -15,15 +15,17 @@ from pathlib import Path
 import cuda_shim
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import sigmagraph as sg
 from sigmagraph import exporter, optimisers
 from sigmagraph import layers as L
+from sigmagraph.cli import main
+from sigmagraph.codegen.cuda import compile as compile_module
 from sigmagraph.codegen.cuda.backend import CudaBackend
-from sigmagraph.codegen.cuda.compile import Compiled
+from sigmagraph.codegen.cuda.compile import Compiled, compiler_name
 from sigmagraph.codegen.cuda.program import Generation
-from sigmagraph.errors import TargetError
+from sigmagraph.errors import CompileError, TargetError
 from sigmagraph.ir.interface import STATUS_TEXTS, Status
 
 HERE = Path(__file__).parent
@@ -127,8 +129,9 @@ class Shipped:
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
     driver = tmp_path_factory.mktemp("driver")
-    flags = ("-std=c++17", "-O1", "-shared", "-fPIC")
-    subprocess.run(["g++", *flags, "-o", str(driver / "libcuda.so.1"), str(STAND_IN), "-ldl"], check=True)
+    flags = ("-std=c++17", "-O0", "-shared", "-fPIC", "-ldl")
+    library = cuda_shim._compiled("driver", STAND_IN.read_text(), ["-x", "c++", "-"], flags)
+    shutil.copy(library, driver / "libcuda.so.1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporter, "backend_for", ShimBackend)
         export = sg.export(tmp_path_factory.mktemp("dist"), name="net", trainer=trainer(), target=TARGET)
@@ -256,3 +259,75 @@ def test_loops_choices_and_checks_are_written(tmp_path: Path, monkeypatch: pytes
         if shutil.which(compiler):
             subprocess.run([compiler, *WARNINGS, "-fsyntax-only", str(tmp_path / "f.c")], check=True)
             subprocess.run([compiler, *WARNINGS, "-fsyntax-only", "-DF_LINK_DRIVER", str(tmp_path / "f.c")], check=True)
+
+
+GRAPH = """sigmagraph 1
+graph @scale(%x: input f32[n,3], %w: param f32[3]) -> (y: %1) {
+  %0 = broadcast(%w) {shape = [n, 3]} : f32[n,3]
+  %1 = mul(%x, %0) : f32[n,3]
+}
+"""
+
+
+def built(folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> object:
+    """How ``sigmagraph build`` of a graph ends."""
+    save_file({"w": np.ones(3, np.float32)}, folder / "w.safetensors")
+    (folder / "scale.sg").write_text(GRAPH)
+    command = ["sigmagraph", "build", str(folder / "scale.sg"), "-o", str(folder / "dist"), "--target", TARGET]
+    monkeypatch.setattr("sys.argv", [*command, "--state", str(folder / "w.safetensors"), *more])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code
+
+
+def can_compile() -> bool:
+    """Whether there is a compiler of CUDA C."""
+    try:
+        return bool(compiler_name())
+    except CompileError:
+        return False
+
+
+@pytest.mark.skipif(not can_compile(), reason="there is neither NVRTC nor nvcc")
+def test_the_command_line_builds_what_a_compiler_of_cuda_c_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert built(tmp_path, monkeypatch) == 0
+    dist = tmp_path / "dist"
+    names = {path.name for path in dist.iterdir()}
+    assert names == {"scale.c", "scale.h", "scale.json", "scale.safetensors", "scale_scale.cu"}
+    text = (dist / "scale.c").read_text("ascii")
+    constants = dict(re.findall(r"uint64_t (sg_\w+)\[\] = \{(.*?)\};", text, re.DOTALL))
+    code, assembly = (
+        b"".join(int(word, 16).to_bytes(8, "little") for word in re.findall(r"0x([0-9a-f]+)u", constants[name]))
+        for name in ("sg_cubin0", "sg_ptx0")
+    )
+    assert code.startswith(b"\x7fELF")
+    assert b".target sm_80" in assembly
+    assert b".entry k0_" in assembly
+    subprocess.run(["gcc", *WARNINGS, "-c", "scale.c", "-o", os.devnull], cwd=dist, check=True)
+
+
+def test_without_a_compiler_of_cuda_c_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compile_module, "find_nvrtc", lambda: (None, "the wheel is not installed"))
+    monkeypatch.setattr(compile_module, "find_nvcc", lambda: ("", ""))
+    assert built(tmp_path, monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "this machine cannot compile CUDA C" in said
+    assert 'pip install "sigmagraph[cuda]"' in said
+    assert not (tmp_path / "dist").exists()
+
+
+def test_wrong_arguments_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more, what in (
+        (["--threads", "2"], "GPUs take neither a processor nor threads"),
+        (["--cpu", "native"], "GPUs take neither a processor nor threads"),
+        (["--target", "cuda"], "the architecture of the GPU is not known"),
+        (["--target", "cuda:banana"], "this is no target"),
+    ):
+        assert built(tmp_path, monkeypatch, *more) == 1
+        assert what in " ".join(capsys.readouterr().err.split())

@@ -562,8 +562,9 @@ static int32_t sg_call(sg_state *s, int p, const int64_t *dims, const void *cons
 
 static size_t sg_size(int p, const int64_t *dims) {
     int64_t at[SG_PORTS], bytes[SG_PORTS];
-    (void)sg_floor; /* sizes of some libraries do without it */
+    (void)sg_floor; /* some libraries do without these */
     (void)sg_least;
+    (void)sg_move;
     return sg_programs[p].check(NULL, dims) ? 0 : (size_t)sg_programs[p].place(dims, at, bytes);
 }
 
