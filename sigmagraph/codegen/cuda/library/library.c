@@ -486,6 +486,7 @@ static int32_t sg_execute(sg_state *s, int p, const int64_t *dims, const int64_t
         if (code) return sg_failed(s, code, "'%s' cannot be captured", program->name);
         status = program->run(s, dims, s->block, at);
         ended = s->driver.cuStreamEndCapture(s->stream, &graph);
+        if (graph && (status || ended)) s->driver.cuGraphDestroy(graph);
         if (status) return status;
         if (ended) return sg_failed(s, ended, "'%s' cannot be captured", program->name);
         code = s->driver.cuGraphInstantiateWithFlags(&bound->graph, graph, 0);

@@ -113,6 +113,19 @@ def _called(node: ast.AST) -> list[str]:
     return [n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
 
 
+def _ends(statements: Sequence[ast.stmt]) -> bool:
+    """Whether control never comes to the end of them."""
+    match statements[-1:]:
+        case [ast.Return()]:
+            return True
+        case [ast.If(_, body, orelse)]:
+            return _ends(body) and _ends(orelse)
+        case [ast.While(ast.Constant(True), body)]:
+            return not any(isinstance(node, ast.Break) for statement in body for node in ast.walk(statement))
+        case _:
+            return False
+
+
 class _Writer:
     """One routine. Names in C have an underscore behind them, for some are words of the language."""
 
@@ -127,6 +140,8 @@ class _Writer:
 
     def text(self) -> str:
         self._block(self.head.tree.body)
+        if self.head.result != "void" and not _ends(self.head.tree.body):
+            raise self.head.error("a routine may end without a result", self.head.tree.body[-1])
         return "\n".join([f"{_signature(self.head)} {{", *self.declarations, *self.lines, "}\n"])
 
     def _line(self, text: str) -> None:
