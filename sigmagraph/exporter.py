@@ -30,7 +30,15 @@ from sigmagraph.codegen.llvm.library.whole import Library
 from sigmagraph.codegen.llvm.systems import LEVELS, NATIVE
 from sigmagraph.codegen.targets import backend_for
 from sigmagraph.driver import no_collections, write_program
-from sigmagraph.errors import AttributeValueError, CompileError, GraphError, InputError, TargetError
+from sigmagraph.errors import (
+    AttributeValueError,
+    CompileError,
+    DeviceError,
+    DeviceMemoryError,
+    GraphError,
+    InputError,
+    TargetError,
+)
 from sigmagraph.identifiers import matching
 from sigmagraph.ir.interface import CUDA, Function, Interface
 from sigmagraph.ir.launch import unpack
@@ -181,11 +189,11 @@ def _passes(folder: Path, interface: Interface) -> bool:
         return False
     try:
         artifact = load(folder / f"{interface.name}.json")
-    except TargetError:  # for a better processor than this one, or for a device that is not here
+    except (TargetError, DeviceMemoryError):  # for a better processor than this one, or for no device that is here
         return False
     try:
         artifact.selftest()
-    except TargetError as error:
+    except (TargetError, DeviceError) as error:
         raise CompileError("the library computes something else than its programs mean", got=str(folder)) from error
     return True
 

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sigmagraph.artifact.loaded import Library
-from sigmagraph.errors import TargetError
+from sigmagraph.errors import CompileError, TargetError
 from sigmagraph.ir.interface import Function, Interface, Status
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
@@ -36,6 +36,7 @@ class DeviceLibrary(Library):
 
     Raises:
         TargetError: there is no driver, no C compiler, or no device that it has code for.
+        CompileError: the C compiler refuses it.
         DeviceError: the device does not take it.
     """
 
@@ -123,4 +124,4 @@ def _compile(source: Path, library: Path) -> None:
         raise TargetError("the C compiler does not work", expected=compiler, got=str(error)) from error
     if done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise TargetError(f"{compiler} does not compile {source}", got=said or f"exit status {done.returncode}")
+        raise CompileError(f"{compiler} does not compile {source}", got=said or f"exit status {done.returncode}")

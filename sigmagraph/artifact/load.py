@@ -27,6 +27,7 @@ def load(path: str | PathLike[str], threads: int = 1, device: int = 0) -> Artifa
         FileFormatError: a file is damaged, or another one than the manifest tells of.
         TargetError: it is for another system or processor than this one, or there is no driver, no device or no C
             compiler for it.
+        CompileError: the C compiler refuses it.
         DeviceError: the device does not take it.
     """
     file = _manifest_file(Path(path))

@@ -20,12 +20,13 @@ from safetensors.numpy import load_file, save_file
 import sigmagraph as sg
 from sigmagraph import exporter, optimisers
 from sigmagraph import layers as L
+from sigmagraph.artifact import device_library
 from sigmagraph.cli import main
 from sigmagraph.codegen.cuda import compile as compile_module
 from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.cuda.compile import Compiled, compiler_name
 from sigmagraph.codegen.cuda.program import Generation
-from sigmagraph.errors import CompileError, TargetError
+from sigmagraph.errors import CompileError, InputError, TargetError
 from sigmagraph.ir.interface import STATUS_TEXTS, Status
 
 HERE = Path(__file__).parent
@@ -193,6 +194,19 @@ def test_without_a_driver_python_says_so(shipped: Shipped) -> None:
     assert not shipped.export.tested
     with pytest.raises(TargetError, match=r"CUDA devices(.|\n)*NVIDIA's driver"):
         sg.load(shipped.folder)
+
+
+def test_without_a_c_compiler_python_says_so(shipped: Shipped, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(device_library.ctypes, "CDLL", lambda name: None)  # as if there were a driver
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(TargetError, match=r"net\.c has to be compiled(.|\n)*a C compiler(.|\n)*none of cc, gcc, clang"):
+        sg.load(shipped.folder)
+    monkeypatch.undo()
+    monkeypatch.setattr(device_library.ctypes, "CDLL", lambda name: None)
+    (shipped.folder / "net.h").rename(tmp_path / "net.h")
+    with pytest.raises(InputError, match=r"net\.h cannot be read"):
+        sg.load(shipped.folder)
+    (tmp_path / "net.h").rename(shipped.folder / "net.h")
 
 
 def test_wrong_calls_are_refused(shipped: Shipped, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@
 
 enum { BATCH = 7, FEATURES = 4 * 3, CLASSES = 3 };
 
-static float inputs[BATCH * FEATURES], predictions[BATCH * CLASSES];
+static float inputs[BATCH * FEATURES], predictions[BATCH * CLASSES], others[BATCH * CLASSES];
 static int32_t targets[BATCH];
 
 static int misuse(void *state, const char *whole, const char *cut) {
@@ -67,6 +67,11 @@ static int misuse(void *state, const char *whole, const char *cut) {
     targets[BATCH - 1] = CLASSES - 1;
     CHECK(net_train_step(state, NULL, BATCH, inputs, targets, 0.01f, &cost) == NET_OK);
     CHECK(net_state_write(state, after, size) == NET_OK && memcmp(before, after, size) != 0);
+    CHECK(net_state_open(&other, 0) == NET_OK && net_state_read(other, after, size) == NET_OK);
+    CHECK(net_predict(state, NULL, BATCH, inputs, predictions) == NET_OK);
+    CHECK(net_predict(other, NULL, BATCH, inputs, others) == NET_OK);
+    CHECK(memcmp(predictions, others, sizeof others) == 0 && predictions[0] > 0);
+    CHECK(net_state_close(other) == NET_OK);
     CHECK(net_state_open(NULL, 0) == NET_ERROR_NULL);
     CHECK(net_state_open(&other, 1) == NET_ERROR_DEVICE);
     CHECK(strstr(net_state_message(other), "there is no device 1; the driver knows of 1") != NULL);
