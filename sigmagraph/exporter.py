@@ -313,15 +313,15 @@ def build_sources(
 ) -> tuple[Interface, dict[str, bytes]]:
     """The files of a library for GPUs, all but the manifest; arguments and errors are those of :func:`export`."""
     made_for = as_target(target)
-    backend = backend_for(made_for)
     names = {id(variable): key for key, variable in portable.variables.items()}
     fixed = _fixed(portable.scalars, hyperparameters)
     state = _State(portable)
     parts, codes, texts = [], [], {}
     with no_collections():
         for function, source in portable.programs.items():
+            options = replace(source.options, target=made_for)
+            backend = backend_for(options.target)
             with backend.generation(listing=True) as generation:
-                options = replace(source.options, target=made_for)
                 program = write_program(source.graph, options, backend, generation)
                 code = generation.finish()
             stored = {key: names[id(variable)] for key, variable in source.variables.items()}

@@ -16,7 +16,8 @@ COPY, CHECK, BRANCH = "sg_copy", "sg_check", "sg_branch"  # kernels that every p
 COPY_THREADS = 256
 COPY_BYTES = 16 * COPY_THREADS  # that a block copies at a time
 COPY_BLOCKS = 1024  # at most
-LIMIT = 1 << 31  # kernels count elements, blocks and dims with 32 bits
+# Kernels count elements, blocks and dims with 32 bits, and the last block counts on behind the end.
+LIMIT = (1 << 31) - (1 << 16)
 RUNNING = 1  # the level of flow outside of all branches; level 0 is the status
 
 

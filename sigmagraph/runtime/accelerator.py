@@ -13,12 +13,12 @@ import numpy as np
 from sigmagraph.dims import evaluate, names
 from sigmagraph.errors import DeviceError, DeviceMemoryError, IndexRangeError
 from sigmagraph.ir.bind import bind_dims
-from sigmagraph.ir.launch import BRANCH, CHECK, COPY, COPY_THREADS, RUNNING, Launches, flow_words
+from sigmagraph.ir.launch import BRANCH, CHECK, COPY, COPY_THREADS, RUNNING, Launches
 from sigmagraph.ir.plan import Check, Plan, flat_steps
 from sigmagraph.runtime.arrays import as_input
 from sigmagraph.runtime.device_arrays import DeviceArray, Foreign, Results, foreign
 from sigmagraph.runtime.device_driver import INT, LONG, POINTER, Driver, Function, Graph, Image, Memory, NDArray
-from sigmagraph.runtime.device_plan import Action, Call, Move, Unrolling, check_sizes, largest
+from sigmagraph.runtime.device_plan import Action, Call, Move, Unrolling, check_sizes, flow_words, largest
 from sigmagraph.runtime.mirrors import APART, Device
 from sigmagraph.runtime.preparation import Preparation
 from sigmagraph.runtime.profile import counters

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 from sigmagraph.dims import Size, coefficient, evaluate, names
 from sigmagraph.errors import DimError
-from sigmagraph.ir.launch import BRANCH, CHECK, COPY, COPY_BLOCKS, COPY_BYTES, LIMIT, RUNNING, Launches
-from sigmagraph.ir.plan import Branch, Check, Copy, Launch, Loop, Place, Plan, Port, Step, first_user, flat_steps
+from sigmagraph.ir.launch import BRANCH, CHECK, COPY, COPY_THREADS, RUNNING, Launches
+from sigmagraph.ir.plan import Branch, Check, Copy, Launch, Loop, Place, Plan, Port, Step, flat_steps
+
+LIMIT = 1 << 31  # kernels count elements, blocks and dims with 32 bits
+_COPY_BLOCKS = 1024
+_COPY_BYTES = 16 * COPY_THREADS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Move:
 Action = Call | Move
 
 
+def flow_words(plan: Plan) -> int:
+    """How many numbers the flow of a plan has: the status, the level of what is always done, two for each branch."""
+    return 2 + 2 * _count(plan.steps, Branch)
+
+
 def check_sizes(plan: Plan, launches: Launches, dims: Mapping[str, int]) -> None:
     """See that kernels can count what they work on.
 
@@ -46,7 +55,7 @@ def check_sizes(plan: Plan, launches: Launches, dims: Mapping[str, int]) -> None
             _check(f"the {kind} '{port.name}' has too many elements for a device", size, dims)
     items = launches.items or (1,) * len(plan.slots)
     for number, (slot, item) in enumerate(zip(plan.slots, items, strict=True)):
-        user = first_user(plan, number)
+        user = _user(plan, number)
         _check(f"a value of '{user}' may have too many elements for a device", evaluate(slot, dims) // item, dims)
     for name, value in dims.items():
         _check(f"the dim '{name}' is too large for a device", value, dims)
@@ -58,13 +67,21 @@ def _check(problem: str, size: int, dims: Mapping[str, int]) -> None:
         raise DimError(problem, expected=f"less than {LIMIT:,}", got=f"{size:,}" + (f" ({used})" if used else ""))
 
 
+def _user(plan: Plan, slot: int) -> str:
+    """The first kernel that uses a slot."""
+    for step in flat_steps(plan.steps):
+        if isinstance(step, Launch) and any(p.space == "slot" and p.index == slot for p in step.places):
+            return step.kernel
+    return plan.name
+
+
 def largest(plan: Plan, dims: Mapping[str, int]) -> tuple[str, int]:
     """The first kernel that uses the largest slot of the arena, and the bytes of that slot."""
     sizes = [evaluate(slot, dims) for slot in plan.slots]
     if not sizes:
         return plan.name, 0
     number = max(range(len(sizes)), key=sizes.__getitem__)
-    return first_user(plan, number), sizes[number]
+    return _user(plan, number), sizes[number]
 
 
 class Unrolling:
@@ -146,7 +163,7 @@ class Unrolling:
         if not self.launches.controlled:
             self.actions.append(Move(self._at(target), self._at(source), size))
             return
-        blocks = min(-(-size // COPY_BYTES), COPY_BLOCKS)
+        blocks = min(-(-size // _COPY_BYTES), _COPY_BLOCKS)
         self._call(COPY, blocks, (self._at(source), self._at(target), size), level)
 
     def _call(self, symbol: str, blocks: int, arguments: tuple[int, ...], level: int, kernel: str = "") -> None:

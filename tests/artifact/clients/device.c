@@ -53,7 +53,7 @@ static int misuse(void *state, const char *whole, const char *cut) {
     SAYS("the dim 'batch' is negative or too large");
     CHECK(net_train_step(state, NULL, huge, inputs, targets, 0.01f, &cost) == NET_ERROR_DIMS);
     CHECK(net_train_step(state, NULL, large, inputs, targets, 0.01f, &cost) == NET_ERROR_DIMS);
-    SAYS("the input 'inputs' has too many elements: less than 2147483648 are expected, here are 12884901888");
+    SAYS("the input 'inputs' has too many elements: less than 2147418112 are expected, here are 12884901888");
     CHECK(net_predict_arena_size(-1) == 0 && net_predict_arena_size(huge) == 0 && net_predict_arena_size(large) == 0);
     CHECK(net_predict_arena_size(2 * BATCH) >= 2 * BATCH * FEATURES * sizeof *inputs);
     targets[BATCH - 1] = CLASSES;

@@ -69,7 +69,6 @@ enum {
     SG_APART = 256, /* what begins of inputs, outputs and constants are multiples of */
     SG_REMEMBERED = 4 /* combinations of dims, of each function */
 };
-#define SG_LIMIT INT64_C(0x80000000) /* kernels count with 32 bits */
 #define SG_UP(size) (((size) + (SG_APART - 1)) / SG_APART * SG_APART)
 #define SG_AT(address, offset) ((address) + (uint64_t)(offset))
 #define SG_WORDS(...) ((const uint64_t[]){__VA_ARGS__})

@@ -144,6 +144,7 @@ class Sources:
             "SG_COUNTER": counter,
             "SG_EMBEDDED": int(interface.embedded),
             "SG_TRIALS": len(self.content.trials.calls),
+            "SG_LIMIT": f"INT64_C({LIMIT})",
             "SG_ARCH": string_text(self._arch),
             "SG_ARCH_MAJOR": major,
             "SG_ARCH_MINOR": minor,
@@ -386,7 +387,7 @@ def _rows(rows: Sequence[str], empty: str = "{NULL, NULL, NULL}") -> str:
 
 
 def _number(value: int | str) -> str:
-    return str(value) if isinstance(value, str) or abs(value) < LIMIT else f"INT64_C({value})"
+    return str(value) if isinstance(value, str) or abs(value) < 1 << 31 else f"INT64_C({value})"
 
 
 def _arch_numbers(arch: str) -> tuple[int, int, bool]:
