@@ -7,7 +7,8 @@ __version__ = "0.1.0"
 
 # Which module offers which names.
 _OFFERS = {
-    "sigmagraph.artifact.load": ("Artifact", "load"),
+    "sigmagraph.artifact.load": ("load",),
+    "sigmagraph.artifact.loaded": ("Artifact",),
     "sigmagraph.dims": ("Dim",),
     "sigmagraph.driver": ("compile", "parse"),
     "sigmagraph.exporter": ("Export", "export"),

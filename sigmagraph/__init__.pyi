@@ -4,8 +4,8 @@ from sigmagraph import initialisers as initialisers
 from sigmagraph import layers as layers
 from sigmagraph import losses as losses
 from sigmagraph import optimisers as optimisers
-from sigmagraph.artifact.load import Artifact as Artifact
 from sigmagraph.artifact.load import load as load
+from sigmagraph.artifact.loaded import Artifact as Artifact
 from sigmagraph.dims import Dim as Dim
 from sigmagraph.driver import compile as compile
 from sigmagraph.driver import parse as parse

@@ -25,7 +25,10 @@ def build(
         str | None, typer.Option(help="What all names in the library begin with.", show_default="that of the model")
     ] = None,
     target: Annotated[
-        str, typer.Option(help="The system, such as aarch64-linux-gnu or wasm32.", show_default="this one")
+        str,
+        typer.Option(
+            help="The system, such as aarch64-linux-gnu or wasm32, or a GPU: cuda:sm_80.", show_default="this one"
+        ),
     ] = "",
     cpu: Annotated[
         str, typer.Option(help="native, x86-64-v3, x86-64-v4, multi ...", show_default="any of the system")
@@ -43,7 +46,7 @@ def build(
         typer.Option(help="A pattern of those of a run that are arguments.", show_default="*learning_rate"),
     ] = None,
 ) -> None:
-    """Build a library, a C header, a manifest and a state file, which need nothing else."""
+    """Build a library, or C for GPUs, a C header, a manifest and a state file, which need nothing else."""
     from sigmagraph.exporter import export_portable
 
     portable = _of_run(model, state) if model.is_dir() else _of_graph(model, state)

@@ -17,23 +17,33 @@ import numpy as np
 from sigmagraph.artifact.golden import golden
 from sigmagraph.artifact.header import header_text
 from sigmagraph.artifact.identifiers import check_names
-from sigmagraph.artifact.link import Linked, link
+from sigmagraph.artifact.link import link
 from sigmagraph.artifact.load import load
 from sigmagraph.artifact.manifest import info_text, manifest_text
 from sigmagraph.artifact.state_file import file_order, state_file
 from sigmagraph.artifact.targets import artifact_target
+from sigmagraph.codegen.cuda.library.whole import DeviceProgram, Sources, arena_of
+from sigmagraph.codegen.library.content import Content
+from sigmagraph.codegen.library.parts import Layout, Part, functions_of, lay_out
 from sigmagraph.codegen.llvm.compile import Processor, processor
-from sigmagraph.codegen.llvm.library.parts import Part, functions_of, lay_out
-from sigmagraph.codegen.llvm.library.state import Content
 from sigmagraph.codegen.llvm.library.whole import Library
 from sigmagraph.codegen.llvm.systems import LEVELS, NATIVE
 from sigmagraph.codegen.targets import backend_for
 from sigmagraph.driver import no_collections, write_program
-from sigmagraph.errors import AttributeValueError, CompileError, GraphError, InputError, TargetError
+from sigmagraph.errors import (
+    AttributeValueError,
+    CompileError,
+    DeviceError,
+    DeviceMemoryError,
+    GraphError,
+    InputError,
+    TargetError,
+)
 from sigmagraph.identifiers import matching
-from sigmagraph.ir.interface import Interface
+from sigmagraph.ir.interface import CUDA, Function, Interface
+from sigmagraph.ir.launch import unpack
 from sigmagraph.ir.plan import Program
-from sigmagraph.options import Target
+from sigmagraph.options import Target, as_target
 from sigmagraph.program import CompiledFunction, Source
 from sigmagraph.runtime.state import Variable
 from sigmagraph.runtime.whole_files import write_whole
@@ -60,7 +70,7 @@ class Export:
         linker: what made the library; empty where there was none, and only the object file came out.
         link_seconds: what that took.
         why: why there is no library, and what to do about it.
-        tested: whether the library is for this machine, and passed its own test here.
+        tested: whether the library is for this machine, or a device in it, and passed its own test here.
     """
 
     folder: Path
@@ -95,7 +105,8 @@ def export(
         name: what all names in the library begin with.
         functions: compiled functions by name; a network stands for what it predicts.
         trainer: exports ``predict``, ``evaluate`` and ``train_step``; states are its checkpoints.
-        target: the system, such as ``aarch64-linux-gnu``; empty for this one.
+        target: the system, such as ``aarch64-linux-gnu``; empty for this one. ``cuda:sm_80`` is an architecture of
+            GPUs: in place of a library there is ``NAME.c``, with their code in it, and ``NAME_F.cu`` to be read.
         cpu: the processor: empty for any of the system, ``native`` for the one at hand, ``x86-64-v3``, or ``multi`` for
             several levels in one library, which chooses at run time.
         threads: how many may take part in a call, if the host asks for them.
@@ -134,6 +145,14 @@ def export_portable(
     """Write programs, wherever they are from, as a library; arguments and errors are those of :func:`export`."""
     if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
         raise AttributeValueError("this is no number of threads", expected="1 .. 1024", got=repr(threads))
+    if target.partition(":")[0] == CUDA:
+        if cpu or threads != 1:
+            raise AttributeValueError(
+                "GPUs take neither a processor nor threads", got=f"cpu={cpu!r}, threads={threads}"
+            )
+        interface, made = build_sources(name, portable, target, embed_weights, hyperparameters)
+        sizes = _write_all(Path(folder), interface, made)
+        return Export(Path(folder), interface, sizes, "", 0.0, "", _passes(Path(folder), interface))
     built = build_library(name, portable, target, cpu, threads, embed_weights, hyperparameters)
     interface = built.interface
     with TemporaryDirectory(prefix="sigmagraph-") as place:
@@ -142,22 +161,22 @@ def export_portable(
         )
         made = {path.name: path.read_bytes() for path in linked.files}
     files = {**made, f"{name}.h": header_text(interface).encode(), f"{name}.safetensors": built.state}
+    sizes = _write_all(Path(folder), interface, files)
+    tested = linked.library is not None and _passes(Path(folder), interface)
+    return Export(Path(folder), interface, sizes, linked.linker, linked.seconds, linked.why, tested)
+
+
+def _write_all(folder: Path, interface: Interface, files: Mapping[str, bytes]) -> dict[str, int]:
+    """The sizes of what was written; the manifest is the last, so that a folder that holds it is whole."""
     hashes = {key: hashlib.sha256(data).hexdigest() for key, data in files.items()}
-    files[f"{name}.json"] = manifest_text(interface, hashes).encode()
-    return _written_to(Path(folder), interface, files, linked)
-
-
-def _written_to(folder: Path, interface: Interface, files: Mapping[str, bytes], linked: Linked) -> Export:
-    """The manifest is the last, so that a folder that holds it is whole."""
+    files = {**files, f"{interface.name}.json": manifest_text(interface, hashes).encode()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be written to", got=error.strerror) from error
     for key, data in files.items():
         write_whole(folder / key, data)
-    sizes = {key: len(data) for key, data in files.items()}
-    tested = linked.library is not None and _passes(folder, interface)
-    return Export(folder, interface, sizes, linked.linker, linked.seconds, linked.why, tested)
+    return {key: len(data) for key, data in files.items()}
 
 
 def _passes(folder: Path, interface: Interface) -> bool:
@@ -166,15 +185,15 @@ def _passes(folder: Path, interface: Interface) -> bool:
     Raises:
         CompileError: it does not pass it.
     """
-    if not artifact_target(interface.triple).loadable:
+    if not interface.on_device and not artifact_target(interface.triple).loadable:
         return False
     try:
         artifact = load(folder / f"{interface.name}.json")
-    except TargetError:  # for a better processor than this one
+    except (TargetError, DeviceMemoryError):  # for a better processor than this one, or for no device that is here
         return False
     try:
         artifact.selftest()
-    except TargetError as error:
+    except (TargetError, DeviceError) as error:
         raise CompileError("the library computes something else than its programs mean", got=str(folder)) from error
     return True
 
@@ -232,31 +251,92 @@ def build_library(
     processors = [processor(level) for level in levels]
     _check_processors(processors, cpu)
     library = Library(processors, pooled=threads > 1)
-    arrays = {key: variable.value for key, variable in portable.variables.items()}
-    state = state_file(arrays, portable.metadata)
-    head, stored = file_order(state)
+    state = _State(portable)
     with no_collections():
         parts = _parts(library, portable, levels, processors, hyperparameters)
-        layout = lay_out(stored, parts, threads)
-        interface = Interface(
-            name,
-            metadata.version("sigmagraph"),
-            processors[0].triple,
-            tuple(p.cpu for p in processors),
-            threads,
-            functions_of(parts, layout),
-            layout.stored,
-            layout.state_bytes,
-            embed_weights,
-            portable.counter,
-            portable.ignored,
+        layout = lay_out(state.stored, parts, threads)
+        made_for = processors[0].triple, tuple(p.cpu for p in processors), threads
+        interface = _interface(name, made_for, functions_of(parts, layout), layout, portable, embed_weights)
+        code = library.finish(interface, layout, parts, state.content(interface, parts))
+    return Built(interface, code, state.file)
+
+
+class _State:
+    """The values of a portable at export.
+
+    Attributes:
+        file: the state file.
+        stored: what it holds, in its order; nothing is placed yet.
+    """
+
+    def __init__(self, portable: Portable) -> None:
+        self._portable = portable
+        self._arrays = {key: variable.value for key, variable in portable.variables.items()}
+        self.file = state_file(self._arrays, portable.metadata)
+        self._head, self.stored = file_order(self.file)
+
+    def content(self, interface: Interface, parts: Sequence[Part]) -> Content:
+        """What a library holds besides code."""
+        values = {s.name: self._arrays[s.name].tobytes() for s in self.stored} if interface.embedded else {}
+        graphs = {function: source.graph for function, source in self._portable.programs.items()}
+        names = {part.name: part.stored for part in parts}
+        trials = golden(interface, graphs, names, self._arrays, self._portable.scalars)
+        return Content(values, self._head, info_text(interface), trials)
+
+
+def _interface(
+    name: str,
+    made_for: tuple[str, tuple[str, ...], int],
+    functions: tuple[Function, ...],
+    layout: Layout,
+    portable: Portable,
+    embedded: bool,
+) -> Interface:
+    """What a library offers that is made for a system, its levels and a number of threads.
+
+    Raises:
+        GraphError: a name cannot stand in C.
+    """
+    version = metadata.version("sigmagraph")
+    held = layout.stored, layout.state_bytes
+    interface = Interface(name, version, *made_for, functions, *held, embedded, portable.counter, portable.ignored)
+    check_names(interface)
+    return interface
+
+
+def build_sources(
+    name: str,
+    portable: Portable,
+    target: str,
+    embed_weights: bool = False,
+    hyperparameters: Collection[str] | None = None,
+) -> tuple[Interface, dict[str, bytes]]:
+    """The files of a library for GPUs, all but the manifest; arguments and errors are those of :func:`export`."""
+    made_for = as_target(target)
+    names = {id(variable): key for key, variable in portable.variables.items()}
+    fixed = _fixed(portable.scalars, hyperparameters)
+    state = _State(portable)
+    parts, codes, texts = [], [], {}
+    with no_collections():
+        for function, source in portable.programs.items():
+            options = replace(source.options, target=made_for)
+            backend = backend_for(options.target)
+            with backend.generation(listing=True) as generation:
+                program = write_program(source.graph, options, backend, generation)
+                code = generation.finish()
+            stored = {key: names[id(variable)] for key, variable in source.variables.items()}
+            inputs = [port.name for port in program.main.inputs]
+            parts.append(Part(function, (program,), stored, {k: v for k, v in fixed.items() if k in inputs}))
+            codes.append(DeviceProgram(unpack(code.object), code.listings["program.ptx"]))
+            texts[f"{name}_{function}.cu"] = code.listings["program.cu"].encode()
+        layout = lay_out(state.stored, parts, 1)
+        functions = tuple(
+            replace(f, arena=arena_of(part)) for f, part in zip(functions_of(parts, layout), parts, strict=True)
         )
-        check_names(interface)
-        values = {s.name: arrays[s.name].tobytes() for s in stored} if embed_weights else {}
-        graphs = {function: source.graph for function, source in portable.programs.items()}
-        trials = golden(interface, graphs, {part.name: part.stored for part in parts}, arrays, portable.scalars)
-        code = library.finish(interface, layout, parts, Content(values, head, info_text(interface), trials))
-    return Built(interface, code, state)
+        interface = _interface(name, (CUDA, (made_for.cpu,), 1), functions, layout, portable, embed_weights)
+        library = Sources(interface, layout, parts, codes, state.content(interface, parts)).text()
+    files = {f"{name}.c": library.encode(), f"{name}.h": header_text(interface).encode(), **texts}
+    return interface, {**files, f"{name}.safetensors": state.file}
 
 
 def _check_processors(processors: Sequence[Processor], cpu: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sigmagraph.codegen.llvm.library.selftest import Made, Trial, Trials
+from sigmagraph.codegen.library.trials import Made, Trial, Trials
 from sigmagraph.codegen.llvm.native.selftest import filled
 from sigmagraph.dims import evaluate
 from sigmagraph.errors import DimError

@@ -5,9 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from sigmagraph.artifact import device_header
 from sigmagraph.artifact.identifiers import argument_names, c_names, check_names
 from sigmagraph.artifact.targets import artifact_target
-from sigmagraph.dtypes import DType
+from sigmagraph.codegen.library.c_types import C_TYPES
 from sigmagraph.ir.interface import ABI, OWN_ERRORS, STATUS_TEXTS, Function, Interface, Status
 from sigmagraph.ir.plan import Port
 
@@ -19,10 +20,6 @@ _USES = {
     "wasm": "instantiate @.wasm with an empty import object; pointers are places in its memory, from __heap_base on",
     "bare": "add lib@.a, or @.o, to what is linked.",
 }
-_C_TYPES = {
-    DType.F16: "uint16_t", DType.BF16: "uint16_t", DType.F32: "float", DType.F64: "double", DType.I8: "int8_t",
-    DType.I16: "int16_t", DType.I32: "int32_t", DType.I64: "int64_t", DType.U8: "uint8_t", DType.BOOL: "uint8_t",
-}  # fmt: skip
 
 # In the texts @ stands for the artifact's name, and $ for the same in capitals.
 _BEGIN = """\
@@ -218,7 +215,9 @@ static inline int32_t @_state_save(const void *state, const char *path) {
     free(bytes);
     return status;
 }
+"""
 
+_SELFTEST = """\
 /* Compute what was computed at export, and compare. */
 static inline int32_t @_selftest(void) {
     int32_t status;
@@ -229,7 +228,9 @@ static inline int32_t @_selftest(void) {
     free(memory);
     return status;
 }
+"""
 
+_FILES_END = """\
 #ifdef _MSC_VER
 #pragma warning(pop)
 #endif
@@ -248,18 +249,23 @@ def header_text(interface: Interface) -> str:
     """
     check_names(interface)
     embedded = "" if interface.embedded else ": they are not in this library, read a file instead"
-    macros = f"#define $_ABI_VERSION {ABI}u\n#define $_THREADS {interface.threads} /* that may take part in a call */\n"
+    device = interface.on_device
+    macros = f"#define $_ABI_VERSION {ABI}u\n"
+    macros += "" if device else f"#define $_THREADS {interface.threads} /* that may take part in a call */\n"
+    library = device_header.LIBRARY if device else _LIBRARY
     parts = [
         _comment(_head(interface)),
         _BEGIN,
         macros,
         _statuses(interface),
-        _TYPES,
-        _LIBRARY.replace("{embedded}", embedded),
+        device_header.TYPES if device else _TYPES,
+        library.replace("{embedded}", embedded),
         *([_THREADS] if interface.threads > 1 else []),
         *(_function(interface, f) for f in interface.functions),
         _END,
         _FILES,
+        device_header.SELFTEST if device else _SELFTEST,
+        _FILES_END,
     ]
     return "\n".join(_fill(part, interface.name) for part in parts)
 
@@ -283,33 +289,39 @@ def _comment(lines: Sequence[str]) -> str:
 
 def _head(interface: Interface) -> list[str]:
     levels = _plain(", ".join(interface.levels))
+    use = device_header.USE if interface.on_device else _USES[artifact_target(interface.triple).kind]
     return [
         f"@: made by sigmagraph {_plain(interface.version)} for {_plain(interface.triple)} ({levels}).",
         "",
-        f"Needs nothing but the library: {_USES[artifact_target(interface.triple).kind]}",
+        f"Needs nothing but the library: {use}",
         "",
         *(f"    {line}" for line in _example(interface)),
         "",
-        *textwrap.wrap(_RULES, _WIDTH),
+        *textwrap.wrap(device_header.RULES if interface.on_device else _RULES, _WIDTH),
     ]
 
 
 def _example(interface: Interface) -> Iterator[str]:
     """The statements of a small program."""
-    yield "void *state = malloc(@_state_size());"
-    if interface.embedded:
-        yield "int32_t status = @_state_init(state);"
+    begin = "@_state_init(state)" if interface.embedded else '@_state_load(state, "@.safetensors")'
+    if interface.on_device:
+        yield "void *state;"
+        yield "int32_t status = @_state_open(&state, 0);"
+        yield f"if (!status) status = {begin};"
     else:
-        yield 'int32_t status = @_state_load(state, "@.safetensors");'
+        yield "void *state = malloc(@_state_size());"
+        yield f"int32_t status = {begin};"
     if not interface.functions:
         return
     function = interface.functions[0]
     names = argument_names(interface, function)
     sizes = ", ".join(names[: len(function.dims)])
-    call = f"@_{function.name}({', '.join(['state', 'arena', *names])})"
-    yield f"void *arena = malloc(@_{function.name}_arena_size({sizes}));"
+    arena = "NULL" if interface.on_device else "arena"
+    call = f"@_{function.name}({', '.join(['state', arena, *names])})"
+    if not interface.on_device:
+        yield f"void *arena = malloc(@_{function.name}_arena_size({sizes}));"
     yield from textwrap.wrap(f"if (!status) status = {call};", _WIDTH - 10, subsequent_indent="    ")
-    yield "if (status) puts(@_error(status));"
+    yield f"if (status) puts({'@_state_message(state)' if interface.on_device else '@_error(status)'});"
 
 
 def _statuses(interface: Interface) -> str:
@@ -333,28 +345,30 @@ def _function(interface: Interface, function: Function) -> str:
     names = argument_names(interface, function)
     dims = names[: len(function.dims)]
     sizes = [f"int64_t {name}" for name in dims]
-    state = "void *state" if function.updates else "const void *state"
+    device = interface.on_device
+    state = "void *state" if function.updates or device else "const void *state"
     ports = names[len(dims) :]
     count = len(function.inputs)
     inputs = [_input(port, name) for port, name in zip(function.inputs, ports[:count], strict=True)]
-    outputs = [f"{_C_TYPES[port.dtype]} *{name}" for port, name in zip(function.outputs, ports[count:], strict=True)]
+    outputs = [f"{C_TYPES[port.dtype]} *{name}" for port, name in zip(function.outputs, ports[count:], strict=True)]
     arguments = [state, "void *arena", *sizes, *inputs, *outputs]
     name = f"@_{function.name}"
+    memory = "on the device" if device else "of scratch memory"
     return "\n".join(
         [
-            "/* Bytes of scratch memory that a call needs; 0 where the dims are wrong. */",
+            f"/* Bytes {memory} that a call needs; 0 where the dims are wrong. */",
             _declaration(f"$_API size_t {name}_arena_size", sizes or ["void"]),
             "",
-            _comment(_about(function, names)).rstrip(),
+            _comment(_about(function, names, device)).rstrip(),
             _declaration(f"$_API int32_t {name}", arguments),
-            _declaration(f"$_API int32_t {name}_with", ["const @_options *options", *arguments]),
+            *([] if device else [_declaration(f"$_API int32_t {name}_with", ["const @_options *options", *arguments])]),
             "",
         ]
     )
 
 
 def _input(port: Port, name: str) -> str:
-    kind = _C_TYPES[port.dtype]
+    kind = C_TYPES[port.dtype]
     return f"const {kind} *{name}" if port.shape else f"{kind} {name}"
 
 
@@ -365,12 +379,13 @@ def _declaration(start: str, arguments: Sequence[str]) -> str:
     return "\n".join(lines).replace("\0", " ")
 
 
-def _about(function: Function, names: Sequence[str]) -> list[str]:
+def _about(function: Function, names: Sequence[str], device: bool) -> list[str]:
     """What a function takes and gives, for a comment."""
     dims, ports = len(function.dims), (*function.inputs, *function.outputs)
     kinds = ["input "] * len(function.inputs) + ["output"] * len(function.outputs)
     return [
         f"{function.name}: {'changes' if function.updates else 'only reads'} the state.",
+        *(["    arena: may be null, it is on the device"] if device else []),
         *(f"    dim     {name}{_called(dim, name)}" for dim, name in zip(function.dims, names[:dims], strict=True)),
         *(
             f"    {kind}  {name}: {_type(port)}{_called(port.name, name)}"

@@ -14,6 +14,7 @@ from sigmagraph.ir.plan import ALIGNMENT, Port, Requirement
 
 ABI = 1
 STATE_HEAD = 64  # bytes before the values in a state
+CUDA = "cuda"  # in place of a triple, of libraries whose programs run on a device
 OWN_ERRORS = 100  # the number of the first error that is an artifact's own
 
 
@@ -36,6 +37,8 @@ class Status(IntEnum):
     IO = 13
     MEMORY = 14
     PROCESSOR = 15
+    DEVICE = 16
+    LAUNCH = 17
 
 
 STATUS_TEXTS = {
@@ -55,6 +58,8 @@ STATUS_TEXTS = {
     Status.IO: "the file cannot be read or written",
     Status.MEMORY: "there is not enough memory",
     Status.PROCESSOR: "the processor lacks instructions that the library is made of",
+    Status.DEVICE: "there is no driver, or no device that the library has code for",
+    Status.LAUNCH: "the device refused its work, or failed in it",
 }
 
 
@@ -117,8 +122,8 @@ class Interface:
     Attributes:
         name: what all symbols begin with; a C identifier.
         version: of sigmagraph.
-        triple: LLVM's name of the system.
-        levels: processors that there is code for, the least one first.
+        triple: LLVM's name of the system; ``cuda`` for devices.
+        levels: processors that there is code for, the least one first; of devices the architecture.
         threads: how many may take part in a call.
         functions: in the order of the header.
         stored: what the state holds, in the order of state files.
@@ -146,6 +151,11 @@ class Interface:
         return STATE_HEAD + ALIGNMENT + self.state_bytes
 
     @property
+    def on_device(self) -> bool:
+        """Whether its programs run on a device, where the state and all scratch memory is, too."""
+        return self.triple == CUDA
+
+    @property
     def model(self) -> int:
         """The number of the model, 64 bits, by which its states are known."""
         stored = [f"{s.name} {s.dtype}{list(s.shape)} {s.offset}" for s in self.stored]
@@ -157,8 +167,10 @@ class Interface:
         """All that a library exports, in the order of its header."""
         names = ["abi_version", "info_json", "error", "state_size", "state_init", "state_file_size"]
         names += ["state_read", "state_write", "state_prepare"]
-        names += [f"{f.name}{suffix}" for f in self.functions for suffix in ("_arena_size", "", "_with")]
-        names += ["selftest_size", "selftest_run"]
+        names += ["state_open", "state_close", "state_message"] if self.on_device else []
+        suffixes = ("_arena_size", "") if self.on_device else ("_arena_size", "", "_with")
+        names += [f"{f.name}{suffix}" for f in self.functions for suffix in suffixes]
+        names += ["selftest_run"] if self.on_device else ["selftest_size", "selftest_run"]
         names += ["threads_size", "threads_start", "threads_stop"] if self.threads > 1 else []
         return tuple(f"{self.name}_{name}" for name in names)
 

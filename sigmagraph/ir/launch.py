@@ -9,11 +9,15 @@ from typing import Any
 
 from sigmagraph.dims import Size
 from sigmagraph.errors import DimError, DTypeError, FileFormatError
-from sigmagraph.ir.plan import size_from_json, size_to_json
+from sigmagraph.ir.plan import Branch, Plan, flat_steps, size_from_json, size_to_json
 
 FORMAT = 1
 COPY, CHECK, BRANCH = "sg_copy", "sg_check", "sg_branch"  # kernels that every program has
 COPY_THREADS = 256
+COPY_BYTES = 16 * COPY_THREADS  # that a block copies at a time
+COPY_BLOCKS = 1024  # at most
+# Kernels count elements, blocks and dims with 32 bits, and the last block counts on behind the end.
+LIMIT = (1 << 31) - (1 << 16)
 RUNNING = 1  # the level of flow outside of all branches; level 0 is the status
 
 
@@ -75,6 +79,11 @@ class DeviceCode:
     arch: str
     plans: Mapping[str, Launches]
     image: bytes
+
+
+def flow_words(plan: Plan) -> int:
+    """How many numbers the flow of a plan has: the status, the level of what is always done, two for each branch."""
+    return 2 + 2 * sum(isinstance(step, Branch) for step in flat_steps(plan.steps))
 
 
 def pack(code: DeviceCode) -> bytes:

@@ -186,6 +186,14 @@ class Plan:
         return sum(evaluate(p.bytes, {}) for p in self.params)
 
 
+def first_user(plan: Plan, slot: int) -> str:
+    """The name of the first kernel that uses a slot; that of the plan if none does."""
+    for step in flat_steps(plan.steps):
+        if isinstance(step, Launch) and any(p.space == "slot" and p.index == slot for p in step.places):
+            return step.kernel
+    return plan.name
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """What is compiled together.

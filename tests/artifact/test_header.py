@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sigmagraph.artifact.identifiers import argument_names, c_names
 from sigmagraph.dims import Dim
 from sigmagraph.dtypes import F16, F32, F64, DType
 from sigmagraph.errors import GraphError
-from sigmagraph.ir.interface import OWN_ERRORS, STATUS_TEXTS, Function, Interface, Status, Stored
+from sigmagraph.ir.interface import CUDA, OWN_ERRORS, STATUS_TEXTS, Function, Interface, Status, Stored
 from sigmagraph.ir.plan import Port, Requirement
 
 BATCH = Dim("batch")
@@ -60,17 +61,23 @@ def interface(name: str = "toy", threads: int = 1) -> Interface:
     return Interface(name, "0.1", "x86_64-unknown-linux-gnu", ("x86-64",), threads, functions, stored, 31424, False)
 
 
+def on_device() -> Interface:
+    """The same for a GPU."""
+    return replace(interface("gpu"), triple=CUDA, levels=("sm_80",))
+
+
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Programs that include two headers: twice, without files and then with them, and never with them."""
     folder = tmp_path_factory.mktemp("headers")
     (folder / "toy.h").write_text(header_text(interface(threads=4)), "ascii")
     (folder / "other.h").write_text(header_text(replace(interface("other"), embedded=True)), "ascii")
-    use = "return toy_state_load(s, p) + other_state_save(s, p) + toy_selftest() + toy_predict(s, s, 1, 0, 0);"
+    (folder / "gpu.h").write_text(header_text(on_device()), "ascii")
+    use = "return gpu_state_load(s, p) + gpu_selftest() + gpu_predict(s, s, 1, 0, 0) + toy_state_load(s, p) + other_state_save(s, p) + toy_selftest() + toy_predict(s, s, 1, 0, 0);"
     for name in ("a", "b"):
         (folder / f"{name}.c").write_text(
-            '#define TOY_NO_STDLIB\n#include "toy.h"\n#include "other.h"\n#include "toy.h"\n#undef TOY_NO_STDLIB\n'
-            f'#include "toy.h"\nint32_t {name}(void *s, const char *p);\nint32_t {name}(void *s, const char *p) {{ {use} }}\n'
+            '#define TOY_NO_STDLIB\n#include "toy.h"\n#include "other.h"\n#include "gpu.h"\n#include "toy.h"\n#undef TOY_NO_STDLIB\n'
+            f'#include "toy.h"\n#include "gpu.h"\nint32_t {name}(void *s, const char *p);\nint32_t {name}(void *s, const char *p) {{ {use} }}\n'
         )
     (folder / "c.c").write_text(
         '#define TOY_NO_STDLIB\n#include "toy.h"\nint32_t c(void);\nint32_t c(void) { return TOY_ERROR_STEP_2; }\n'
@@ -98,9 +105,10 @@ def test_without_the_files_nothing_but_types_is_included(sources: Path) -> None:
     assert "toy_state_load" not in done.stdout
 
 
-def test_the_text_is_ascii_and_always_the_same() -> None:
-    text = header_text(interface())
-    assert text == header_text(interface())
+@pytest.mark.parametrize("make", [interface, on_device])
+def test_the_text_is_ascii_and_always_the_same(make: Callable[[], Interface]) -> None:
+    text = header_text(make())
+    assert text == header_text(make())
     assert text.isascii()
     assert max(map(len, text.splitlines())) <= 125
     assert re.search(r"[ \t]$", text, re.MULTILINE) is None
@@ -112,6 +120,8 @@ def test_every_symbol_is_declared_and_has_the_name_before_it() -> None:
         assert [s for s in made.symbols if not re.search(rf"^TOY_API [^;]*\b{s}\(", text, re.MULTILINE)] == []
         assert sorted(re.findall(r"^TOY_API [^;]*?\b(toy_\w+)\(", text, re.MULTILINE)) == sorted(made.symbols)
         assert ("toy_threads_start" in made.symbols) is (made.threads > 1)
+    text = header_text(on_device())
+    assert sorted(re.findall(r"^GPU_API [^;]*?\b(gpu_\w+)\(", text, re.MULTILINE)) == sorted(on_device().symbols)
 
 
 def test_codes_have_names_and_texts() -> None:
@@ -138,7 +148,7 @@ def test_functions_say_what_they_take_and_give() -> None:
 
 @gcc
 def test_the_example_at_the_top_compiles(sources: Path) -> None:
-    for name in ("toy", "other"):
+    for name in ("toy", "other", "gpu"):
         lines = re.findall(r"^ \*     (.*)$", (sources / f"{name}.h").read_text().partition("*/")[0], re.MULTILINE)
         assert len(lines) == 5
         body = "\n".join(["int64_t batch = 1;", "static float pixels[64], scores[10];", *lines])

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import json
+import re
+import shutil
 import struct
+import subprocess
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +19,11 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from sigmagraph.codegen.cuda.library.routines import routines_in_c
 from sigmagraph.codegen.llvm.archive import pack
 from sigmagraph.codegen.llvm.compile import Loaded, compile_module, processor
 from sigmagraph.codegen.llvm.generation import module_text
-from sigmagraph.codegen.llvm.native.memory import F64, I64, Pointer, Ptr, load_u8, stack, store_i64
+from sigmagraph.codegen.llvm.native.memory import F64, I64, Pointer, Ptr, load_i64, load_u8, stack, store_i64
 from sigmagraph.codegen.llvm.native.selftest import NUMBERS, SELFTEST_ROUTINES, differs, fill, filled, half_bits, moved
 from sigmagraph.codegen.llvm.native.state_file import STATE_ROUTINES, state_read, state_table, state_write
 from sigmagraph.codegen.llvm.native.threads import quota
@@ -31,10 +36,32 @@ from sigmagraph.options import Target
 _C = {"I64": ctypes.c_int64, "I32": ctypes.c_int32, "F64": ctypes.c_double, "Ptr": ctypes.c_void_p, "None": None}
 
 
-class Native:
-    """Routines as native code, called like in Python with NumPy arrays for pointers."""
+class InC:
+    """Routines as C that the machine's compiler has compiled."""
 
     def __init__(self, *routines: Callable[..., Any]) -> None:
+        text = re.sub(r"^static ", "", routines_in_c(routines), flags=re.MULTILINE)
+        command = ["gcc", "-std=c99", "-O1", "-ffp-contract=off", "-w", "-shared", "-fPIC", "-x", "c", "-", "-o"]
+        with tempfile.TemporaryDirectory() as folder:
+            library = f"{folder}/routines.so"
+            source = f"#include <stdint.h>\n#include <string.h>\n{text}"
+            subprocess.run([*command, library], input=source, text=True, check=True)
+            self._library = ctypes.CDLL(library)
+
+    def address(self, name: str) -> int:
+        found = ctypes.cast(self._library[f"rt_{name}"], ctypes.c_void_p).value
+        assert found is not None
+        return found
+
+
+class Native:
+    """Routines as native code, called like in Python with NumPy arrays for pointers.
+
+    Where there is a C compiler, they are called as C, too, and have to do the same.
+    """
+
+    def __init__(self, *routines: Callable[..., Any]) -> None:
+        self._in_c = InC(*routines) if shutil.which("gcc") else None
         here = processor(Target())
         text = module_text(routines_text(routines).replace("define internal", "define"), {}, here.attributes)
         names = tuple(r.__name__ for r in routines)
@@ -44,8 +71,18 @@ class Native:
     def __call__(self, routine: Callable[..., Any], *arguments: Any) -> Any:
         types = self._types[routine.__name__]
         *takes, gives = (_C[types[name]] for name in types)
-        call = ctypes.CFUNCTYPE(gives, *takes)(self._code.address(routine.__name__))
-        return call(*(a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments))
+        kind = ctypes.CFUNCTYPE(gives, *takes)
+        copies = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+        result = kind(self._code.address(routine.__name__))(*map(_passed, arguments))
+        if self._in_c is not None:
+            assert kind(self._in_c.address(routine.__name__))(*map(_passed, copies)) == result
+            for ours, theirs in zip(copies, arguments, strict=True):
+                assert not isinstance(ours, np.ndarray) or ours.tobytes() == theirs.tobytes()
+        return result
+
+
+def _passed(argument: Any) -> Any:
+    return argument.ctypes.data if isinstance(argument, np.ndarray) else argument
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +173,31 @@ def bad_type(n: int) -> I64:
     "routine", [for_loop, unknown, mixed_types, retyped, endless_result, truthy, bad_type], ids=lambda r: r.__name__
 )
 def test_what_is_not_in_the_subset_is_refused_with_its_line(routine: Callable[..., Any]) -> None:
-    with pytest.raises(CompileError, match=rf"test_native_routines\.py:\d+, in {routine.__name__}"):
-        routines_text((routine,))
+    for translate in (routines_text, routines_in_c):
+        with pytest.raises(CompileError, match=rf"test_native_routines\.py:\d+, in {routine.__name__}"):
+            translate((routine,))
+
+
+def counted(p: Ptr) -> I64:
+    store_i64(p, 0, load_i64(p, 0) + 1)
+    return load_i64(p, 0)
+
+
+def which_is_first(p: Ptr) -> I64:
+    return counted(p) - 2 * counted(p)
+
+
+def between(p: Ptr) -> I64:
+    if 0 < counted(p) < 3:
+        return 1
+    return 0
+
+
+@pytest.mark.parametrize("routine", [which_is_first, between], ids=lambda r: r.__name__)
+def test_what_c_may_do_in_another_order_is_refused(routine: Callable[..., Any]) -> None:
+    assert routines_text((routine, counted))
+    with pytest.raises(CompileError, match=rf"in {routine.__name__}"):
+        routines_in_c((routine, counted))
 
 
 # ---- state files

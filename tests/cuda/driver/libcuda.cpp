@@ -81,6 +81,14 @@ size_t number(const char* name, size_t otherwise) {
 
 size_t total() { return number("STAND_IN_MEMORY", size_t(1) << 30); }
 
+size_t arch() { return number("STAND_IN_ARCH", 80); }
+
+// A part of the name of a kernel that fails, whatever it is given.
+bool is_to_fail(const std::string& name) {
+  const char* part = getenv("STAND_IN_FAILS");
+  return part && name.find(part) != std::string::npos;
+}
+
 template <typename F>
 F runtime(const char* name) {
   void* found = dlsym(RTLD_DEFAULT, name);
@@ -139,6 +147,7 @@ int run(const Function& function, unsigned blocks, unsigned threads, unsigned sh
     at += size;
   }
   words.resize(words.size() + 1);
+  if (is_to_fail(function.name)) return failed = LAUNCH_FAILED, SUCCESS;
   using Launch = int (*)(void*, unsigned, unsigned, size_t, const unsigned long long*, int, unsigned);
   if (runtime<Launch>("shim_launch")(function.entry, blocks, threads, shared, words.data(), words.size() - 1, 0)) {
     fprintf(stderr, "stand-in: %s: %s\n", function.name.c_str(), runtime<const char* (*)()>("shim_message")());
@@ -167,9 +176,12 @@ API(cuDeviceGet)(int* device, int n) {
 }
 API(cuDeviceGetName)(char* name, int size, int) { return snprintf(name, size, "stand-in"), SUCCESS; }
 API(cuDeviceTotalMem_v2)(size_t* bytes, int) { return *bytes = total(), SUCCESS; }
-API(cuDeviceComputeCapability)(int* major, int* minor, int) { return *major = 8, *minor = 0, SUCCESS; }
+API(cuDeviceComputeCapability)(int* major, int* minor, int) {
+  return *major = int(arch() / 10), *minor = int(arch() % 10), SUCCESS;
+}
 API(cuDeviceGetAttribute)(int* value, int attribute, int) {
-  static const std::map<int, int> known = {{1, MAX_THREADS}, {8, DEFAULT_SHARED}, {10, 32}, {16, 108}, {75, 8}, {97, MAX_SHARED}};
+  static const std::map<int, int> known = {{1, MAX_THREADS}, {8, DEFAULT_SHARED}, {10, 32}, {16, 108}, {97, MAX_SHARED}};
+  if (attribute == 75 || attribute == 76) return *value = int(attribute == 75 ? arch() / 10 : arch() % 10), SUCCESS;
   const auto found = known.find(attribute);
   return *value = found == known.end() ? 0 : found->second, SUCCESS;
 }

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sigmagraph.codegen.library.parts import Part, Placed, largest_dim
 from sigmagraph.codegen.llvm.function import Function as Writer
-from sigmagraph.codegen.llvm.library.parts import Part, Placed, largest_dim
 from sigmagraph.codegen.llvm.types import Register, literal, memory_type, register_type
 from sigmagraph.dtypes import BOOL, I64
 from sigmagraph.ir.interface import Function, Interface, Status

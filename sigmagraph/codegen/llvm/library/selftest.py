@@ -2,63 +2,14 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Sequence
 
-import numpy as np
-
-from sigmagraph.codegen.llvm.native.selftest import NUMBERS
+from sigmagraph.codegen.library.trials import Made, Trial, Trials, flat_words, state_entries, trial_tables
 from sigmagraph.codegen.llvm.types import literal, memory_type
 from sigmagraph.dims import evaluate
 from sigmagraph.dtypes import BOOL, DType
 from sigmagraph.ir.interface import Function, Interface, Status
-from sigmagraph.ir.plan import Port, align
-
-NDArray: TypeAlias = "np.ndarray[Any, Any]"
-
-_SAMPLES = 32  # that are compared of an array
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """Numbers made up: between two bounds, by a seed."""
-
-    seed: int
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One call of a function.
-
-    Attributes:
-        dims: at which sizes.
-        inputs: what it is handed, by name.
-        outputs: what it should give, by name; what is not compared is missing.
-        updates: what stored values should become, likewise.
-    """
-
-    dims: Mapping[str, int]
-    inputs: Mapping[str, Made]
-    outputs: Mapping[str, NDArray]
-    updates: Mapping[str, NDArray]
-
-
-@dataclass(frozen=True, slots=True)
-class Trials:
-    """The calls of a self-test.
-
-    Attributes:
-        state: the stored values before each call, by name.
-        calls: by function; what cannot be tried is missing.
-    """
-
-    state: Mapping[str, Made]
-    calls: Mapping[str, Trial]
-
+from sigmagraph.ir.plan import align
 
 _RUN = """
 define WORD @NAME_selftest_size() #0 {
@@ -101,10 +52,7 @@ define internal ptr @selftest.begin(ptr %state, i32 %level) #0 {
 
 def selftest_text(interface: Interface, trials: Trials) -> tuple[str, dict[str, str]]:
     """The functions and their constants, and what stands for some words in them."""
-    state = [
-        _words(s.offset, _count(s.shape), NUMBERS[s.dtype], trials.state[s.name].seed, *_bounds(trials.state[s.name]))
-        for s in interface.stored
-    ]
+    state = state_entries(interface, trials)
     room = align(interface.state_size)
     assert isinstance(room, int)
     texts, most = [_RUN.rstrip("\n")], 0
@@ -132,24 +80,8 @@ def selftest_text(interface: Interface, trials: Trials) -> tuple[str, dict[str, 
     return "\n".join(texts), places | {"CONSTANTS": "\n".join(constants)}
 
 
-def _count(shape: Sequence[int]) -> int:
-    return int(np.prod(shape, dtype=np.int64))
-
-
-def _bounds(made: Made) -> tuple[int, int]:
-    return _bits(made.low), _bits(made.high)
-
-
-def _bits(value: float) -> int:
-    return int(struct.unpack("<q", struct.pack("<d", value))[0])
-
-
-def _words(*words: int) -> list[int]:
-    return list(words)
-
-
 def _table(name: str, entries: Sequence[Sequence[int]]) -> str:
-    words = [word for entry in entries for word in entry]
+    words = flat_words(entries)
     return f"@{name} = internal constant [{len(words)} x i64] [{', '.join(f'i64 {w}' for w in words)}]"
 
 
@@ -161,70 +93,40 @@ class _Call:
         self.interface, self.function, self.trial = interface, function, trial
         room = align(interface.state_size)
         assert isinstance(room, int)
-        self.places: dict[str, int] = {}
-        at = room
-        for port in (*function.inputs, *function.outputs):
-            self.places[port.name] = at
-            at += max(64, -(-evaluate(port.bytes, trial.dims) // 64) * 64)
-        self.arena = at
-        self.bytes = at - room + evaluate(function.arena, trial.dims)
+        self.tables = trial_tables(interface, function, trial, room)
+        self.bytes = self.tables.end - room + evaluate(function.arena, trial.dims)
 
     def text(self) -> str:
         """The function and its constants."""
         name, f, trial = self.function.name, self.function, self.trial
-        wanted: list[float] = []
-        inputs = [p for p in f.inputs if p.shape]
-        fills = [self._fill(port) for port in inputs]
-        firm = [p for p in f.outputs if p.name in trial.outputs]
-        outputs = [self._sampled(self.places[p.name], p.dtype, trial.outputs[p.name], wanted) for p in firm]
-        offsets = {s.name: s for s in self.interface.stored}
-        updates = [self._sampled(offsets[k].offset, offsets[k].dtype, v, wanted) for k, v in trial.updates.items()]
+        tables = self.tables
         arguments = ["ptr null", "ptr %state", "ptr %arena", *(f"i64 {trial.dims[d]}" for d in f.dims)]
         lines = [f"define internal i32 @selftest.call{self.number}(ptr %old, ptr %state, i32 %level) #0 {{"]
         lines += ["  %values = call ptr @selftest.begin(ptr %state, i32 %level)"]
-        lines += [f"  call void @fill_values(ptr %state, ptr @selftest.inputs.{name}, i64 {len(inputs)})"]
-        lines += [f"  %arena = getelementptr i8, ptr %state, i64 {self.arena}"]
+        lines += [f"  call void @fill_values(ptr %state, ptr @selftest.inputs.{name}, i64 {len(tables.inputs)})"]
+        lines += [f"  %arena = getelementptr i8, ptr %state, i64 {tables.end}"]
         for number, port in enumerate((*f.inputs, *f.outputs)):
             if port.shape or number >= len(f.inputs):
-                lines.append(f"  %a{number} = getelementptr i8, ptr %state, i64 {self.places[port.name]}")
+                lines.append(f"  %a{number} = getelementptr i8, ptr %state, i64 {tables.places[port.name]}")
                 arguments.append(f"ptr %a{number}")
             else:
                 arguments.append(f"{memory_type(port.dtype)} {_scalar(port.dtype, trial.inputs[port.name])}")
         lines += [f"  %status = call i32 @{self.interface.name}_{name}_with({', '.join(arguments)})"]
         for check, what, old in (("equal", "outputs", "ptr %state"), ("moved", "updates", "ptr %old, ptr %values")):
-            count = len(outputs) if check == "equal" else len(updates)
-            tables = f"ptr @selftest.{what}.{name}, i64 {count}, ptr @selftest.wanted.{name}"
-            lines.append(f"  %un{check} = call i32 @all_{check}({old}, {tables})")
+            count = len(tables.outputs if check == "equal" else tables.updates)
+            passed = f"ptr @selftest.{what}.{name}, i64 {count}, ptr @selftest.wanted.{name}"
+            lines.append(f"  %un{check} = call i32 @all_{check}({old}, {passed})")
         lines += ["  %either = or i32 %status, %unequal", "  %any = or i32 %either, %unmoved", "  ret i32 %any", "}"]
-        numbers = ", ".join(f"double {literal(v, DType.F64)}" for v in wanted)
+        numbers = ", ".join(f"double {literal(v, DType.F64)}" for v in tables.wanted)
         return "\n".join(
             [
                 *lines,
-                _table(f"selftest.inputs.{name}", fills),
-                _table(f"selftest.outputs.{name}", outputs),
-                _table(f"selftest.updates.{name}", updates),
-                f"@selftest.wanted.{name} = internal constant [{len(wanted)} x double] [{numbers}]",
+                _table(f"selftest.inputs.{name}", tables.inputs),
+                _table(f"selftest.outputs.{name}", tables.outputs),
+                _table(f"selftest.updates.{name}", tables.updates),
+                f"@selftest.wanted.{name} = internal constant [{len(tables.wanted)} x double] [{numbers}]",
             ]
         )
-
-    def _fill(self, port: Port) -> list[int]:
-        count = evaluate(port.bytes, self.trial.dims) // port.dtype.itemsize
-        made = self.trial.inputs[port.name]
-        return _words(self.places[port.name], count, NUMBERS[port.dtype], made.seed, *_bounds(made))
-
-    @staticmethod
-    def _sampled(place: int, dtype: DType, array: NDArray, wanted: list[float]) -> list[int]:
-        """An entry of a table; the samples go to the end of those that are there."""
-        flat = array.ravel()
-        samples = min(_SAMPLES, flat.size)
-        step = flat.size // samples if samples else 1
-        at = len(wanted)
-        wanted += [float(v) for v in flat[: step * samples : step]]
-        rounding = _ROUNDING.get(dtype, 0.0)
-        return _words(place, step, samples, NUMBERS[dtype], at, _bits(rounding))
-
-
-_ROUNDING = {DType.F16: 2.0**-11, DType.BF16: 2.0**-8, DType.F32: 2.0**-24, DType.F64: 2.0**-53}
 
 
 def _scalar(dtype: DType, made: Made) -> str:

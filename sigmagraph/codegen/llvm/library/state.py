@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from sigmagraph.codegen.library.content import Content
+from sigmagraph.codegen.library.parts import Layout, Part
 from sigmagraph.codegen.llvm.library.calls import own_name
 from sigmagraph.codegen.llvm.library.options import options_text, thread_memory
-from sigmagraph.codegen.llvm.library.parts import Layout, Part
-from sigmagraph.codegen.llvm.library.selftest import Trials, selftest_text
+from sigmagraph.codegen.llvm.library.selftest import selftest_text
 from sigmagraph.codegen.llvm.native.state_file import state_table
 from sigmagraph.codegen.llvm.pool import POOL_BYTES
 from sigmagraph.ir.interface import ABI, OWN_ERRORS, STATE_HEAD, STATUS_TEXTS, Interface, Status
@@ -267,23 +267,6 @@ define signext i32 @NAME_state_init(ptr %state) #0 {
   ret i32 WEIGHTS
 }
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a library holds besides code.
-
-    Attributes:
-        values: the bytes of stored values by name, where they are to be embedded.
-        file_head: what state files begin with, up to the first value.
-        info: the text of ``info_json``.
-        trials: what the self-test does.
-    """
-
-    values: Mapping[str, bytes]
-    file_head: bytes
-    info: str
-    trials: Trials
 
 
 def state_text(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sigmagraph.codegen.library.content import Content
+from sigmagraph.codegen.library.parts import Layout, Part
 from sigmagraph.codegen.llvm.apart import Apart
 from sigmagraph.codegen.llvm.compile import Processor, processor
 from sigmagraph.codegen.llvm.generation import Modules, module_text
 from sigmagraph.codegen.llvm.library.calls import Calls
 from sigmagraph.codegen.llvm.library.levels import level_text
 from sigmagraph.codegen.llvm.library.options import more_texts
-from sigmagraph.codegen.llvm.library.parts import Layout, Part
-from sigmagraph.codegen.llvm.library.state import Content, state_text
+from sigmagraph.codegen.llvm.library.state import state_text
 from sigmagraph.codegen.llvm.linked import Group, compile_linked
 from sigmagraph.codegen.llvm.native.selftest import SELFTEST_ROUTINES
 from sigmagraph.codegen.llvm.native.state_file import STATE_ROUTINES

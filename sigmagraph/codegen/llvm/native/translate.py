@@ -40,7 +40,7 @@ def routines_text(routines: Sequence[Routine]) -> str:
     Raises:
         CompileError: one of them uses what is not in the subset; the error says where.
     """
-    heads = {routine.__name__: _Head(routine) for routine in routines}
+    heads = {routine.__name__: Head(routine) for routine in routines}
     constants: dict[bytes, str] = {}
     texts = [_Translator(head, heads, constants).text() for head in heads.values()]
     for data, name in constants.items():
@@ -49,7 +49,7 @@ def routines_text(routines: Sequence[Routine]) -> str:
     return "\n".join(texts) + "\n"
 
 
-class _Head:
+class Head:
     """A routine's source and signature."""
 
     def __init__(self, routine: Routine) -> None:
@@ -90,7 +90,7 @@ class _Value:
 
 
 class _Translator:
-    def __init__(self, head: _Head, heads: Mapping[str, _Head], constants: dict[bytes, str]) -> None:
+    def __init__(self, head: Head, heads: Mapping[str, Head], constants: dict[bytes, str]) -> None:
         self.head, self.heads, self.constants = head, heads, constants
         self.locals: dict[str, str] = {}  # types, by name
         self.allocas: list[str] = []
@@ -342,7 +342,7 @@ class _Translator:
             case _:
                 raise self.head.error("memory on the stack has a constant size", node)
 
-    def _routine(self, callee: _Head, arguments: Sequence[_Value], node: ast.Call) -> _Value | None:
+    def _routine(self, callee: Head, arguments: Sequence[_Value], node: ast.Call) -> _Value | None:
         passed = []
         if len(arguments) != len(callee.parameters):
             raise self.head.error(f"'{callee.name}' takes another number of arguments", node)
