@@ -320,7 +320,7 @@ def build_sources(
     with no_collections():
         for function, source in portable.programs.items():
             options = replace(source.options, target=made_for)
-            backend = backend_for(options.target)
+            backend = backend_for(options.target, options.precision)
             with backend.generation(listing=True) as generation:
                 program = write_program(source.graph, options, backend, generation)
                 code = generation.finish()

@@ -85,7 +85,11 @@ def trainer() -> sg.Trainer:
     data = sg.data.Dataset(x, (x.sum(axis=(1, 2)) > 0).astype(np.int32) + (x[:, 0, 0] > 1))
     rule = optimisers.Adam(learning_rate=float(RATE))
     return sg.Environment("t", seed=3).trainer(
-        "trainer", sg.Network("net", chain), optimiser=rule, data=data.batches(7)
+        "trainer",
+        sg.Network("net", chain),
+        optimiser=rule,
+        data=data.batches(7),
+        options=sg.CompileOptions(precision="highest"),
     )
 
 
