@@ -11,7 +11,7 @@ from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.emit import emit_callee, emit_kernel
 from sigmagraph.codegen.cuda.index import are_multiples
 from sigmagraph.codegen.cuda.report import resources_text
-from sigmagraph.codegen.cuda.sass import find_disassembler, read_sass
+from sigmagraph.codegen.cuda.sass import HINT, Sass, find_disassembler, read_sass
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.kernel import Kernel, Role
 from sigmagraph.ir.launch import BRANCH, CHECK, COPY, DeviceCode, Grid, Launches, pack
@@ -98,13 +98,23 @@ class Generation:
 
     def _listings(self, text: str, compiled: Compiled) -> Mapping[str, str]:
         grids = [g for launches in self._plans.values() for found in launches.grids.values() for g in found]
-        sass = read_sass(compiled.cubin) if compiled.cubin and find_disassembler() else ()
+        sass, why = _instructions(compiled.cubin)
         table = resources_text({self._arch: compiled.resources}, {g.symbol: (g.threads, g.shared) for g in grids}, sass)
         return {
             "program.cu": text,
             "program.ptx": compiled.ptx,
-            "resources.txt": f"by {compiled.compiler} in {compiled.seconds:.1f} s\n{table}",
+            "resources.txt": f"by {compiled.compiler}\n{table}{why}",
         }
+
+
+def _instructions(cubin: bytes) -> tuple[Sequence[Sass], str]:
+    """The instructions of kernels, and a note where they cannot be told."""
+    if not find_disassembler():
+        return (), f"\nThere is no disassembler here that could tell the instructions ({HINT}).\n"
+    try:
+        return read_sass(cubin), ""
+    except CompileError as error:
+        return (), f"\n{error}\n"
 
 
 def _prelude() -> list[str]:
