@@ -56,8 +56,8 @@ def resources_text(
     if not counts:
         return text
     note = (
-        "Instructions in the code. Of loads (copies among them) and stores of global memory: how many x bytes a thread;\n"
-        "of shared loads those of 16 bytes behind the slash."
+        "Instructions in the code. Of loads (copies among them) and stores of global memory: how many x bytes a\n"
+        "thread; of shared loads those of 16 bytes behind the slash."
     )
     return f"{text}\n{note}\n{_table([_SASS_HEADINGS, *counts])}"
 
