@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,7 +19,7 @@ def host_code(patch: pytest.MonkeyPatch) -> None:
     """Have the texts of GPU programs compiled for the processor."""
 
     def compile_text(text: str, arch: str, compiler: str = "", *, listing: bool = False) -> Compiled:
-        return Compiled(os.fsencode(build(text)), "", (), "g++", 0.0)
+        return Compiled(build(text).read_bytes(), "", (), "g++", 0.0)
 
     patch.setattr(backend, "compile_text", compile_text)
     patch.setattr(backend, "compiler_name", lambda compiler="": "g++")

@@ -118,10 +118,10 @@ def written(workload: Workload) -> Written:
             return _update(workload) if workload.kind == "adam" else _operation(workload)
 
 
-def step_of(training: Training) -> TrainGraph:
-    """The training step before it is compiled."""
+def step_of(training: Training, optimiser: Optimiser | None = None) -> TrainGraph:
+    """The training step before it is compiled, perhaps with another optimiser than the workload's."""
     network = _network(training.network, L.SoftmaxCrossEntropy())
-    return network.train_graph(_OPTIMISERS[training.optimiser](training.learning_rate))
+    return network.train_graph(optimiser or _OPTIMISERS[training.optimiser](training.learning_rate))
 
 
 def _training(training: Training) -> Written:
