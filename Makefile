@@ -6,8 +6,10 @@ BIN    := $(VENV)/bin
 DATA   ?=
 EPOCHS ?=
 PYCUDA ?=
+PEERS  ?=
 JOBS   ?= auto
 LIMIT  ?= 540
+VENVFLAGS ?=
 
 .NOTPARALLEL:
 .PHONY: help demo test extended test-gpu compare check bench bench-gpu clean
@@ -20,7 +22,7 @@ help:
 	@echo "make compare                        compare layers and losses with PyTorch (installs it)"
 	@echo "make check                          format, lint, types and the import contract"
 	@echo "make bench                          time compiled programs beside PyTorch, JAX, ONNX Runtime, OpenVINO (installs them)"
-	@echo "make bench-gpu [PYCUDA=wheel]       time them on a CUDA device beside PyTorch and JAX, where those are installed"
+	@echo "make bench-gpu [PYCUDA=wheel]       time programs on a CUDA device [PEERS='torch jax[cuda13]' are installed beside it]"
 	@echo "make clean                          remove what these commands made"
 
 demo: $(VENV)/.core
@@ -55,6 +57,7 @@ bench: $(VENV)/.bench
 
 bench-gpu: $(VENV)/.gpu
 	@$(BIN)/python -m benchmarks.gpu_present
+	$(if $(PEERS),$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PEERS))
 	$(BIN)/python -m benchmarks.gpu --limit $(LIMIT)
 
 clean:

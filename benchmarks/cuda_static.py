@@ -48,14 +48,14 @@ from sigmagraph.tensor.capture import capture
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cuda-static.md"
 ON_THE_PAGE = (
-    "gelu(a x + b) of 64 M",
-    "gelu(x + biases) 16384 x 4096",
+    "gelu(a x + b) of 32 M",
+    "gelu(x + biases) 8192 x 4096",
     "softmax 4096 x 1024",
     "softmax 2048 x 32768",
     "layer norm 4096 x 1024",
-    "layer norm gradients 16384 x 4096",
-    "sum of columns 16384 x 4096",
-    "sum of 64 M",
+    "layer norm gradients 8192 x 4096",
+    "sum of columns 8192 x 4096",
+    "sum of 32 M",
     "matmul 512 f32",
     "matmul 1024 f32",
     "matmul 4096 f32",

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import gpu_report
 from benchmarks.gpu_machine import Gpu, measure
@@ -119,33 +120,49 @@ def main() -> None:
         sys.exit(f"there is no CUDA device to measure on: {'; '.join(lacks)}")
     until = time.monotonic() + arguments.limit
     peers, lines = available(arguments.peers, GPU, GPU_PEERS)
-    print("\n".join(lines), end="\n" * bool(lines))
+    for line in lines:
+        print(line)
     gpu = measure()
     print(gpu_report.gpu_line(gpu), flush=True)
     names = fnmatch.filter(WORKLOADS, arguments.only)
     everything = arguments.only == "*" and arguments.peers == ["*"]
+    kept = _kept(gpu) if arguments.add else {}
     field, broken = Field(peers), dict[str, str]()
     found: list[Race] = []
+
+    def write(found: Sequence[Race], trained: Mapping[str, Turns]) -> None:
+        if everything or arguments.add:
+            date = dt.datetime.now(dt.UTC).date().isoformat()
+            new = gpu_report.record(describe(), gpu, found, broken, trained, [*lines, *field.left_out], date)
+            _write(gpu_report.joined(kept, new), _path(gpu))
+
     try:
         for result in races(field, names, arguments.rounds, arguments.seconds, broken, until - _EPOCH_SECONDS):
             found.append(result)
             print(gpu_report.race_line(result, gpu), flush=True)
     finally:
         field.end()
-    print(*(f"  {name}: {why}" for name, why in broken.items()), sep="\n", end="\n" * bool(broken))
+    for name, why in broken.items():
+        print(f"  {name}: {why}")
+    write(found, {})
     trained = epochs(RECORDS, HELD_OUT, arguments.rounds, peers, field.left_out) if everything else {}
-    print(*(f"  epoch, {name}: {turns.epoch:.3f} s" for name, turns in trained.items()), sep="\n")
-    print(*field.left_out, sep="\n")
-    if everything:
-        _write(gpu, found, broken, trained, [*lines, *field.left_out])
+    for line in (*(f"  epoch, {name}: {turns.epoch:.3f} s" for name, turns in trained.items()), *field.left_out):
+        print(line)
+    write(found, trained)
 
 
-def _write(
-    gpu: Gpu, found: Sequence[Race], broken: Mapping[str, str], trained: Mapping[str, Turns], left_out: Sequence[str]
-) -> None:
-    date = dt.datetime.now(dt.UTC).date().isoformat()
-    record = gpu_report.record(describe(), gpu, found, broken, trained, left_out, date)
-    path = ROOT / "results" / f"{gpu.slug}.json"
+def _path(gpu: Gpu) -> Path:
+    return ROOT / "results" / f"{gpu.slug}.json"
+
+
+def _kept(gpu: Gpu) -> dict[str, Any]:
+    """What is known of a GPU already."""
+    path = _path(gpu)
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return kept
+
+
+def _write(record: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     DOCUMENT.write_text(gpu_report.document(record), encoding="utf-8")
@@ -158,6 +175,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="+", default=["*"], help="patterns of the peers; then nothing is written")
     parser.add_argument("--rounds", type=int, default=3, help="how often the peers take turns")
     parser.add_argument("--seconds", type=float, default=0.15, help="how long each turn is")
+    parser.add_argument("--add", action="store_true", help="add to what is known of this GPU, and write that")
     parser.add_argument("--limit", type=float, default=540, help="seconds after which no further workload is begun")
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Says which CUDA device there is, or what is missing: ``python -m benchmarks.gpu_present``; exit status 1 without one."""
+"""Says which CUDA device there is, or what is missing, with exit status 1: ``python -m benchmarks.gpu_present``."""
 
 from __future__ import annotations
 

@@ -83,6 +83,21 @@ def record(
     }
 
 
+def joined(kept: Json, new: Json) -> Json:
+    """What is known after a run that may have been about a part of the workloads."""
+    if not kept:
+        return new
+    races = {race["workload"]: race for part in (kept, new) for race in part["races"]}
+    broken = {name: why for name, why in kept["broken"].items() if name not in races} | new["broken"]
+    return {
+        **new,
+        "peers": {**kept["peers"], **new["peers"]},
+        "races": [races[name] for name in WORKLOADS if name in races and name not in broken],
+        "broken": broken,
+        "epochs": new["epochs"] or kept["epochs"],
+    }
+
+
 def reached(race: Json, copy: float) -> tuple[str, str]:
     """The rate of sigmagraph's kernels, and what part of the GPU's copies that is, where memory is the limit."""
     ours = race["results"][GPU.name]

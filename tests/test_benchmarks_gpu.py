@@ -164,6 +164,29 @@ def test_the_page_has_rates_and_ratios() -> None:
     assert "{" not in text
 
 
+def test_parts_of_a_run_are_put_together() -> None:
+    pair = ((named("sigma_cuda"), 1e-3), (named("torch_cuda"), 2e-3))
+    first = [raced(name, *pair) for name in ("matmul 512 f32", "matmul 1024 f32")]
+    second = [
+        raced("softmax 4096 x 1024", *pair),
+        raced("matmul 512 f32", (named("sigma_cuda"), 2e-3), (named("torch_cuda"), 1e-3)),
+    ]
+    epochs = {"resident": Turns([[0.001]], [600])}
+    records = [
+        gpu_report.record(describe(), GPU_FOUND, found, broken, trained, lines, "2020-01-01")
+        for found, broken, trained, lines in (
+            (first, {"softmax 4096 x 1024": "broke", "matmul 512 bf16": "broke"}, epochs, ["no time"]),
+            (second, {"matmul 1024 f32": "broke"}, {}, []),
+        )
+    ]
+    both = gpu_report.joined(*records)
+    assert [race["workload"] for race in both["races"]] == ["softmax 4096 x 1024", "matmul 512 f32"]
+    assert both["races"][1]["results"]["sigmagraph"]["median_ms"] == 2.0
+    assert both["broken"] == {"matmul 512 bf16": "broke", "matmul 1024 f32": "broke"}
+    assert (both["epochs"], both["left_out"]) == (records[0]["epochs"], [])
+    assert gpu_report.joined({}, records[0]) == records[0]
+
+
 def test_lines_have_the_same() -> None:
     race = raced("softmax 4096 x 1024", (named("sigma_cuda"), 100e-6), (named("torch_cuda"), 200e-6))
     line = gpu_report.race_line(race, GPU_FOUND)
