@@ -14,7 +14,7 @@ import pytest
 from cuda_pretended import pretended
 
 import sigmagraph as sg
-from benchmarks import gpu, gpu_machine, gpu_report, ways
+from benchmarks import gpu, gpu_machine, gpu_present, gpu_report, ways
 from benchmarks.gpu_epochs import DeviceEpochs
 from benchmarks.gpu_worker import DeviceWorker
 from benchmarks.gpu_workloads import WORKLOADS, tolerance
@@ -26,6 +26,8 @@ from benchmarks.race import Race, Result, agree, among
 from benchmarks.training_race import Turns
 from benchmarks.workloads import Operation, Training, Workload
 from sigmagraph import layers as L
+from sigmagraph.errors import CompileError
+from sigmagraph.runtime.devices import Device
 
 TINY: Mapping[str, Workload] = {
     "training": Training("training", perceptron(12, 8, 5), 6),
@@ -59,10 +61,11 @@ class Here:
         return getattr(self._worker, request.pop("do"))(**request)
 
 
-def test_workloads_run_on_a_device_and_agree_with_the_processor(device: cuda_shim.HostDriver) -> None:
+@pytest.mark.parametrize("names", [["matmul", "adam"], pytest.param(["training"], marks=pytest.mark.extended)])
+def test_workloads_run_on_a_device_and_agree_with_the_processor(device: cuda_shim.HostDriver, names: list[str]) -> None:
     runners = [Here("sigma_cuda", GPU), Here("sigma", GPU_PEERS[0])]
-    found = list(among(runners, list(TINY), 1, 2, 1e-3, lambda name: 1e-2 if name == "matmul" else 1e-5))
-    assert [race.workload for race in found] == list(TINY)
+    found = list(among(runners, names, 1, 2, 1e-3, lambda name: 1e-2 if name == "matmul" else 1e-5))
+    assert [race.workload for race in found] == names
     for race in found:
         assert race.failures == ()
         assert all(result.agrees for result in race.results)
@@ -70,7 +73,7 @@ def test_workloads_run_on_a_device_and_agree_with_the_processor(device: cuda_shi
         assert race.ours.kernels
         assert race.ours.memory > 0
         assert race.results[1].kernels == []
-    assert device.counts["replays"] > 6
+    assert device.counts["replays"] > 2 * len(names)
 
 
 def test_only_small_inputs_come_from_the_host(device: cuda_shim.HostDriver) -> None:
@@ -238,6 +241,21 @@ def test_without_a_device_the_command_says_what_is_missing(monkeypatch: pytest.M
     monkeypatch.setattr(gpu, "missing", lambda: ("cuda: PyCUDA is not installed",))
     with pytest.raises(SystemExit, match="no CUDA device to measure on: cuda: PyCUDA is not installed"):
         gpu.main()
+
+
+def test_what_is_missing_is_said_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def nothing() -> str:
+        raise CompileError("no", got="neither NVRTC nor nvcc")
+
+    monkeypatch.setattr(gpu_present, "missing", lambda: ("cuda: the CUDA driver finds no device",))
+    monkeypatch.setattr(gpu_present, "compiler_name", nothing)
+    with pytest.raises(SystemExit, match="cuda: the CUDA driver finds no device; compiler: neither NVRTC nor nvcc"):
+        gpu_present.main()
+    monkeypatch.setattr(gpu_present, "missing", tuple)
+    monkeypatch.setattr(gpu_present, "compiler_name", lambda: "nvrtc 13.0")
+    monkeypatch.setattr(gpu_present, "devices", lambda: (Device("cpu", "C"), Device("cuda:0", "G")))
+    gpu_present.main()
+    assert capsys.readouterr().out == "cuda:0: G\ncompiled by nvrtc 13.0\n"
 
 
 def test_tolerances_are_those_of_the_types() -> None:
