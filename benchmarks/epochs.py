@@ -11,7 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,14 @@ class Epochs:
     Args:
         key: ``sigmagraph``, or the name of a module among the peers that has ``WAYS`` and ``version()``.
         threads: how many.
+
+    Attributes:
+        device: where everything is computed.
+        ways: how our own trains, by name.
     """
+
+    device = "cpu"
+    ways: Mapping[str, Callable[[Subject], Way]] = WAYS
 
     def __init__(self, key: str, threads: int) -> None:
         self._threads = threads
@@ -43,7 +50,7 @@ class Epochs:
         self._folder = tempfile.TemporaryDirectory()
         ours = key == "sigmagraph"
         self._peer = None if ours else importlib.import_module(f"benchmarks.peers.{key}")
-        self._known = WAYS if self._peer is None else self._peer.WAYS
+        self._known = self.ways if self._peer is None else self._peer.WAYS
 
     def hello(self) -> dict[str, Any]:
         """Which version answers."""
@@ -60,7 +67,7 @@ class Epochs:
         where = Path(self._folder.name) / key.replace(",", "").replace(" ", "-")
         where.mkdir(exist_ok=True)
         with _quiet():
-            self._ways[key] = self._known[way](Subject(self._images, batch, self._threads, where))
+            self._ways[key] = self._known[way](Subject(self._images, batch, self._threads, where, self.device))
         return {}
 
     def costs(self, key: str) -> dict[str, Any]:

@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from benchmarks.machine import pinned
 
 _THREADS = ("OMP_NUM_THREADS", "NUM_CPU_THREADS")  # what libraries, and tinygrad, call it
+_ON_THE_PROCESSOR: Mapping[str, str] = MappingProxyType({"JAX_PLATFORMS": "cpu", "DEV": "CPU"})
+_ON_A_DEVICE: Mapping[str, str] = MappingProxyType({"XLA_PYTHON_CLIENT_PREALLOCATE": "false"})  # others need memory too
 
 
 class Process:
@@ -21,17 +25,19 @@ class Process:
         module: what it runs; it ends with ``serve`` of ``benchmarks.worker``.
         key: its first argument.
         threads: its second one.
+        device: whether libraries use the first CUDA device instead of the processor.
     """
 
-    def __init__(self, module: str, key: str, threads: int) -> None:
+    def __init__(self, module: str, key: str, threads: int, device: bool = False) -> None:
         self.key = key
+        where = _ON_A_DEVICE if device else _ON_THE_PROCESSOR
         with pinned(threads):
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, key, str(threads)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env=os.environ | {"JAX_PLATFORMS": "cpu", "DEV": "CPU"} | dict.fromkeys(_THREADS, str(threads)),
+                env=os.environ | where | dict.fromkeys(_THREADS, str(threads)),
                 cwd=Path(__file__).resolve().parent.parent,
             )
         self.version: str = self.ask(do="hello")["version"]

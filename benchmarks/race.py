@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import random
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks.peers.registry import Peer
 from benchmarks.processes import Process
@@ -28,6 +28,7 @@ class Result:
         memory: bytes that its program says it needs; 0 if it does not say.
         rounds: times of single steps in seconds, by turn.
         others: how busy others kept the same cores, by turn: 0 idle, 1 fully.
+        kernels: of programs for devices, seconds of what a step launches alone, by turn.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Result:
     memory: int = 0
     rounds: list[list[float]] = field(default_factory=list)
     others: list[float] = field(default_factory=list)
+    kernels: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -98,47 +100,76 @@ def race(peers: Sequence[Peer], workloads: Sequence[str], threads: int, rounds: 
     Raises:
         RuntimeError: the first peer, sigmagraph, breaks.
     """
-    rng = random.Random(0)
     with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(_Process(peer, threads)) for peer in peers]
-        for workload in workloads:
-            ready = {p: p.ask(do="prepare", workload=workload) for p in processes}
-            failures = tuple(f"{p.peer.name} fails: {r['failed']}" for p, r in ready.items() if "failed" in r)
-            running = {p: r for p, r in ready.items() if "results" in r}
-            if processes[0] not in running:
-                raise RuntimeError(f"{workload}: {failures[0]}")
-            results = dict(zip(running, _checked(running), strict=True))
-            for _ in range(rounds):
-                for process in rng.sample(list(running), len(running)):
-                    turn = process.ask(do="measure", seconds=seconds)
-                    results[process].rounds.append(turn["times"])
-                    results[process].others.append(turn["others"])
-            yield Race(workload, threads, tuple(results.values()), failures)
+        runners = [stack.enter_context(_Process(peer, threads)) for peer in peers]
+        yield from among(runners, workloads, threads, rounds, seconds)
 
 
-def _checked(ready: dict[_Process, dict[str, Any]]) -> Iterator[Result]:
+def among(
+    runners: Sequence[Runner],
+    workloads: Sequence[str],
+    threads: int,
+    rounds: int,
+    seconds: float,
+    tolerance: Callable[[str], float] = lambda _: TOLERANCE,
+) -> Iterator[Race]:
+    """The same of those who run peers; ``tolerance`` says by how much the numbers of a workload may differ.
+
+    Raises:
+        RuntimeError: the first of them breaks.
+    """
+    rng = random.Random(0)
+    for workload in workloads:
+        ready = {p: p.ask(do="prepare", workload=workload) for p in runners}
+        failures = tuple(f"{p.peer.name} fails: {r['failed']}" for p, r in ready.items() if "failed" in r)
+        running = {p: r for p, r in ready.items() if "results" in r}
+        if runners[0] not in running:
+            raise RuntimeError(f"{workload}: {failures[0]}")
+        results = dict(zip(running, _checked(running, tolerance(workload)), strict=True))
+        for _ in range(rounds):
+            for process in rng.sample(list(running), len(running)):
+                turn = process.ask(do="measure", seconds=seconds)
+                results[process].rounds.append(turn["times"])
+                results[process].others.append(turn["others"])
+                results[process].kernels.extend(turn.get("kernels", ()))
+        yield Race(workload, threads, tuple(results.values()), failures)
+
+
+def _checked(ready: dict[Runner, dict[str, Any]], tolerance: float) -> Iterator[Result]:
     """Results without times, compared with what most peers have."""
-    right = consensus([answer["results"] for answer in ready.values()])
+    right = consensus([answer["results"] for answer in ready.values()], tolerance)
     for process, answer in ready.items():
-        agrees = agree(answer["results"], right)
+        agrees = agree(answer["results"], right, tolerance)
         seconds, note, memory = answer["compile_seconds"], answer["note"], answer["memory"]
         yield Result(process.peer.name, process.version, seconds, agrees, note, memory)
 
 
-def consensus(results: Sequence[Numbers]) -> Numbers:
+def consensus(results: Sequence[Numbers], tolerance: float = TOLERANCE) -> Numbers:
     """The numbers that most others agree with; of equally many the first ones."""
-    return max(results, key=lambda r: sum(agree(other, r) for other in results), default=())
+    return max(results, key=lambda r: sum(agree(other, r, tolerance) for other in results), default=())
 
 
-def agree(results: Numbers, others: Numbers) -> bool:
-    """Whether two peers' arrays are the same, up to rounding in float32."""
-    return len(results) == len(others) and all(map(_close, results, others))
+def agree(results: Numbers, others: Numbers, tolerance: float = TOLERANCE) -> bool:
+    """Whether two peers' arrays are the same, up to rounding."""
+    return len(results) == len(others) and all(_close(a, b, tolerance) for a, b in zip(results, others, strict=True))
 
 
-def _close(array: Sequence[float], other: Sequence[float]) -> bool:
+def _close(array: Sequence[float], other: Sequence[float], tolerance: float) -> bool:
     scale = max(map(abs, other))
     pairs = zip(array, other, strict=False)
-    return len(array) == len(other) and all(abs(a - b) <= TOLERANCE * scale for a, b in pairs)
+    return len(array) == len(other) and all(abs(a - b) <= tolerance * scale for a, b in pairs)
+
+
+class Runner(Protocol):
+    """Who runs a peer: asked to ``prepare`` a workload, and to ``measure`` it for some seconds."""
+
+    @property
+    def peer(self) -> Peer: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def ask(self, **request: Any) -> dict[str, Any]: ...
 
 
 class _Process(Process):

@@ -12,7 +12,7 @@ from benchmarks.floors import Floors
 from benchmarks.machine import Machine
 from benchmarks.peers.registry import OURS, PEERS
 from benchmarks.race import Race, Result
-from benchmarks.workloads import GROUPS, WORKLOADS
+from benchmarks.workloads import GROUPS, WORKLOADS, Workload
 
 Json = Mapping[str, Any]
 BUSY = 0.05  # share of the cores that others may use before a time is called disturbed
@@ -27,7 +27,7 @@ def floors_line(limits: Floors) -> str:
 
 def race_line(race: Race) -> str:
     """A race in a line, failures in lines of their own."""
-    cells = [f"{r.name} {_short(1000 * r.median)}{'' if r.agrees else ' (other results)'}" for r in race.results]
+    cells = [f"{r.name} {short(1000 * r.median)}{'' if r.agrees else ' (other results)'}" for r in race.results]
     fastest = race.fastest
     ratio = f"{race.ours.lead(fastest):5.2f}" if fastest else "    -"
     busy = max(statistics.median(r.others) for r in race.results)
@@ -40,14 +40,14 @@ def pair_line(race: Race) -> str:
     """A race of exact and fast mode in a line."""
     exact, fast = race.results
     other = "" if fast.agrees else " (other results)"
-    times = f"exact {_short(1000 * exact.median)}  fast {_short(1000 * fast.median)}"
+    times = f"exact {short(1000 * exact.median)}  fast {short(1000 * fast.median)}"
     return f"  {race.workload:28} {fast.lead(exact):5.2f}  {times}{other}"
 
 
 def means_line(races: Sequence[Race]) -> str:
     """The geometric means of all groups in a line."""
-    record = [_race(race) for race in races]
-    found = ((group, _mean([r for r in record if r["group"] == group])) for group in GROUPS)
+    record = [race_json(race) for race in races]
+    found = ((group, mean([r for r in record if r["group"] == group])) for group in GROUPS)
     return "geometric means: " + ", ".join(f"{group} {mean:.2f}" for group, mean in found if mean)
 
 
@@ -68,7 +68,7 @@ def record(
         "machine": dataclasses.asdict(machine),
         "peers": {r.name: r.version for race in races for r in race.results},
         "floors": [dataclasses.asdict(f) for f in limits],
-        "races": [_race(race) for race in races],
+        "races": [race_json(race) for race in races],
         "fast": [_pair(race) for race in pairs],
         "costs": dataclasses.asdict(costs),
     }
@@ -87,8 +87,9 @@ def _pair(race: Race) -> dict[str, Any]:
     }
 
 
-def _race(race: Race) -> dict[str, Any]:
-    workload = WORKLOADS[race.workload]
+def race_json(race: Race, workloads: Mapping[str, Workload] = WORKLOADS) -> dict[str, Any]:
+    """A race as it is kept."""
+    workload = workloads[race.workload]
     return {
         "workload": race.workload,
         "group": workload.group,
@@ -113,6 +114,8 @@ def _result(ours: Result, result: Result) -> dict[str, Any]:
         "turns_ms": [_milliseconds(t) for t in result.turns],
         "others": [round(share, 3) for share in result.others],
     }
+    if result.kernels:
+        out["kernels_ms"] = _milliseconds(statistics.median(result.kernels))
     if result is not ours:
         out["ratio"] = round(ours.lead(result), 3)
         out["ratios"] = [round(lead, 3) for lead in ours.leads(result)]
@@ -152,7 +155,7 @@ The *rate* counts useful operations of products where they are the limit, and ot
 written. *Limit* is what part of the machine's best that is, measured in the same run. *Memory* is what sigmagraph's
 program needs, parameters included.
 """
-_MARKS = {"channels first": "ᶠ", "channels last": "ˡ"}
+_MARKS = {"channels first": "ᶠ", "channels last": "ˡ", "no graphs": " (no graphs)"}
 
 
 def document(record: Json) -> str:
@@ -178,7 +181,7 @@ def _table(group: str, races: Sequence[Json], limits: Json) -> str:
     peers = [p.name for p in PEERS if any(p.name in race["results"] for race in races)]
     head = [group, OURS.name, "rate", "limit", "fastest peer", "ratio", *peers, "compile, s", "memory, MB"]
     rows = [_row(race, peers, limits) for race in races]
-    rows.append(["geometric mean", "", "", "", "", _bold(_mean(races)), *(_mean_of(races, p) for p in peers), "", ""])
+    rows.append(["geometric mean", "", "", "", "", _bold(mean(races)), *(mean_of(races, p) for p in peers), "", ""])
     return "".join(_lines([head, ["---", *["---:"] * (len(head) - 1)], *rows]))
 
 
@@ -195,30 +198,37 @@ def _row(race: Json, peers: Sequence[str], limits: Json) -> list[str]:
     ratio = "-"
     if fastest:
         ratio = f"**{fastest['ratio']:.2f}** ({min(fastest['ratios']):.2f} - {max(fastest['ratios']):.2f})"
-    cells = [race["workload"], _time(ours), f"{reached:.3g} {unit}", f"{reached / limit:.0%}", race["fastest"] or "-"]
+    cells = [
+        race["workload"],
+        time_cell(ours),
+        f"{reached:.3g} {unit}",
+        f"{reached / limit:.0%}",
+        race["fastest"] or "-",
+    ]
     others = (race["results"].get(name) for name in peers)
     ends = [f"{ours['compile_seconds']:.2f}", f"{ours['memory'] / 1e6:.3g}"]
-    return [*cells, ratio, *("" if r is None else _time(r) for r in others), *ends]
+    return [*cells, ratio, *("" if r is None else time_cell(r) for r in others), *ends]
 
 
-def _time(result: Json) -> str:
+def time_cell(result: Json) -> str:
+    """A time in ms with its marks."""
     busy = statistics.median(result["others"]) > BUSY
     marks = _MARKS.get(result["note"], "") + ("" if result["agrees"] else "*") + "~" * busy
-    return f"{_short(result['median_ms'])}{marks}"
+    return f"{short(result['median_ms'])}{marks}"
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
     """Three digits."""
     return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
-def _mean(races: Sequence[Json]) -> float | None:
+def mean(races: Sequence[Json]) -> float | None:
     """The geometric mean of the ratios."""
     ratios = [race["results"][race["fastest"]]["ratio"] for race in races if race["fastest"]]
     return statistics.geometric_mean(ratios) if ratios else None
 
 
-def _mean_of(races: Sequence[Json], peer: str) -> str:
+def mean_of(races: Sequence[Json], peer: str) -> str:
     """The geometric mean of one peer's times over sigmagraph's, where both are right."""
     right = [race["results"][peer] for race in races if race["fastest"] and peer in race["results"]]
     ratios = [result["ratio"] for result in right if result["agrees"]]
@@ -243,8 +253,8 @@ def _fast(pairs: Sequence[Json]) -> str:
         [
             pair["workload"],
             str(pair["threads"]),
-            _short(pair["exact_ms"]),
-            _short(pair["fast_ms"]) + "*" * (not pair["agrees"]),
+            short(pair["exact_ms"]),
+            short(pair["fast_ms"]) + "*" * (not pair["agrees"]),
             f"**{statistics.median(pair['ratios']):.2f}** ({min(pair['ratios']):.2f} - {max(pair['ratios']):.2f})",
             *(f"{memory / 1e6:.3g}" for memory in pair["memory"]),
         ]

@@ -34,12 +34,19 @@ class Subject:
         batch: records of an iteration.
         threads: how many work.
         folder: for files, one of its own for every way.
+        device: where: ``cpu``, or ``cuda`` for the first device of that kind.
     """
 
     images: Images
     batch: int
     threads: int
     folder: Path
+    device: str = "cpu"
+
+    @property
+    def target(self) -> str:
+        """What code is made for."""
+        return f"cpu:{self.threads}" if self.device == "cpu" else self.device
 
     @property
     def count(self) -> int:
@@ -80,8 +87,7 @@ class Bare(Way):
 
     def __init__(self, subject: Subject) -> None:
         graph = subject.network().train_graph(sg.optimisers.Adagrad(learning_rate=RATE))
-        target = f"cpu:{subject.threads}"
-        self._step = sg.compile(graph.inputs, graph.outputs, graph.updates, target, name="bare")
+        self._step = sg.compile(graph.inputs, graph.outputs, graph.updates, subject.target, name="bare")
         self._scalars = dict(graph.hyperparameters)
         self._batches = list(subject.in_order().epoch(0))
 
@@ -109,7 +115,7 @@ class Trained(Way):
     Args:
         subject: what it trains.
         data: what it learns from.
-        operator: how it is carried out.
+        operator: how it is carried out, if not by one worker.
         attached: its hooks.
     """
 
@@ -117,7 +123,7 @@ class Trained(Way):
         self,
         subject: Subject,
         data: Batches,
-        operator: Operator | str = "cpu",
+        operator: Operator | None = None,
         attached: tuple[hooks.Hook, ...] = (),
     ) -> None:
         self._subject = subject
@@ -128,8 +134,10 @@ class Trained(Way):
         self._trainer.crew.prepare(())
         self._trainer.judge("held-out")  # compiles what judges
 
-    def _made(self, data: Batches, operator: Operator | str) -> sg.Trainer:
-        optimiser, target = sg.optimisers.Adagrad(learning_rate=RATE), f"cpu:{self._subject.threads}"
+    def _made(self, data: Batches, operator: Operator | None) -> sg.Trainer:
+        optimiser, target = sg.optimisers.Adagrad(learning_rate=RATE), self._subject.target
+        if operator is None:
+            return sg.Trainer(self._subject.network(), optimiser, data, target=target)
         return sg.Trainer(self._subject.network(), optimiser, data, target=target, operator=operator)
 
     def go(self, part: int, parts: int) -> int:
@@ -140,7 +148,7 @@ class Trained(Way):
         return end - done
 
     def costs(self) -> list[float]:
-        trainer = self._made(self._subject.shuffled(), "cpu")
+        trainer = self._made(self._subject.shuffled(), None)
         for name in trainer.hyperparameters:
             if name.endswith("-dropout.rate"):
                 trainer.hyperparameters[name] = 0.0

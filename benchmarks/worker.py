@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -21,16 +21,25 @@ from benchmarks.machine import busy_seconds, cores
 from benchmarks.networks import Array
 from benchmarks.peers.program import Program
 from benchmarks.peers.registry import named
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import WORKLOADS, Workload
 
 CHECKED_STEPS = 3
 CHECKED_NUMBERS = 64
+MEAN_OF = 1 << 20  # numbers
 MOST = 0.95  # of a core
-SHORT = 150e-6  # steps below so many seconds are timed several at once
+SHORT = 150e-6
 
 
 class Worker:
-    """One peer on a number of threads."""
+    """One peer on a number of threads.
+
+    Attributes:
+        workloads: by name what it may be asked for.
+        short: steps below so many seconds are timed several at once.
+    """
+
+    workloads: Mapping[str, Workload] = WORKLOADS
+    short = SHORT
 
     def __init__(self, key: str, threads: int) -> None:
         self.peer = importlib.import_module(named(key).module)
@@ -49,7 +58,7 @@ class Worker:
         """
         self.program = None
         gc.collect()
-        if not self.peer.has(WORKLOADS[workload]):
+        if not self.peer.has(self.workloads[workload]):
             return {"lacks": True}
         try:
             return self._prepared(workload)
@@ -57,7 +66,7 @@ class Worker:
             return {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
 
     def _prepared(self, workload: str) -> dict[str, Any]:
-        program = self.peer.program(WORKLOADS[workload], self.threads)
+        program = self.peer.program(self.workloads[workload], self.threads)
         results, times = [], []
         for _ in range(CHECKED_STEPS):
             start = time.perf_counter()
@@ -65,9 +74,11 @@ class Worker:
             times.append(time.perf_counter() - start)
             results.append([_sample(np.asarray(array)) for array in found])
         program.step()  # with randomness it may be another program
+        program.finish()
         start = time.perf_counter()
         program.step()
-        self.steps = max(1, round(SHORT / (time.perf_counter() - start)))
+        program.finish()
+        self.steps = max(1, round(self.short / (time.perf_counter() - start)))
         self.program = program
         return {
             "results": [sample for step in results for sample in step],
@@ -106,10 +117,11 @@ class Worker:
 
 
 def _sample(result: Array) -> Sequence[float]:
-    """Some numbers of a result, and its mean size."""
-    flat = result.astype(np.float64).ravel()
+    """Some numbers of a result, and their mean size; of many every few count."""
+    flat = result.ravel()
     picked = flat[np.linspace(0, flat.size - 1, min(CHECKED_NUMBERS, flat.size)).astype(int)]
-    return [*picked.tolist(), float(np.abs(flat).mean())]
+    some = flat[:: max(1, flat.size // MEAN_OF)]
+    return [*picked.astype(np.float64).tolist(), float(np.abs(some.astype(np.float64)).mean())]
 
 
 def serve(worker: object, requests: TextIO, answers: TextIO) -> None:

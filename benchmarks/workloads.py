@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks import networks
 from benchmarks.networks import Array, Network, Shape
+from sigmagraph.dtypes import as_dtype
 
 BATCHES = 4  # training goes round these, so that the moments of the optimiser stay ordinary numbers
 GROUPS = ("training", "inference", "operations")
@@ -81,6 +82,8 @@ class Operation:
         flops: useful operations, if those are the limit.
         bytes: read and written at least, if memory is the limit.
         group: where it stands.
+        dtype: of operands and results.
+        exact: whether products of float32 are such on GPUs, and not those of tf32.
     """
 
     name: str
@@ -89,11 +92,13 @@ class Operation:
     flops: int = 0
     bytes: int = 0
     group: str = "operations"
+    dtype: str = "float32"
+    exact: bool = False
 
     def operands(self) -> list[Array]:
         """The operands."""
         rng = np.random.default_rng(3)
-        return [rng.standard_normal(shape, np.float32) for shape in self.shapes]
+        return [rng.standard_normal(shape, np.float32).astype(as_dtype(self.dtype).numpy) for shape in self.shapes]
 
 
 KINDS: Mapping[str, str] = MappingProxyType(
@@ -106,13 +111,14 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "layer_norm": "of the last axis, with scale and biases",
         "layer_norm_gradients": "of x, scale and biases, from x, scale, biases and the gradient of the result",
         "gelu": "gelu(1.25 x - 0.1), by GPT-2's formula",
+        "bias_gelu": "gelu(x + biases), by GPT-2's formula",
         "sum": "of all elements",
         "sum_rows": "over the last axis",
         "sum_columns": "over the first axis",
-        "adam": "an update of parameters by their gradients, moments included",
+        "adam": "an update of parameters by as many gradients, moments included",
     }
 )
-INPUTS: Mapping[str, int] = MappingProxyType({"convolution": 1, "layer_norm": 1})
+INPUTS: Mapping[str, int] = MappingProxyType({"convolution": 1, "layer_norm": 1, "bias_gelu": 1})
 """How many operands of a kind are inputs; the others stay the same from call to call. All are where it is not said."""
 SLOPE, SHIFT = 1.25, -0.1  # of what the gelu is taken
 

@@ -29,7 +29,7 @@ from sigmagraph.ir.kernel.printer import print_kernel
 from sigmagraph.ir.plan import Plan, Port, Program, Requirement, pretty
 from sigmagraph.loader import Loader
 from sigmagraph.ops.registry import OPS
-from sigmagraph.options import CompileOptions, Target, as_target, from_environment
+from sigmagraph.options import CompileOptions, Environment, Target, as_target, from_environment
 from sigmagraph.passes.base import Pipeline
 from sigmagraph.passes.fuse import Fuse
 from sigmagraph.passes.guard import Guard
@@ -114,13 +114,23 @@ def compile_graph(
         Source(graph, variables, options),
         time.perf_counter() - start,
         cached,
-        lambda record: build(graph, options, loader.backend, record),
+        lambda record, target: build(graph, *_for(target, options, loader, environment), record),
         lambda: PassReport(planned(graph, options, loader.backend).steps),
     )
     function = CompiledFunction(executor, origin)
     if environment.dump is not None:
         function.dump(environment.dump / graph.name)
     return function
+
+
+def _for(
+    target: Target | str | None, options: CompileOptions, loader: Loader, environment: Environment
+) -> tuple[CompileOptions, Backend]:
+    """Options and backend of a target, which need not be here; those of the program if there is none."""
+    if target is not None:
+        options = replace(options, target=as_target(target))
+        loader = Loader(options, environment)
+    return options, loader.backend
 
 
 def build(

@@ -14,7 +14,7 @@ from sigmagraph.dims import Dim, Size, evaluate
 from sigmagraph.errors import DimError, InputError
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.plan import Plan
-from sigmagraph.options import CompileOptions
+from sigmagraph.options import CompileOptions, Target
 from sigmagraph.passes.report import PassReport
 from sigmagraph.runtime.runner import Run, Runner
 from sigmagraph.runtime.state import Variable
@@ -43,14 +43,15 @@ class Origin:
         source: what it is made from.
         seconds: what it took.
         cached: whether it came from the cache.
-        rebuild: builds it again and hands over the name and the text of every stage.
+        rebuild: builds it again, for another target if there is one, and hands over the name and the text of every
+            stage.
         report: runs its passes again and says what they did.
     """
 
     source: Source
     seconds: float
     cached: bool
-    rebuild: Callable[[Callable[[str, str], None]], object]
+    rebuild: Callable[[Callable[[str, str], None], Target | str | None], object]
     report: Callable[[], PassReport]
 
 
@@ -203,15 +204,24 @@ class CompiledFunction:
         """What the passes do to the graph: times, numbers of nodes, rules; they are run again to find out."""
         return self._origin.report()
 
-    def dump(self, folder: str | Path) -> Path:
-        """Write every stage of the program into a folder: graphs, kernels, plan, LLVM IR, assembly, and an index.
+    def dump(self, folder: str | Path, target: Target | str | None = None) -> Path:
+        """Write every stage of the program into a folder: graphs, kernels, plan, code as text, and an index.
+
+        Code for processors is LLVM IR and assembly; for GPUs CUDA C, PTX, and a table of what each kernel takes.
+
+        Args:
+            folder: where the files go.
+            target: for what; the program's own if there is none. It need not be on this machine: ``cuda:sm_80``.
 
         Raises:
             InputError: the folder cannot be written to.
+            OptionError: the text is no target.
+            TargetError: nothing can be compiled for the target.
+            CompileError: there is no compiler for the target's code.
         """
         path = Path(folder)
         files: dict[str, str] = {}
-        self._origin.rebuild(files.__setitem__)
+        self._origin.rebuild(files.__setitem__, target)
         files["index.html"] = _index(self.name, files)
         try:
             path.mkdir(parents=True, exist_ok=True)

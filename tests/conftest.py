@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 
+import gpu_table
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -33,3 +34,17 @@ def cache_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         for name in ("SIGMAGRAPH_DUMP", "SIGMAGRAPH_THREADS"):
             patch.delenv(name, raising=False)
         yield
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was found on a GPU."""
+    reports = [
+        report
+        for kind in ("passed", "failed", "error")
+        for report in terminalreporter.stats.get(kind, ())
+        if isinstance(report, pytest.TestReport)
+    ]
+    found = gpu_table.lines((r.outcome, r.user_properties) for r in reports if r.when == "call" or r.failed)
+    if found:
+        terminalreporter.section("on the GPU")
+        terminalreporter.write_line("\n".join(found))

@@ -113,6 +113,7 @@ TINY: tuple[Workload, ...] = (
             "layer_norm": ((5, 8), (8,), (8,)),
             "layer_norm_gradients": ((5, 8), (8,), (8,), (5, 8)),
             "gelu": ((9,),),
+            "bias_gelu": ((5, 8), (8,)),
             "sum": ((9,),),
             "sum_rows": ((5, 8),),
             "sum_columns": ((5, 8),),

@@ -47,15 +47,23 @@ PEERS = (
     Peer("tiny_grad", "tinygrad", ("tinygrad",), ("clang",)),
     Peer("plain_numpy", "NumPy"),
 )
+GPU = Peer("sigma_cuda", "sigmagraph")
+GPU_PEERS = (
+    Peer("torch_cuda", "PyTorch", ("torch",)),
+    Peer("torch_cuda_compiled", "torch.compile", ("torch", "triton")),
+    Peer("xla_cuda", "JAX", ("jax", "jaxlib")),
+)
 
 
-def available(patterns: Sequence[str]) -> tuple[list[Peer], list[str]]:
+def available(
+    patterns: Sequence[str], ours: Peer = OURS, peers: Sequence[Peer] = PEERS
+) -> tuple[list[Peer], list[str]]:
     """Our own programs and the peers that patterns name, as far as they are installed; a line for each that is not."""
-    wanted = [peer for peer in PEERS if any(fnmatch.fnmatch(peer.key, pattern) for pattern in patterns)]
+    wanted = [peer for peer in peers if any(fnmatch.fnmatch(peer.key, pattern) for pattern in patterns)]
     lines = [f"{p.name} is left out: {' and '.join(lacks)} not installed" for p in wanted if (lacks := p.missing())]
-    return [OURS, *(peer for peer in wanted if not peer.missing())], lines
+    return [ours, *(peer for peer in wanted if not peer.missing())], lines
 
 
 def named(key: str) -> Peer:
     """The peer of a key."""
-    return next(peer for peer in (OURS, FAST, *PEERS) if peer.key == key)
+    return next(peer for peer in (OURS, FAST, GPU, *PEERS, *GPU_PEERS) if peer.key == key)

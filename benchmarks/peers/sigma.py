@@ -31,20 +31,32 @@ _OPTIMISERS: Mapping[str, Callable[[float], Optimiser]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
-    """A workload as a function and what it is called with.
+class Written:
+    """A workload as tensors, before it is compiled, and what it is called with.
 
     Attributes:
-        function: of the workload.
+        inputs, outputs, updates: as :func:`sigmagraph.compile` takes them.
         feeds: arguments of calls, which take turns.
         certain: those that make a call the same without randomness.
         results: from what a call returns to what is compared.
     """
 
-    function: CompiledFunction
+    inputs: Sequence[sg.Tensor]
+    outputs: Mapping[str, sg.Tensor]
+    updates: Mapping[sg.Tensor, sg.Tensor]
     feeds: Sequence[Mapping[str, Any]]
     certain: Mapping[str, Any] = field(default_factory=dict)
     results: Callable[[Mapping[str, Array]], list[Array]] = lambda found: list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A workload as a function and what it is called with: see :class:`Written`."""
+
+    function: CompiledFunction
+    feeds: Sequence[Mapping[str, Any]]
+    certain: Mapping[str, Any]
+    results: Callable[[Mapping[str, Array]], list[Array]]
 
     @property
     def report(self) -> MemoryReport:
@@ -84,59 +96,69 @@ def program(workload: Workload, threads: int, options: CompileOptions = _UNCACHE
 
 
 def compiled(workload: Workload, threads: int, options: CompileOptions = _UNCACHED) -> Compiled:
-    """The workload as a function."""
-    target = f"cpu:{threads}"
+    """The workload as a function of the processor."""
+    return compiled_for(f"cpu:{threads}", workload, options)
+
+
+def compiled_for(target: str, workload: Workload, options: CompileOptions = _UNCACHED) -> Compiled:
+    """The workload as a function of a target."""
+    made = written(workload)
+    function = sg.compile(made.inputs, made.outputs, made.updates, target=target, options=options)
+    return Compiled(function, made.feeds, made.certain, made.results)
+
+
+def written(workload: Workload) -> Written:
+    """The workload as tensors."""
     match workload:
         case Training():
-            return _training(workload, target, options)
+            return _training(workload)
         case Inference():
-            return _inference(workload, target, options)
+            return _inference(workload)
         case Operation():
-            make = _update if workload.kind == "adam" else _operation
-            return make(workload, target, options)
+            return _update(workload) if workload.kind == "adam" else _operation(workload)
 
 
-def step_of(training: Training) -> TrainGraph:
-    """The training step before it is compiled."""
+def step_of(training: Training, optimiser: Optimiser | None = None) -> TrainGraph:
+    """The training step before it is compiled, perhaps with another optimiser than the workload's."""
     network = _network(training.network, L.SoftmaxCrossEntropy())
-    return network.train_graph(_OPTIMISERS[training.optimiser](training.learning_rate))
+    return network.train_graph(optimiser or _OPTIMISERS[training.optimiser](training.learning_rate))
 
 
-def _training(training: Training, target: str, options: CompileOptions) -> Compiled:
+def _training(training: Training) -> Written:
     graph = step_of(training)
-    function = sg.compile(graph.inputs, graph.outputs, graph.updates, target=target, options=options)
     scalars = {name: np.float32(value) for name, value in graph.hyperparameters.items()}
     feeds = [{graph.records[0]: x, graph.targets[0]: y, **scalars} for x, y in training.batches()]
     certain = {name: np.float32(0) for name in scalars if name.endswith(".rate")}
-    return Compiled(function, feeds, certain, lambda found: [found["cost"]])
+    return Written(graph.inputs, graph.outputs, graph.updates, feeds, certain, lambda found: [found["cost"]])
 
 
-def _inference(inference: Inference, target: str, options: CompileOptions) -> Compiled:
+def _inference(inference: Inference) -> Written:
     graph = _network(inference.network).forward(training=False)
-    function = sg.compile(graph.inputs, graph.predictions, target=target, options=options)
-    return Compiled(function, [{graph.inputs[0].name: inference.inputs()}])
+    return Written(graph.inputs, graph.predictions, {}, [{graph.inputs[0].name: inference.inputs()}])
 
 
-def _operation(operation: Operation, target: str, options: CompileOptions) -> Compiled:
+def _operation(operation: Operation) -> Written:
     operands = operation.operands()
     count = INPUTS.get(operation.kind, len(operands))
-    inputs = [sg.placeholder(f"x{n}", array.shape) for n, array in enumerate(operands[:count])]
+    inputs = [sg.placeholder(f"x{n}", array.shape, str(array.dtype)) for n, array in enumerate(operands[:count])]
     fixed = [sg.parameter(f"w{n}", array) for n, array in enumerate(operands[count:])]
     results = _OPERATIONS[operation.kind](*inputs, *fixed)
     outputs = {f"y{n}": y for n, y in enumerate([results] if isinstance(results, sg.Tensor) else results)}
-    function = sg.compile(inputs, outputs, target=target, options=options)
-    return Compiled(function, [{f"x{n}": array for n, array in enumerate(operands[:count])}])
+    return Written(inputs, outputs, {}, [{f"x{n}": array for n, array in enumerate(operands[:count])}])
 
 
-def _update(operation: Operation, target: str, options: CompileOptions) -> Compiled:
-    """A step of Adam alone: parameters are state, gradients an input."""
-    values, slopes = operation.operands()
-    parameter, gradient = sg.parameter("w", values), sg.placeholder("g", slopes.shape)
-    step = sg.optimisers.Adam(0.001).updates({"w": parameter}, {"w": gradient})
+def _update(operation: Operation) -> Written:
+    """A step of Adam alone: parameters are state, gradients inputs."""
+    operands = operation.operands()
+    count = len(operands) // 2
+    parameters = {f"w{n}": sg.parameter(f"w{n}", values) for n, values in enumerate(operands[:count])}
+    slopes = {f"g{n}": array for n, array in enumerate(operands[count:])}
+    gradients = {f"w{n}": sg.placeholder(f"g{n}", slopes[f"g{n}"].shape) for n in range(count)}
+    step = sg.optimisers.Adam(0.001).updates(parameters, gradients)
     scalars = {name: np.float32(h.first) for name, (h, _) in step.hyperparameters.items()}
-    inputs = [gradient, *(tensor for _, tensor in step.hyperparameters.values())]
-    function = sg.compile(inputs, {}, step.updates, target=target, options=options)
-    return Compiled(function, [{"g": slopes, **scalars}], results=lambda _: [parameter.value.copy()])
+    inputs = [*gradients.values(), *(tensor for _, tensor in step.hyperparameters.values())]
+    feeds = [{**slopes, **scalars}]
+    return Written(inputs, {}, step.updates, feeds, results=lambda _: [p.value.copy() for p in parameters.values()])
 
 
 # ---- operations
@@ -156,6 +178,7 @@ _OPERATIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "layer_norm": sg.layer_norm,
         "layer_norm_gradients": _gradients,
         "gelu": lambda x: sg.gelu(x * SLOPE + SHIFT, approximate=True),
+        "bias_gelu": lambda x, b: sg.gelu(x + b, approximate=True),
         "sum": lambda x: x.sum(),
         "sum_rows": lambda x: x.sum(-1),
         "sum_columns": lambda x: x.sum(0),

@@ -29,19 +29,19 @@ def has(_: Workload) -> bool:
 def program(workload: Workload, threads: int) -> Program:
     """The workload on a number of threads."""
     torch.set_num_threads(threads)
-    note = better_layout(workload)
-    return _program(workload, LAYOUTS[note], note)
+    return program_in(workload, better_layout(workload))
 
 
-def better_layout(workload: Workload) -> str:
+def better_layout(workload: Workload, device: str = "cpu") -> str:
     """The layout in which a few steps take less; empty where there are no images."""
     if not _images(workload):
         return ""
-    return min(filter(None, LAYOUTS), key=lambda name: _seconds(_program(workload, LAYOUTS[name])))
+    return min(filter(None, LAYOUTS), key=lambda name: _seconds(program_in(workload, name, device)))
 
 
-def _program(workload: Workload, layout: Any, note: str = "") -> Program:
-    return torch_programs.program(workload, lambda function: function, layout, note)
+def program_in(workload: Workload, layout: str, device: str = "cpu") -> Program:
+    """The workload with images in a layout of :data:`LAYOUTS`, which the program notes."""
+    return torch_programs.program(workload, lambda function: function, LAYOUTS[layout], layout, device)
 
 
 def _images(workload: Workload) -> bool:
@@ -56,5 +56,6 @@ def _seconds(program: Program) -> float:
     for _ in range(_TRIALS):
         begin = time.perf_counter()
         program.step()
+        program.finish()
         times.append(time.perf_counter() - begin)
     return min(times[1:])

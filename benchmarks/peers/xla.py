@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -36,6 +37,12 @@ def has(_: Workload) -> bool:
 
 def program(workload: Workload, _threads: int) -> Program:
     """The workload; XLA uses as many threads as the process has cores."""
+    made = begun(workload)
+    return replace(made, step=lambda: _wait(made.step()))
+
+
+def begun(workload: Workload) -> Program:
+    """The workload on JAX's default device. A step returns at once, with what is to be waited for."""
     match workload:
         case Training():
             return _training(workload)
@@ -65,7 +72,7 @@ def _pure(function: Callable[..., Any], *arguments: Any) -> Program:
     compiled, seconds = _compiled(jax.jit(function), *arguments)
 
     def step() -> Any:
-        return _wait(compiled(*arguments))
+        return compiled(*arguments)
 
     return Program(step, lambda: list(map(np.asarray, jax.tree.leaves(step()))), seconds)
 
@@ -111,10 +118,9 @@ def _training(training: Training) -> Program:
     def step(dropping: Any = on) -> Any:
         nonlocal state
         state, cost = compiled(state, *next(feeds), dropping)
-        _wait(state)
-        return cost
+        return state, cost
 
-    return Program(step, lambda: [np.asarray(step(off))], seconds)
+    return Program(step, lambda: [np.asarray(step(off)[1])], seconds)
 
 
 def _adam(values: Any, gradients: Any, memory: Any, count: Any, rate: float) -> Any:
@@ -139,8 +145,10 @@ _OPTIMISERS: Mapping[str, tuple[Callable[..., Any], int]] = MappingProxyType(
 
 
 def _update(operation: Operation) -> Program:
-    values, slopes = map(jnp.asarray, operation.operands())
-    state = (values, [jnp.zeros_like(values), jnp.zeros_like(values)], jnp.float32(0))
+    operands = list(map(jnp.asarray, operation.operands()))
+    count = len(operands) // 2
+    values, slopes = operands[:count], operands[count:]
+    state = (values, [jax.tree.map(jnp.zeros_like, values) for _ in range(2)], jnp.float32(0))
 
     def update(state: Any, slopes: Any) -> Any:
         values, memory, count = state
@@ -150,10 +158,10 @@ def _update(operation: Operation) -> Program:
 
     def step() -> Any:
         nonlocal state
-        state = _wait(compiled(state, slopes))
+        state = compiled(state, slopes)
         return state[0]
 
-    return Program(step, lambda: [np.array(step())], seconds)
+    return Program(step, lambda: list(map(np.array, step())), seconds)
 
 
 # ---- layers
@@ -294,6 +302,7 @@ _OPERATIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "layer_norm": _norm,
         "layer_norm_gradients": _norm_gradients,
         "gelu": lambda x: jax.nn.gelu(x * SLOPE + SHIFT, approximate=True),
+        "bias_gelu": lambda x, b: jax.nn.gelu(x + b, approximate=True),
         "sum": jnp.sum,
         "sum_rows": lambda x: x.sum(-1),
         "sum_columns": lambda x: x.sum(0),

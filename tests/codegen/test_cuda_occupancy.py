@@ -153,4 +153,4 @@ def test_instructions_are_counted_and_shown():
     assert (sass.loads, sass.wide_loads, sass.stores, sass.wide_stores) == (2, 1, 1, 1)
     assert (sass.shared_loads, sass.wide_shared_loads, sass.barriers, sass.shuffles, sass.local) == (2, 1, 1, 1, 1)
     text = resources_text({"sm_80": [Resources("main", 32, 0, 0, 0, 0, 0)]}, {"main": (128, 0)}, [sass])
-    assert text.splitlines()[-1].split() == ["main", "13", "1", "1", "2/1", "1/1", "2/1", "1", "1", "1"]
+    assert text.splitlines()[-1].split() == ["main", "13", "1", "1", "1x4+2x16", "1x16", "2/1", "1", "1", "1"]

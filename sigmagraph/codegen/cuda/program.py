@@ -12,7 +12,7 @@ from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.emit import emit_callee
 from sigmagraph.codegen.cuda.launcher import Launcher
 from sigmagraph.codegen.cuda.report import resources_text
-from sigmagraph.codegen.cuda.sass import find_disassembler, read_sass
+from sigmagraph.codegen.cuda.sass import HINT, Sass, find_disassembler, read_sass
 from sigmagraph.codegen.cuda.tensor_cores import PRELUDE
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.kernel import Kernel
@@ -96,13 +96,23 @@ class Generation:
 
     def _listings(self, text: str, compiled: Compiled) -> Mapping[str, str]:
         grids = [g for launches in self._plans.values() for found in launches.grids.values() for g in found]
-        sass = read_sass(compiled.cubin) if compiled.cubin and find_disassembler() else ()
+        sass, why = _instructions(compiled.cubin)
         table = resources_text({self._arch: compiled.resources}, {g.symbol: (g.threads, g.shared) for g in grids}, sass)
         return {
             "program.cu": text,
             "program.ptx": compiled.ptx,
-            "resources.txt": f"by {compiled.compiler} in {compiled.seconds:.1f} s\n{table}",
+            "resources.txt": f"by {compiled.compiler}\n{table}{why}",
         }
+
+
+def _instructions(cubin: bytes) -> tuple[Sequence[Sass], str]:
+    """The instructions of kernels, and a note where they cannot be told."""
+    if not find_disassembler():
+        return (), f"\nThere is no disassembler here that could tell the instructions ({HINT}).\n"
+    try:
+        return read_sass(cubin), ""
+    except CompileError as error:
+        return (), f"\n{error}\n"
 
 
 def _prelude() -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sigmagraph.codegen.cuda.cubin import Resources
 from sigmagraph.codegen.cuda.occupancy import architectures, occupancy
-from sigmagraph.codegen.cuda.sass import Sass
+from sigmagraph.codegen.cuda.sass import Sass, Widths
 
 _HEADINGS = (
     "kernel",
@@ -55,7 +55,10 @@ def resources_text(
     counts = [_counts(kernel) for kernel in sass if kernel.symbol in launches]
     if not counts:
         return text
-    note = "Instructions in the code; of loads and stores, those of 16 bytes a thread behind the slash."
+    note = (
+        "Instructions in the code. Of loads (copies among them) and stores of global memory: how many x bytes a\n"
+        "thread; of shared loads those of 16 bytes behind the slash."
+    )
     return f"{text}\n{note}\n{_table([_SASS_HEADINGS, *counts])}"
 
 
@@ -76,13 +79,17 @@ def _counts(kernel: Sass) -> Sequence[str]:
         str(kernel.total),
         str(kernel.tensor),
         str(kernel.fma),
-        f"{kernel.loads}/{kernel.wide_loads}",
-        f"{kernel.stores}/{kernel.wide_stores}",
+        _widths(kernel.load_widths),
+        _widths(kernel.store_widths),
         f"{kernel.shared_loads}/{kernel.wide_shared_loads}",
         str(kernel.copies),
         str(kernel.barriers),
         str(kernel.shuffles),
     )
+
+
+def _widths(found: Widths) -> str:
+    return "+".join(f"{count}x{size}" for size, count in found) or "0"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -6,9 +6,12 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
 
 from sigmagraph.codegen.cuda.nvrtc import wheel_folders
 from sigmagraph.errors import CompileError
@@ -21,6 +24,8 @@ _INSTRUCTION = re.compile(r"^\s*/\*[0-9a-f]{4,}\*/\s+(?:\{\s*)?(?:@!?U?P\w+\s+)?
 _TENSOR = ("HMMA", "HGMMA", "IMMA", "IGMMA", "QMMA", "QGMMA", "DMMA", "UTCHMMA", "UTCQMMA", "UTCIMMA")
 _COPIES = ("LDGSTS", "UTMALDG", "UBLKCP")
 _WIDE = "128"
+_WIDTHS = MappingProxyType({"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16, "256": 32})  # bytes; else 4
+Widths: TypeAlias = tuple[tuple[int, int], ...]  # bytes a thread, and how many instructions move as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Sass:
         barriers: waits for the block.
         shuffles: exchanges within a warp.
         local: loads from and stores to local memory: spilled registers and arrays that are indexed.
+        load_widths: of what reads global memory, asynchronous copies included.
+        store_widths: of what writes it.
     """
 
     symbol: str
@@ -55,6 +62,8 @@ class Sass:
     barriers: int
     shuffles: int
     local: int
+    load_widths: Widths = ()
+    store_widths: Widths = ()
 
 
 @cache
@@ -112,6 +121,10 @@ def _count(symbol: str, instructions: list[str]) -> Sass:
     def number(*names: str, wide: bool = False) -> int:
         return sum(part[0] in names and (not wide or _WIDE in part) for part in parts)
 
+    def widths(*names: str) -> Widths:
+        moved = (part for part in parts if part[0] in names)
+        return tuple(sorted(Counter(max([_WIDTHS.get(p, 0) for p in part]) or 4 for part in moved).items()))
+
     return Sass(
         symbol,
         total=len(parts) - number("NOP"),
@@ -127,4 +140,6 @@ def _count(symbol: str, instructions: list[str]) -> Sass:
         barriers=number("BAR"),
         shuffles=number("SHFL"),
         local=number("LDL", "STL"),
+        load_widths=widths("LDG", "LDGSTS"),
+        store_widths=widths("STG"),
     )

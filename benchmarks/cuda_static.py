@@ -1,0 +1,300 @@
+"""What is known of the main kernels for GPUs without a GPU: ``python -m benchmarks.cuda_static``.
+
+Kernels are compiled for an architecture each of three generations; the tables say what they take of a multiprocessor,
+which instructions they came to, and the least time that a GPU of that architecture needs for what they do. They are
+written to ``docs/cuda-static.md``; ``--only`` takes a pattern of workloads, and then nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime as dt
+import fnmatch
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cuda_chips import CHIPS
+from benchmarks.gpu_workloads import WORKLOADS
+from benchmarks.networks import Array
+from benchmarks.peers import sigma
+from benchmarks.ptx import count_ptx
+from benchmarks.report import short
+from benchmarks.roofline import Work, work_of
+from benchmarks.tables import markdown
+from benchmarks.workloads import Operation, Workload
+from sigmagraph.codegen.cuda.backend import CudaBackend
+from sigmagraph.codegen.cuda.compile import Compiled, compile_text, compiler_name
+from sigmagraph.codegen.cuda.cubin import Resources
+from sigmagraph.codegen.cuda.occupancy import Occupancy, occupancy
+from sigmagraph.codegen.cuda.program import Generation
+from sigmagraph.codegen.cuda.sass import Sass, Widths, find_disassembler, read_sass
+from sigmagraph.codegen.loops import naive_kernel
+from sigmagraph.dims import evaluate
+from sigmagraph.driver import Planned, no_collections, planned
+from sigmagraph.dtypes import as_dtype
+from sigmagraph.ir.bind import bind_dims
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.kernel.kernel import Kernel, Role
+from sigmagraph.ir.launch import unpack
+from sigmagraph.ir.plan import Launch, Loop, Plan, Step, flat_steps
+from sigmagraph.options import CompileOptions, Target
+from sigmagraph.tensor.capture import capture
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "cuda-static.md"
+ON_THE_PAGE = (
+    "gelu(a x + b) of 32 M",
+    "gelu(x + biases) 8192 x 4096",
+    "softmax 4096 x 1024",
+    "softmax 2048 x 32768",
+    "layer norm 4096 x 1024",
+    "layer norm gradients 8192 x 4096",
+    "sum of columns 8192 x 4096",
+    "sum of 32 M",
+    "matmul 512 f32",
+    "matmul 1024 f32",
+    "matmul 4096 f32",
+    "matmul 4096 tf32",
+    "matmul 4096 bf16",
+    "conv 3x3, 32x56x56x64 to 64",
+    "attention 8 x 2048 x 64",
+    "causal attention 8 x 2048 x 64",
+    "Adam of 6 parameters",
+    "train Sigma's README b100",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A function on an architecture.
+
+    Attributes:
+        arch: for which it was compiled.
+        symbol: its name.
+        blocks: of a launch.
+        threads, shared: of a block; bytes of shared memory, static and dynamic.
+        launches: in a run of the workload.
+        resources: what the code says of itself.
+        occupancy: how full it makes a multiprocessor.
+        code: its instructions.
+        work: that all functions of its kernel have to do in a launch; None but for the first of them.
+        between: bytes besides, which they hand to each other through memory.
+        kind: which of the chip's units its operations are for.
+    """
+
+    arch: str
+    symbol: str
+    blocks: int
+    threads: int
+    shared: int
+    launches: int
+    resources: Resources
+    occupancy: Occupancy
+    code: Sass
+    work: Work | None
+    between: int
+    kind: str
+
+    @property
+    def floor(self) -> tuple[float, str]:
+        """The least time of the work in seconds, and what is its limit."""
+        work = self.work or Work()
+        return CHIPS[self.arch].seconds(work.flops, work.bytes, self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfilled(Operation):
+    """An operation whose operands need no random numbers."""
+
+    def operands(self) -> list[Array]:
+        return [np.zeros(shape, as_dtype(self.dtype).numpy) for shape in self.shapes]
+
+
+def unfilled(workload: Workload) -> Workload:
+    """The workload with operands that cost nothing to make, as nothing is computed with them."""
+    if not isinstance(workload, Operation):
+        return workload
+    return _Unfilled(**{field.name: getattr(workload, field.name) for field in dataclasses.fields(workload)})
+
+
+def kind_of(workload: Workload) -> str:
+    """Which units of a chip the operations of a workload are for."""
+    if isinstance(workload, Operation):
+        return "bf16" if workload.dtype == "bfloat16" else "f32" if workload.exact or workload.bytes else "tf32"
+    return "tf32"
+
+
+def facts(workload: Workload, architectures: Sequence[str] = tuple(CHIPS)) -> list[Fact]:
+    """What is known of a workload's functions, in the order of their launches."""
+    made = sigma.written(unfilled(workload))
+    with no_collections():
+        graph = capture(made.inputs, made.outputs, made.updates, "static")[0]
+    found = [f for arch in architectures for f in _on(graph, made.feeds[0], arch, kind_of(workload))]
+    order = {f.symbol: number for number, f in reversed(list(enumerate(found)))}
+    return sorted(found, key=lambda f: order[f.symbol])
+
+
+def _on(graph: Graph, feed: Mapping[str, Any], arch: str, kind: str) -> Iterator[Fact]:
+    options = CompileOptions(target=Target("cuda", cpu=arch), cache=False)
+    compiled: list[Compiled] = []
+
+    def compile(text: str) -> Compiled:
+        compiled.append(compile_text(text, arch, listing=not find_disassembler()))
+        return compiled[-1]
+
+    with no_collections():
+        made = planned(graph, options, CudaBackend(options.target))
+        with Generation(arch, compile) as generation:
+            generation.enter(made.plan, made.legal, [array.data for array in made.parts.arrays()])
+            code = unpack(generation.finish().object)
+    dims = bind_dims(made.plan.inputs, [np.asarray(feed[port.name]) for port in made.plan.inputs])
+    result = compiled[0]
+    counts = read_sass(result.cubin) if find_disassembler() else count_ptx(result.ptx)
+    resources, codes = {r.symbol: r for r in result.resources}, {s.symbol: s for s in counts}
+    for name, (launch, times) in _launches(made.plan, dims).items():
+        kernel = next(k for k in made.legal if k.name == name)
+        values = {theirs: dims[ours] for theirs, ours in zip(kernel.dims, launch.dims, strict=True)}
+        work, between = _work(made, launch, dims), _between(kernel, values)
+        work = Work(work.flops, work.bytes - between)
+        for number, grid in enumerate(code.plans[made.plan.name].grids[name]):
+            taken = resources[grid.symbol]
+            shared = grid.shared + taken.shared
+            yield Fact(
+                *(arch, grid.symbol, evaluate(grid.blocks, values), grid.threads, shared, times, taken),
+                occupancy(arch, grid.threads, taken.registers, shared, taken.barriers),
+                codes[grid.symbol],
+                None if number else work,
+                0 if number else between,
+                kind,
+            )
+
+
+def _launches(plan: Plan, dims: Mapping[str, int]) -> dict[str, tuple[Launch, int]]:
+    """The first launch of every kernel, and how often it is launched in a run; of branches both sides count."""
+    counts: Counter[str] = Counter()
+    first: dict[str, Launch] = {}
+
+    def walk(steps: Sequence[Step], times: int) -> None:
+        for step in steps:
+            if isinstance(step, Launch):
+                first.setdefault(step.kernel, step)
+                counts[step.kernel] += times
+            elif isinstance(step, Loop):
+                walk(step.steps, times * evaluate(step.extent, dims))
+            else:
+                walk([s for s in flat_steps((step,)) if isinstance(s, Launch)], times)
+
+    walk(plan.steps, 1)
+    return {name: (launch, counts[name]) for name, launch in first.items()}
+
+
+def _work(made: Planned, launch: Launch, dims: Mapping[str, int]) -> Work:
+    naive = {work.name: naive_kernel(work) for work in made.parts.works}
+    # A launch in a loop may speak of the turn, which is 0 in the first one.
+    return work_of(launch, naive, {k.name: k for k in made.legal}, dims)
+
+
+def _between(kernel: Kernel, dims: Mapping[str, int]) -> int:
+    """Bytes that a kernel writes for itself and reads again, as :mod:`sigmagraph.codegen.traffic` counts them."""
+    own = (b for b in kernel.params if b.role is Role.TEMP)
+    return sum(2 * evaluate(b.size, dims) * b.dtype.itemsize for b in own)
+
+
+# ---- the page
+
+_HEAD = """# Kernels for GPUs, without a GPU
+
+Written by `python -m benchmarks.cuda_static`; do not edit. {date}, compiled by {compiler}. Nothing here was measured on
+a GPU: it is what compilers and machine code say, beside what data sheets promise.
+
+*Blocks* are those of a launch, *waves* how often they fill the chip. *Shared* is in bytes a block, *spills* are bytes
+of instructions that store and load spilled registers, *occupancy* is the share of a multiprocessor's warps that are
+there at the same time, with what limits it. *Loads* and *stores* are the instructions that access global memory
+{source}: how many, x bytes a thread. *Tensor* are those of tensor cores, *copies* asynchronous ones from global to
+shared memory. *MB* are the kernel's arrays, each counted once, and behind + what its functions write and read again
+besides; *GFLOP* is what its formula has. The *floor* is the longer of the times that arrays and operations take by the
+data sheet. A kernel of several functions has its figures at the first one.
+
+| architecture | GPU | multiprocessors | GB/s | TFLOP/s f32, tf32, bf16 | figures from |
+| --- | --- | ---: | ---: | ---: | --- |
+{chips}
+T4 has neither tf32 nor bf16 in tensor cores: its floors are those of f32 and float16.
+"""
+_COLUMNS = (
+    *("function", "for", "launches", "blocks x threads", "waves", "registers", "shared", "spills", "occupancy"),
+    *("loads", "stores", "tensor", "copies", "MB", "GFLOP", "floor, us"),
+)
+
+
+def rows(found: Sequence[Fact]) -> list[list[str]]:
+    """A table's cells, its head first."""
+    return [list(_COLUMNS), *map(_row, found)]
+
+
+def _row(fact: Fact) -> list[str]:
+    chip, full, taken, code = CHIPS[fact.arch], fact.occupancy, fact.resources, fact.code
+    together = full.blocks * chip.processors
+    spilled = taken.spill_stores or taken.spill_loads
+    work = ["", "", ""]
+    if fact.work is not None:
+        seconds, limit = fact.floor
+        moved = f"{fact.work.bytes / 1e6:.3g}" + (f" + {fact.between / 1e6:.3g}" if fact.between else "")
+        work = [moved, f"{fact.work.flops / 1e9:.3g}", f"{short(1e6 * seconds)} ({limit})"]
+    return [
+        *(fact.symbol, fact.arch, str(fact.launches), f"{fact.blocks} x {fact.threads}"),
+        f"{fact.blocks / together:.2f}" if together else "cannot run",
+        *(str(taken.registers), str(fact.shared)),
+        f"{taken.spill_stores} + {taken.spill_loads}" if spilled else "0",
+        f"{full.share:.0%} ({', '.join(full.limits)})",
+        *(_widths(code.load_widths), _widths(code.store_widths), str(code.tensor), str(code.copies), *work),
+    ]
+
+
+def _widths(found: Widths) -> str:
+    return " + ".join(f"{count} x {size}" for size, count in found) or "0"
+
+
+def document(found: Mapping[str, Sequence[Fact]], date: str) -> str:
+    """The page in Markdown."""
+    source = "in the machine code" if find_disassembler() else "in PTX, as there was no disassembler"
+    chips = "".join(
+        f"| {arch} | {c.name} | {c.processors} | {c.bandwidth:g} | "
+        f"{', '.join(f'{t:g}' for t in c.teraflops.values())} | {c.source} |\n"
+        for arch, c in CHIPS.items()
+    )
+    head = _HEAD.format(date=date, compiler=compiler_name(), source=source, chips=chips)
+    return head + "".join(f"\n## {name}\n\n{_best(each)}{markdown(rows(each))}" for name, each in found.items())
+
+
+def _best(found: Sequence[Fact]) -> str:
+    """The floors of all kernels together, where there are several."""
+    if len({fact.symbol for fact in found if fact.work is not None}) == 1:
+        return ""
+    sums = {arch: sum(f.launches * f.floor[0] for f in found if f.arch == arch) for arch in CHIPS}
+    times = (f"{short(1e6 * seconds)} us on {CHIPS[arch].name}" for arch, seconds in sums.items())
+    return f"At best all kernels together take {', '.join(times)}.\n\n"
+
+
+def main() -> None:
+    """Print the tables, or write the page."""
+    parser = argparse.ArgumentParser("python -m benchmarks.cuda_static", description=__doc__)
+    parser.add_argument("--only", help="pattern of the workloads to look at; then nothing is written")
+    arguments = parser.parse_args()
+    names = ON_THE_PAGE if arguments.only is None else fnmatch.filter(WORKLOADS, arguments.only)
+    found = {}
+    for name in names:
+        found[name] = facts(WORKLOADS[name])
+        cells = [[f"{name}, {fact.symbol}", *_row(fact)[1:]] for fact in found[name]]
+        print(*("  ".join(row) for row in cells), sep="\n", flush=True)
+    if arguments.only is None:
+        PAGE.write_text(document(found, dt.datetime.now(dt.UTC).date().isoformat()), encoding="utf-8")
+        print(f"wrote {PAGE.relative_to(PAGE.parents[1])}")
+
+
+if __name__ == "__main__":
+    main()
