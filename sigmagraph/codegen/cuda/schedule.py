@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sigmagraph.codegen.cuda.columns import columns_nest
 from sigmagraph.codegen.cuda.elementwise import elementwise_nest
 from sigmagraph.codegen.cuda.own_loops import own_kernel
 from sigmagraph.codegen.cuda.rows import WARP, Groups, rows_nest
@@ -48,12 +49,16 @@ def _launches(compute: Compute) -> tuple[Block, tuple[Buffer, ...]]:
         tiled = transposing_nest(compute)
         return (tiled,) if tiled else elementwise_nest(compute), ()
     parts = split(compute, CHUNKS)
-    phases = (parts.phases[0], *map(merge_axes, parts.phases[1:]))
-    return tuple(stmt for phase in phases for stmt in _sweeps(phase)), parts.partial
+    first, *rest = parts.phases
+    body = (*_sweeps(first), *(stmt for phase in rest for stmt in _sweeps(merge_axes(phase), short=True)))
+    return body, parts.partial
 
 
-def _sweeps(compute: Compute) -> Block:
-    """The launch of a flat compute with sweeps."""
+def _sweeps(compute: Compute, short: bool = False) -> Block:
+    """The launch of a flat compute with sweeps, which may be known to be short."""
+    columns = columns_nest(compute, short)
+    if columns is not None:
+        return columns
     groups = _groups(compute)
     return (rows_nest(compute, groups),) if groups else thread_each(compute)
 
