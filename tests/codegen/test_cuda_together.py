@@ -16,13 +16,13 @@ from sigmagraph.ir.plan import Branch, Check, Copy, Launch, Loop, Place, Plan, S
 A, B, C, D, E, F = (Place("slot", n) for n in range(6))
 
 
-def kernel(name: str, size: int | str, threads: int = 64, waits: bool = False) -> Kernel:
-    """Adds 1 to elements; if it waits, by way of shared memory."""
+def kernel(name: str, size: int | str, threads: int = 64, waits: bool = False, shared: int = 0) -> Kernel:
+    """Adds 1 to elements; if it waits, by way of shared memory, of which it may have more elements than it needs."""
     at = f"{threads}*%b+%t"
     blocks = f"(({size}+{threads - 1})//{threads})" if isinstance(size, str) else -(-size // threads)
     rest = f"{size}-1-{at}" if isinstance(size, str) else f"{size - 1}-{at}"
     rest = rest.replace(f"-{at}", f"-{threads}*%b-%t")
-    shared = f"    alloc %s: f32[{threads}] shared\n" if waits else ""
+    alloc = f"    alloc %s: f32[{max(threads, shared)}] shared\n" if waits else ""
     through = f"      %s[%t] = %x[{at}] when({rest})\n      barrier\n" if waits else ""
     value = "%s[%t]" if waits else f"%x[{at}]"
     dims = f"dims({size}) " if isinstance(size, str) else ""
@@ -30,7 +30,7 @@ def kernel(name: str, size: int | str, threads: int = 64, waits: bool = False) -
         f"""sigmagraph 1
 kernel @{name} stage(legal) {dims}params(%x: in f32[{size}], %y: out f32[{size}]) {{
   for %b in {blocks} block_x {{
-{shared}    for %t in {threads} thread_x {{
+{alloc}    for %t in {threads} thread_x {{
 {through}      if ({rest}) {{
         %y[{at}] = add({value}, 1.0:f32)
       }}
@@ -98,6 +98,15 @@ def test_of_what_is_large_only_what_is_alike_is_one_launch() -> None:
     _, steps, _ = launched(launch(LARGE, A, B), launch(waits, C, D), kernels=(LARGE, waits))
     assert [s.kernel for s in steps if isinstance(s, Launch)] == ["kw", "k1048576"]
     _, steps, _ = launched(launch(SMALL, A, B), launch(waits, C, D), kernels=(SMALL, waits))
+    assert len(steps) == 1
+
+
+def test_large_tiles_keep_the_numbers_that_compilers_know() -> None:
+    one, two = (kernel(f"tile{n}", n << 20, 256, waits=True, shared=4096) for n in (1, 2))
+    _, steps, _ = launched(launch(one, A, B), launch(two, C, D), launch(one, E, F), kernels=(one, two))
+    assert sorted(s.kernel for s in steps if isinstance(s, Launch)) == ["tile1_and_1", "tile2"]
+    low, high = (kernel(f"tile{n}", n, 256, waits=True, shared=4096) for n in (1000, 2000))
+    _, steps, _ = launched(launch(low, A, B), launch(high, C, D), kernels=(low, high))
     assert len(steps) == 1
 
 

@@ -56,14 +56,25 @@ def _at(compute: Compute, axis: Axis, at: Size, tag: str) -> Block:
 
 def _lanes(compute: Compute, last: Axis) -> int:
     """How many neighbours a thread has: as many as a vector holds, where all that is stored is whole vectors."""
-    lanes = VECTOR_BYTES // element_type(compute).itemsize
-    count = last.extent
-    for axis in compute.axes[:-1]:
-        count = count * axis.extent
+    count = product(axis.extent for axis in compute.axes)
     if isinstance(count, int) and count < WORTH:
         return 1
-    if len(compute.axes) > 1 and divide_exact(last.extent, lanes) is None:
+    if len(compute.axes) > 1 and divide_exact(last.extent, _widest(compute)) is None:
         return 1
+    return _stored_lanes(compute, last)
+
+
+def vector_lanes(compute: Compute, last: Axis) -> int:
+    """How many neighbours a vector holds, where there are whole vectors of them and all that is stored is such."""
+    return 1 if divide_exact(last.extent, _widest(compute)) is None else _stored_lanes(compute, last)
+
+
+def _widest(compute: Compute) -> int:
+    return VECTOR_BYTES // element_type(compute).itemsize
+
+
+def _stored_lanes(compute: Compute, last: Axis) -> int:
+    lanes = _widest(compute)
     for store in compute.stores:
         (index,) = store.index
         if store.guard or slope(index, last.var) != 1 or not divides(lanes, substitute(index, {last.var: 0})):

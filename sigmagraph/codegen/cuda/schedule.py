@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from sigmagraph.codegen.cuda.chains import chain_kernel
 from sigmagraph.codegen.cuda.chip import Chip
+from sigmagraph.codegen.cuda.columns import columns_nest
 from sigmagraph.codegen.cuda.contraction import contraction_launches
 from sigmagraph.codegen.cuda.elementwise import elementwise_nest
 from sigmagraph.codegen.cuda.own_loops import own_kernel
@@ -63,15 +64,19 @@ def _launches(compute: Compute, chip: Chip) -> _Launches:
     contraction = as_contraction(compute)
     if contraction is not None:
         launches = contraction_launches(contraction, chip)
-        rest = _sweeps(merge_axes(launches.rest)) if launches.rest else ()
+        rest = _sweeps(merge_axes(launches.rest), short=True) if launches.rest else ()
         return _Launches((launches.nest, *rest), launches.partial)
     parts = split(compute, CHUNKS)
-    phases = (parts.phases[0], *map(merge_axes, parts.phases[1:]))
-    return _Launches(tuple(stmt for phase in phases for stmt in _sweeps(phase)), parts.partial)
+    first, *rest = parts.phases
+    later = (stmt for phase in rest for stmt in _sweeps(merge_axes(phase), short=True))
+    return _Launches((*_sweeps(first), *later), parts.partial)
 
 
-def _sweeps(compute: Compute) -> Block:
-    """The launch of a flat compute with sweeps."""
+def _sweeps(compute: Compute, short: bool = False) -> Block:
+    """The launch of a flat compute with sweeps, which may be known to be short."""
+    columns = columns_nest(compute, short)
+    if columns is not None:
+        return columns
     groups = _groups(compute)
     return (rows_nest(compute, groups),) if groups else thread_each(compute)
 

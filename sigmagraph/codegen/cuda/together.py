@@ -1,9 +1,9 @@
 """Puts launches of a plan together that do not depend on each other, so that one launch does the work of several.
 
 A launch costs some microseconds, in which a GPU reads megabytes. Launches that differ in numbers only become one
-whatever their size, because nothing is lost by it: the updates of all parameters of a network, say. Others become one
-where they are small. What is large has a launch of its own, since a function takes as many registers as the greediest
-of its parts.
+whatever their size, unless they have tiles in shared memory, because nothing is lost by it: the updates of all
+parameters of a network, say. Others become one where they are small. What is large has a launch of its own, since a
+function takes as many registers as the greediest of its parts.
 """
 
 from __future__ import annotations
@@ -104,12 +104,22 @@ class Group:
         if arguments > _ARGUMENTS:
             return False
         if unit.shape.key in self.families:
-            return True
+            return _is_kin(unit, self.families[unit.shape.key])
         firsts = [units[0] for units in self.families.values()]
         large = [u for u in firsts if not all(v.small for v in self.families[u.shape.key])]
         if not unit.small:
             return not large and all(_fits(small, unit) for small in firsts)
         return _suits(firsts, unit) and all(_fits(unit, u) for u in large)
+
+
+def _is_kin(unit: Unit, family: Sequence[Unit]) -> bool:
+    """Whether a unit and those that it differs from in numbers only lose nothing as one function.
+
+    Tiles in shared memory are worked on with numbers that compilers know, unless little is done at all.
+    """
+    if unit.nest.memory(Space.SHARED) <= _SHARED or all(u.small for u in (unit, *family)):
+        return True
+    return all(u.shape.numbers == unit.shape.numbers for u in family)
 
 
 def _fits(small: Unit, large: Unit) -> bool:
