@@ -24,6 +24,14 @@ from sigmagraph.tensor.capture import capture
 pytestmark = pytest.mark.extended
 ARCHES = ("sm_75", "sm_80", "sm_90")
 N = 1024
+# With 128 registers a thread, two blocks of 256 threads fit into a multiprocessor. These have more, and are alone there: the
+# places of elements in windows take registers, and on sm_90 halves that are read one by one from rows below each other.
+LIMITS = {
+    ("k2", "sm_80", ""): 168,
+    ("k2", "sm_90", ""): 168,
+    ("k1", "sm_90", ""): 136,
+    ("k1", "sm_90", "highest"): 136,
+}
 
 
 class Noting(CudaBackend):
@@ -73,8 +81,7 @@ def test_no_register_is_spilled(arch: str, precision: str) -> None:
     assert len(resources) == 3
     for r in resources:
         assert (r.spill_stores, r.spill_loads, r.local, r.stack) == (0, 0, 0, 0), r
-        # Two blocks of 256 threads have 128 registers a thread; the places of elements in windows take more of them.
-        assert r.registers <= (168 if "contract" in r.symbol and arch != "sm_75" and not precision else 128), r
+        assert r.registers <= LIMITS.get((r.symbol[:2], arch, precision), 128), r
 
 
 def counted(arch: str, precision: str) -> dict[str, Counter[str]]:
