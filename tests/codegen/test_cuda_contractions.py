@@ -277,6 +277,14 @@ PRODUCTS: dict[str, tuple[Callable[..., Any], tuple[Shape, ...]]] = {
         ((2, 9, 11, 8), (3, 2, 4, 32)),
     ),
     "windows without guards": (sg.convolution, (("B", 9, 9, 16), (3, 3, 16, 32))),
+    "columns around rows": (
+        lambda a, b: sg.einsum("abcd,dcef->aefb", a, b),
+        ((5, "B", 16, 16), (16, 16, 16, 8)),
+    ),
+    "rows and columns in turn": (
+        lambda a, b: sg.einsum("abcd,aefd->abecf", a, b),
+        ((3, 8, "C", 5), (3, "E", 8, 5)),
+    ),
     "any image": (lambda x, w: sg.convolution(x, w, padding=1), (("B", "H", "W", 8), (3, 3, 8, 32))),
 }
 

@@ -169,6 +169,8 @@ def _tells_apart(loop: _Loop, outer: Scope, value: Size, scope: Scope) -> bool:
     for name in names(value):
         if name != loop.var and (name in outer.ranges or not name.startswith("%")):
             continue
+        if scope.ranges.get(name) == (0, 0):
+            continue
         split = coefficient(value, name)
         if split is None or not isinstance(split[0], int) or split[0] <= 0:
             return False

@@ -54,6 +54,10 @@ RIGHT = {
     "gaps": TILES.format(f"let %g: i64 = index(300*%b+2*%t+1) if (n*m-1-%g) {{ {BY_ROWS} }}"),
     "exact": "for %b in n block_x { for %t in 4 thread_x { let %g: i64 = index(4*%b+%t) %z[(%g//4), 0] when(4*(%g//4)-%g) = 1.0:f32 } }",
     "of a warp": squares("let %g: i64 = index(8*%b+2*%t) %q[(%g//8), %g-8*(%g//8)] = 1.0:f32"),
+    "a loop of one turn": (
+        "for %b in ((n*m+127)//128) block_x { for %t in 128 thread_x { for %r in 1 unrolled {"
+        f" let %g: i64 = index(128*%b+%t+128*%r) if (n*m-1-%g) {{ {BY_ROWS} }} }} }} }}"
+    ),
     "a step ahead": (
         "for %t in 4 thread_x { for %s in 12 { if (10-%s) { let %g: i64 = index(4*%s+4+%t)"
         " %v[(%g//8), %g-8*(%g//8)] = 1.0:f32 } } }"
