@@ -67,8 +67,8 @@ def _launches(compute: Compute, chip: Chip) -> _Launches:
         rest = _sweeps(merge_axes(launches.rest), short=True) if launches.rest else ()
         return _Launches((launches.nest, *rest), launches.partial)
     parts = split(compute, CHUNKS)
-    first, *rest = parts.phases
-    later = (stmt for phase in rest for stmt in _sweeps(merge_axes(phase), short=True))
+    first, *others = parts.phases
+    later = (stmt for phase in others for stmt in _sweeps(merge_axes(phase), short=True))
     return _Launches((*_sweeps(first), *later), parts.partial)
 
 
