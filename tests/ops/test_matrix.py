@@ -38,6 +38,8 @@ TYPES = ((F64, I32), (F32, I64), (F16, I16), (BF16, U8))
 # One type goes every way; what another type changes is seen at the end of the way. Scheduled kernels are on the way to
 # legal ones.
 WAYS = {(F32, I64): tuple(name for name in EVALUATORS if name != "scheduled kernels")}
+# What is seen by the extended tests only: loops of fused kernels are those that legal kernels are made of.
+SELDOM = ("fused kernels", "unfused native")
 SUMS = (OpKind.REDUCTION, OpKind.CONTRACTION, OpKind.COMPOSITE, OpKind.OPAQUE, OpKind.CONTROL)
 
 
@@ -163,15 +165,16 @@ def test_text_round_trip(case: Case) -> None:
         assert_agree(actual, expected[name], exact=True)
 
 
-def _goes(case: Case, types: tuple[DType, DType], evaluator: str) -> bool:
-    """Whether a sample goes a way: half of them in each of the half types; without fusion is a test of its own."""
-    return evaluator != "unfused native" and (types not in TYPES[2:] or types == TYPES[2 + case.number % 2])
+def _goes(case: Case, types: tuple[DType, DType], way: str) -> bool:
+    """Whether a sample goes a way by default: each of them goes in two types, the one that goes every way and another."""
+    others = [other for other in TYPES if other not in WAYS]
+    return way not in SELDOM and (types in WAYS or types == others[case.number % len(others)])
 
 
-@every_case
-def test_every_evaluation_agrees_with_the_reference(case: Case) -> None:
+def _agree(case: Case, goes: Callable[[Case, tuple[DType, DType], str], bool]) -> None:
+    """What the ways that a sample goes compute is what the reference does."""
     for types in TYPES:
-        ways = [way for way in WAYS.get(types, ("native",)) if _goes(case, types, way)]
+        ways = [way for way in WAYS.get(types, ("native",)) if goes(case, types, way)]
         if not ways:
             continue
         graph, inputs = case.single(*types)
@@ -184,17 +187,23 @@ def test_every_evaluation_agrees_with_the_reference(case: Case) -> None:
                         assert_agree(actual[name], array, exact=case.sample.exact, sums=case.op.kind in SUMS)
 
 
+@every_case
+def test_every_evaluation_agrees_with_the_reference(case: Case) -> None:
+    _agree(case, _goes)
+
+
 @pytest.mark.extended
-@pytest.mark.parametrize("case", [case for case in CASES if case.op.kind is OpKind.COMPOSITE], ids=str)
-def test_composites_agree_with_the_reference_without_fusion(case: Case) -> None:
-    for types in TYPES:
-        if "unfused native" in WAYS.get(types, ()):
-            graph, inputs = case.single(*types)
-            expected = interpret(graph, inputs)
-            with about(types):
-                for _, actual in evaluations(graph, inputs, ["unfused native"]):
-                    for name, array in expected.items():
-                        assert_agree(actual[name], array, exact=case.sample.exact, sums=case.op.kind in SUMS)
+@every_case
+def test_every_evaluation_agrees_with_the_reference_in_other_types(case: Case) -> None:
+    # Without fusion composites are other programs; the rest is what it was.
+    fused = case.op.kind is not OpKind.COMPOSITE
+    _agree(case, lambda case, types, way: not _goes(case, types, way) and not (fused and way == "unfused native"))
+
+
+@every_op
+def test_samples_of_an_op_go_in_every_type(op: OpDef) -> None:
+    gone = {types for types in TYPES for case in CASES if case.op is op and _goes(case, types, "native")}
+    assert gone == set(TYPES)
 
 
 # What fast mode writes otherwise, at every size.
