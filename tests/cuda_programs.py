@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from cuda_shim import HostDriver, build
 
+from sigmagraph.codegen.backend import Code
 from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.program import Generation
@@ -15,6 +17,8 @@ from sigmagraph.driver import build as build_program
 from sigmagraph.execution import assembled, on_device
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.opdef import NDArray
+from sigmagraph.ir.launch import DeviceCode, Grid, Launches, pack
+from sigmagraph.ir.plan import Program
 from sigmagraph.options import CompileOptions, Target
 from sigmagraph.runtime.mirrors import Device
 from sigmagraph.runtime.runner import Runner
@@ -48,3 +52,77 @@ def run_on_shim(graph: Graph, inputs: Mapping[str, NDArray], options: CompileOpt
     """What a graph without parameters gives on the shim."""
     runner = on_shim(graph, {}, options)
     return runner.run([inputs[port.name] for port in runner.plan.inputs])
+
+
+class Together:
+    """Programs whose kernels are one text, which is compiled once: for each of them that would take far longer.
+
+    Functions are called after the number of their program: ``p3_sum_1`` is the function ``sum_1`` of the fourth one.
+    """
+
+    def __init__(self) -> None:
+        self._programs: list[Program] = []
+        self._codes: list[DeviceCode] = []
+        self._texts: list[str] = []
+        self._image: bytes | None = None
+
+    def add(self, graph: Graph, options: CompileOptions) -> int:
+        """The number of a further program."""
+        options = replace(options, target=Target("cuda", cpu=ARCH))
+        program, _ = build_program(graph, options, _Shared(options.target, self))
+        self._programs.append(program)
+        return len(self._programs) - 1
+
+    def enter(self, texts: Mapping[str, str], plans: Mapping[str, Launches]) -> None:
+        """Take the kernels of a program; :class:`_Part` calls this."""
+        prefix, symbols = f"p{len(self._programs)}_", [g.symbol for p in plans.values() for g in _grids(p)]
+        called = re.compile(rf"(?<![\w.])(?={'|'.join(map(re.escape, {**dict.fromkeys(symbols), **texts}))}\s*\()")
+        self._texts += [called.sub(prefix, text) for text in texts.values()]
+        self._codes.append(DeviceCode(ARCH, {name: _renamed(plan, prefix) for name, plan in plans.items()}, b""))
+
+    def text(self) -> str:
+        """The text of all programs."""
+        return "\n".join([Generation(ARCH, _for_host).text(), *self._texts])
+
+    def run(
+        self, number: int, inputs: Mapping[str, NDArray], driver: HostDriver | None = None
+    ) -> Mapping[str, NDArray]:
+        """What a program without parameters gives on the shim."""
+        if self._image is None:
+            self._image = os.fsencode(build(self.text()))
+        code = pack(replace(self._codes[number], image=self._image))
+        device = Device(driver or HostDriver(seed=1, arch=ARCH))
+        runner = assembled(self._programs[number], {}, lambda _: on_device(code, device))
+        return runner.run([inputs[port.name] for port in runner.plan.inputs])
+
+
+class _Shared(CudaBackend):
+    """The target as it is, but texts are kept for later."""
+
+    def __init__(self, target: Target, together: Together) -> None:
+        super().__init__(target)
+        self._together = together
+
+    def generation(self, listing: bool) -> Generation:
+        return _Part(self.arch, self._together)
+
+
+class _Part(Generation):
+    """The text of one program among several."""
+
+    def __init__(self, arch: str, together: Together) -> None:
+        super().__init__(arch, _for_host)
+        self._together = together
+
+    def finish(self) -> Code:
+        self._together.enter(self._texts, self._plans)
+        return Code(b"", {})
+
+
+def _grids(launches: Launches) -> list[Grid]:
+    return [grid for found in launches.grids.values() for grid in found]
+
+
+def _renamed(launches: Launches, prefix: str) -> Launches:
+    grids = {k: tuple(replace(g, symbol=prefix + g.symbol) for g in found) for k, found in launches.grids.items()}
+    return replace(launches, grids=grids)

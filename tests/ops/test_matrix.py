@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 from evaluators import EVALUATORS, assert_agree, evaluations, native
-from graph_checks import retyped
+from op_cases import CASES, HERE, TYPES, Case, about
 
 from sigmagraph.autodiff.numeric import directional_derivative
 from sigmagraph.autodiff.vjp import gradients
-from sigmagraph.dtypes import BF16, F16, F32, F64, I16, I32, I64, U8, DType, as_dtype
+from sigmagraph.dtypes import F32, F64, I32, I64, DType
 from sigmagraph.errors import DifferentiationError
-from sigmagraph.ir.graph.attrs import Attrs
-from sigmagraph.ir.graph.body import map_bodies
 from sigmagraph.ir.graph.builder import Builder
 from sigmagraph.ir.graph.equal import difference
 from sigmagraph.ir.graph.graph import Graph
@@ -25,81 +20,18 @@ from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.graph.opdef import ErrorSample, NDArray, NotDifferentiable, OpDef, OpKind, Sample
 from sigmagraph.ir.graph.parser import parse_graph
 from sigmagraph.ir.graph.printer import print_graph
-from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
-from sigmagraph.location import Location
 from sigmagraph.ops.registry import OPS
 from sigmagraph.options import CompileOptions
 from sigmagraph.passes.base import keep, rebuild
 
-HERE = Location("model.py", 12, "fc1")
-# What float64 and int32 arrays of samples are cast to.
-TYPES = ((F64, I32), (F32, I64), (F16, I16), (BF16, U8))
 # One type goes every way; what another type changes is seen at the end of the way. Scheduled kernels are on the way to
 # legal ones.
 WAYS = {(F32, I64): tuple(name for name in EVALUATORS if name != "scheduled kernels")}
 # What is seen by the extended tests only: loops of fused kernels are those that legal kernels are made of.
 SELDOM = ("fused kernels", "unfused native")
-SUMS = (OpKind.REDUCTION, OpKind.CONTRACTION, OpKind.COMPOSITE, OpKind.OPAQUE, OpKind.CONTROL)
 
 
-@contextmanager
-def about(what: object) -> Iterator[None]:
-    """Have an error say what it is about: tests of one sample are one test, because there are many thousands."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(f"at {what}")
-        raise
-
-
-@dataclass(frozen=True)
-class Case:
-    """One sample of one op."""
-
-    op: OpDef
-    number: int
-    sample: Sample
-
-    def __str__(self) -> str:
-        return f"{self.op.name}-{self.number}"
-
-    def arrays(self, floats: DType, integers: DType) -> list[NDArray]:
-        """The operands, float64 and int32 cast to other types."""
-        targets = {np.dtype(np.float64): floats.numpy, np.dtype(np.int32): integers.numpy}
-        with np.errstate(over="ignore"):
-            return [a.astype(targets.get(a.dtype, a.dtype)) for a in self.sample.inputs]
-
-    def graph(self, floats: DType, integers: DType) -> tuple[Graph, Builder, tuple[Value, ...], Mapping[str, NDArray]]:
-        """A graph of inputs and the op on them: graph, builder, results and the arrays by name."""
-        graph, arrays = Graph("sample"), self.arrays(floats, integers)
-        attrs = map_bodies(Attrs(self.sample.attrs), lambda body: retyped(body, {F64: floats, I32: integers}))
-        shapes = self.sample.shapes or [a.shape for a in arrays]
-        values = [
-            graph.add_input(f"x{i}", TensorType(as_dtype(a.dtype), tuple(s)))
-            for i, (a, s) in enumerate(zip(arrays, shapes, strict=True))
-        ]
-        builder = Builder(graph, OPS, HERE)
-        results = builder.emit_all(self.op, *values, **attrs)
-        return graph, builder, results, {f"x{i}": a for i, a in enumerate(arrays)}
-
-    def single(self, floats: DType, integers: DType) -> tuple[Graph, Mapping[str, NDArray]]:
-        """A graph whose outputs ``y0``, ``y1`` ... are the op's results."""
-        graph, _, results, inputs = self.graph(floats, integers)
-        for number, result in enumerate(results):
-            graph.add_output(f"y{number}", result)
-        return graph, inputs
-
-
-def _cases() -> list[Case]:
-    cases = []
-    for op in OPS.values():
-        rng = np.random.default_rng(zlib.crc32(op.name.encode()))
-        cases += [Case(op, number, sample) for number, sample in enumerate(op.samples(rng))]
-    return cases
-
-
-CASES = _cases()
 ERRORS = [(op, sample) for op in OPS.values() for sample in op.errors]
 every_op = pytest.mark.parametrize("op", OPS.values(), ids=str)
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -182,9 +114,7 @@ def _agree(case: Case, goes: Callable[[Case, tuple[DType, DType], str], bool]) -
         with about(types):
             for way, actual in evaluations(graph, inputs, ways):
                 with about(way):
-                    assert actual.keys() == expected.keys()
-                    for name, array in expected.items():
-                        assert_agree(actual[name], array, exact=case.sample.exact, sums=case.op.kind in SUMS)
+                    case.agree(actual, expected)
 
 
 @every_case
