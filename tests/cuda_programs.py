@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from cuda_shim import HostDriver, build
 
 from sigmagraph.codegen.backend import Code
 from sigmagraph.codegen.cuda.backend import CudaBackend
-from sigmagraph.codegen.cuda.compile import Compiled
+from sigmagraph.codegen.cuda.compile import Compiled, Resources, compiler_name
 from sigmagraph.codegen.cuda.program import Generation
 from sigmagraph.driver import build as build_program
+from sigmagraph.errors import CompileError
 from sigmagraph.execution import assembled, on_device
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.opdef import NDArray
@@ -25,6 +26,22 @@ from sigmagraph.runtime.runner import Runner
 from sigmagraph.runtime.state import Variable
 
 ARCH = "sm_80"
+
+
+def _compiler() -> str:
+    try:
+        return compiler_name()
+    except CompileError:
+        return ""
+
+
+COMPILER = _compiler()  # of CUDA C on this machine; empty where there is none
+
+
+def assert_in_registers(resources: Iterable[Resources]) -> None:
+    """Assert that kernels keep in registers what is their threads': nothing is spilled, and nothing lies on the stack."""
+    beyond = {r.symbol: (r.registers, r.spill_stores, r.stack) for r in resources if r.spill_stores or r.stack}
+    assert not beyond
 
 
 class ShimBackend(CudaBackend):
@@ -83,6 +100,10 @@ class Together:
     def text(self) -> str:
         """The text of all programs."""
         return "\n".join([Generation(ARCH, _for_host).text(), *self._texts])
+
+    def grids(self) -> list[Grid]:
+        """All functions of the text that programs launch."""
+        return [grid for code in self._codes for launches in code.plans.values() for grid in _grids(launches)]
 
     def run(
         self, number: int, inputs: Mapping[str, NDArray], driver: HostDriver | None = None

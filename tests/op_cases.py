@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import numpy as np
+import pytest
 from evaluators import assert_agree
 from graph_checks import retyped
 
@@ -91,3 +94,13 @@ def _cases() -> list[Case]:
 
 
 CASES = _cases()
+BY_OP = [list(cases) for _, cases in groupby(CASES, lambda case: case.op.name)]
+# The sample of each op that has most elements: several threads, warps and blocks have something to do.
+LARGEST = [max(cases, key=lambda case: sum(array.size for array in case.sample.inputs)) for cases in BY_OP]
+OTHERS = [case for cases, one in zip(BY_OP, LARGEST, strict=True) for case in cases if case is not one]
+
+
+def parts(cases: Sequence[Case], size: int = 40) -> list[Any]:
+    """Parts of the cases for `pytest.mark.parametrize`: what takes long for each case is done once for a part."""
+    found = [cases[start : start + size] for start in range(0, len(cases), size)]
+    return [pytest.param(part, id=f"{part[0]}..{part[-1]}") for part in found]

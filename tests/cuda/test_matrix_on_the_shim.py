@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 import cuda_shim
 import numpy as np
 import pytest
 from cuda_programs import Together
-from op_cases import CASES, TYPES, Case, about
+from op_cases import CASES, LARGEST, OTHERS, TYPES, Case, about, parts
 
 from sigmagraph.codegen.cuda import schedule
 from sigmagraph.codegen.cuda.rows import Groups
@@ -20,17 +19,6 @@ from sigmagraph.options import CompileOptions
 
 pytestmark = pytest.mark.skipif(not cuda_shim.available(), reason="needs g++")
 OPTIONS = CompileOptions(cache=False, checks=False, verify=False)
-TOGETHER = 40  # programs of one text: building one takes longer than running it
-BY_OP = [list(cases) for _, cases in groupby(CASES, lambda case: case.op.name)]
-# The sample of each op that has most elements: several threads, warps and blocks have something to do.
-LARGEST = [max(cases, key=lambda case: sum(array.size for array in case.sample.inputs)) for cases in BY_OP]
-OTHERS = [case for cases, one in zip(BY_OP, LARGEST, strict=True) for case in cases if case is not one]
-
-
-def parts(cases: Sequence[Case]) -> list[object]:
-    """The cases in parts that are built together, each for one test."""
-    found = [cases[start : start + TOGETHER] for start in range(0, len(cases), TOGETHER)]
-    return [pytest.param(part, id=f"{part[0]}..{part[-1]}") for part in found]
 
 
 @pytest.fixture(autouse=True)
