@@ -93,9 +93,23 @@ class Together:
     def enter(self, texts: Mapping[str, str], plans: Mapping[str, Launches]) -> None:
         """Take the kernels of a program; :class:`_Part` calls this."""
         prefix, symbols = f"p{len(self._programs)}_", [g.symbol for p in plans.values() for g in _grids(p)]
-        called = re.compile(rf"(?<![\w.])(?={'|'.join(map(re.escape, {**dict.fromkeys(symbols), **texts}))}\s*\()")
-        self._texts += [called.sub(prefix, text) for text in texts.values()]
+        names = "|".join(map(re.escape, {**dict.fromkeys(symbols), **texts}))
+        called = re.compile(rf"(?<![\w.])(?=(?:{names})\s*\()")
+        self._texts.append("\n".join(called.sub(prefix, text) for text in texts.values()))
         self._codes.append(DeviceCode(ARCH, {name: _renamed(plan, prefix) for name, plan in plans.items()}, b""))
+
+    def text_of(self, number: int) -> str:
+        """The kernels of one program."""
+        return self._texts[number]
+
+    def altered(self, number: int, text: str) -> int:
+        """The number of a copy of a program, with other text in the place of what :meth:`text_of` gives."""
+        old, new = f"p{number}_", f"p{len(self._programs)}_"
+        self._programs.append(self._programs[number])
+        self._texts.append(re.sub(rf"\b{old}", new, text))
+        plans = {name: _renamed(plan, new, old) for name, plan in self._codes[number].plans.items()}
+        self._codes.append(replace(self._codes[number], plans=plans))
+        return len(self._programs) - 1
 
     def text(self) -> str:
         """The text of all programs."""
@@ -144,6 +158,10 @@ def _grids(launches: Launches) -> list[Grid]:
     return [grid for found in launches.grids.values() for grid in found]
 
 
-def _renamed(launches: Launches, prefix: str) -> Launches:
-    grids = {k: tuple(replace(g, symbol=prefix + g.symbol) for g in found) for k, found in launches.grids.items()}
+def _renamed(launches: Launches, new: str, old: str = "") -> Launches:
+    """The launches of functions with another prefix."""
+    grids = {
+        kernel: tuple(replace(grid, symbol=new + grid.symbol.removeprefix(old)) for grid in found)
+        for kernel, found in launches.grids.items()
+    }
     return replace(launches, grids=grids)
