@@ -7,20 +7,26 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from cuda_shim import HostDriver, build
+import numpy as np
+from cuda_shim import HostDriver, HostImage, HostMemory, build
 
 from sigmagraph.codegen.backend import Code
 from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.cuda.compile import Compiled, Resources, compiler_name
 from sigmagraph.codegen.cuda.program import Generation
+from sigmagraph.dims import evaluate
 from sigmagraph.driver import build as build_program
 from sigmagraph.errors import CompileError
 from sigmagraph.execution import assembled, on_device
+from sigmagraph.ir.bind import bind_dims
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.opdef import NDArray
-from sigmagraph.ir.launch import DeviceCode, Grid, Launches, pack
-from sigmagraph.ir.plan import Program
+from sigmagraph.ir.launch import RUNNING, DeviceCode, Grid, Launches
+from sigmagraph.ir.plan import Plan, Program
 from sigmagraph.options import CompileOptions, Target
+from sigmagraph.runtime.accelerator import _functions
+from sigmagraph.runtime.arrays import as_input
+from sigmagraph.runtime.device_plan import Call, Unrolling, flow_words
 from sigmagraph.runtime.mirrors import Device
 from sigmagraph.runtime.runner import Runner
 from sigmagraph.runtime.state import Variable
@@ -81,7 +87,7 @@ class Together:
         self._programs: list[Program] = []
         self._codes: list[DeviceCode] = []
         self._texts: list[str] = []
-        self._image: bytes | None = None
+        self._image: HostImage | None = None
 
     def add(self, graph: Graph, options: CompileOptions) -> int:
         """The number of a further program."""
@@ -122,13 +128,52 @@ class Together:
     def run(
         self, number: int, inputs: Mapping[str, NDArray], driver: HostDriver | None = None
     ) -> Mapping[str, NDArray]:
-        """What a program without parameters gives on the shim."""
+        """What a program without parameters gives on the shim.
+
+        Not as the executor has it: each value lies in memory of its own, so that nothing can be written behind its end.
+        """
         if self._image is None:
-            self._image = os.fsencode(build(self.text()))
-        code = pack(replace(self._codes[number], image=self._image))
-        device = Device(driver or HostDriver(seed=1, arch=ARCH))
-        runner = assembled(self._programs[number], {}, lambda _: on_device(code, device))
-        return runner.run([inputs[port.name] for port in runner.plan.inputs])
+            self._image = HostImage(build(self.text()))
+        program, launches = self._programs[number].main, self._codes[number].plans[self._programs[number].main.name]
+        assert self._programs[number].ahead is None
+        assert not program.params
+        return _run_apart(program, launches, self._image, inputs, driver or HostDriver(seed=1, arch=ARCH))
+
+
+def _run_apart(
+    plan: Plan, launches: Launches, image: HostImage, inputs: Mapping[str, NDArray], driver: HostDriver
+) -> Mapping[str, NDArray]:
+    arrays = [as_input(inputs[port.name], port) for port in plan.inputs]
+    dims = bind_dims(plan.inputs, arrays)
+    kept: list[HostMemory] = []
+
+    def memory(size: int, what: str, contents: NDArray | None = None) -> int:
+        kept.append(driver.allocate(max(size, 1), what))
+        if contents is not None and size:
+            driver.upload(kept[-1].address, contents)
+        return kept[-1].address
+
+    results = {p.name: np.empty([evaluate(size, dims) for size in p.shape], p.dtype.numpy) for p in plan.outputs}
+    flow = np.zeros(flow_words(plan), np.int32)
+    flow[RUNNING] = 1
+    flow_at = memory(flow.nbytes, "the flow", flow)
+    bases = {
+        "slot": [memory(evaluate(size, dims), f"slot {i}") for i, size in enumerate(plan.slots)],
+        "input": [memory(a.nbytes, f"input '{p.name}'", a) for p, a in zip(plan.inputs, arrays, strict=True)],
+        "output": [memory(a.nbytes, f"output '{name}'") for name, a in results.items()],
+        "constant": [memory(len(c), "a constant", np.frombuffer(c, np.uint8)) for c in launches.constants],
+        "param": [],
+    }
+    functions = _functions(image, launches)
+    for action in Unrolling(plan, launches, dims, bases, flow_at).run():
+        if isinstance(action, Call):
+            driver.launch(functions[action.symbol], action.blocks, action.arguments)
+        else:
+            driver.copy(action.target, action.source, action.size)
+    parts = [(array, at) for array, at in zip(results.values(), bases["output"], strict=True) if array.size]
+    driver.download([*parts, (flow, flow_at)])
+    assert not flow[0], plan.checks[flow[0] - 1]
+    return results
 
 
 class _Shared(CudaBackend):

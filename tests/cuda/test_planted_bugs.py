@@ -62,7 +62,7 @@ BUGS: Mapping[str, tuple[str, str]] = {
     "an element too many": (r"(lane <= 0 && [^\n]*) <= (\d+)\) \{", r"\1 <= \2 + 1) {"),
     "an element too few": (r"(lane <= 0 && [^\n]*) <= (\d+)\) \{", r"\1 < \2) {"),
     "a vector too many": (r"\+ 3 < n\)", "< n)"),
-    "an output that is not written": (r"(o0\[[^\n]*\] = )", r"if (threadIdx.x != 1) \1"),
+    "an output that is not written": (r"(o0\[([^\n\]]*)\] = )", r"if ((\2) % 30 != 29) \1"),
     "vectors that are not written": (r"(sg_store<4>\(o0)", r"if (threadIdx.x != 1) \1"),
     "an exchange with another lane": (r"(__shfl_xor_sync\([^\n]*), 8\)", r"\1, 4)"),
     "an exchange without all lanes": (r"0xffffffffu", "0x7fffffffu"),
