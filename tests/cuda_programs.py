@@ -121,6 +121,12 @@ class Together:
         """The text of all programs."""
         return "\n".join([Generation(ARCH, _for_host).text(), *self._texts])
 
+    def build(self) -> HostImage:
+        """The text as a library of the shim."""
+        if self._image is None:
+            self._image = HostImage(build(self.text()))
+        return self._image
+
     def grids(self) -> list[Grid]:
         """All functions of the text that programs launch."""
         return [grid for code in self._codes for launches in code.plans.values() for grid in _grids(launches)]
@@ -132,12 +138,10 @@ class Together:
 
         Not as the executor has it: each value lies in memory of its own, so that nothing can be written behind its end.
         """
-        if self._image is None:
-            self._image = HostImage(build(self.text()))
         program, launches = self._programs[number].main, self._codes[number].plans[self._programs[number].main.name]
         assert self._programs[number].ahead is None
         assert not program.params
-        return _run_apart(program, launches, self._image, inputs, driver or HostDriver(seed=1, arch=ARCH))
+        return _run_apart(program, launches, self.build(), inputs, driver or HostDriver(seed=1, arch=ARCH))
 
 
 def _run_apart(
