@@ -141,7 +141,7 @@ def test_operands_in_every_order_natively() -> None:
     check(function.graph, lambda _, inputs: function(**inputs), 0, 1, 7)
 
 
-@pytest.mark.parametrize("dtype", ["int32", "uint8", "float64", "float16"])
+@pytest.mark.parametrize("dtype", some(["int32", "uint8", "float64", "float16"], ["uint8", "float16"]))
 def test_element_types(dtype: str) -> None:
     """A product with its two gradients; whole numbers are exact in all types."""
     x, w = sg.placeholder("x", (N, 9), dtype=dtype), sg.placeholder("w", (9, 35), dtype=dtype)
