@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from evaluators import assert_agree
-from test_matrix import SUMS, Case
+from op_cases import SUMS, Case
 
 import sigmagraph as sg
 from benchmarks import networks

@@ -186,6 +186,7 @@ class Program:
         executor = self.function.executor
         executor._allocate(executor.arena_bytes(at.sizes))
         executor._arena[:] = 0xFF
+        executor._last = None  # the next call is not prepared: that would use the arena that is gone
         results = self.function(**at.inputs)
         return {
             o.name: self.variables[o.updates].value.copy() if o.updates else results[o.name] for o in at.graph.outputs

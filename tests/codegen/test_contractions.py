@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from evaluators import assert_agree, kernels, legal
 from native_kernels import callee_module
+from sparse import pairs, some
 
 import sigmagraph as sg
 from sigmagraph.codegen.llvm.compile import processor
@@ -50,10 +51,9 @@ def arrays(graph: Graph, batch: int) -> dict[str, np.ndarray[Any, Any]]:
     return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in sizes.items()}
 
 
-@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES.keys())
-@pytest.mark.parametrize("geometry", GEOMETRIES)
-def test_every_machine_convolves_and_derives(machine: Machine, geometry: str) -> None:
-    graph = graph_of_gradients(*GEOMETRIES[geometry])
+@pytest.mark.parametrize(("geometry", "machine"), pairs(GEOMETRIES, MACHINES))
+def test_every_machine_convolves_and_derives(geometry: tuple[Any, ...], machine: Machine) -> None:
+    graph = graph_of_gradients(*geometry)
     inputs = arrays(graph, 1)
     expected = interpret(graph, inputs)
     got = kernels(STANDARD, legal(machine))(graph, inputs)
@@ -132,10 +132,10 @@ PROCESSORS = {
 }
 
 
-@pytest.mark.parametrize("name", PROCESSORS)
-def test_sums_stay_in_their_registers(name: str) -> None:
+@pytest.mark.parametrize("chosen", some(PROCESSORS, ("haswell", "any x86-64")))
+def test_sums_stay_in_their_registers(chosen: tuple[Target, tuple[str, str, str]]) -> None:
     """In every tile that is chosen for some size: with one register too few, all of them are moved in every turn."""
-    target, (product, spill, move) = PROCESSORS[name]
+    target, (product, spill, move) = chosen
     host = processor(target)
     machine = machine_of(host.triple, host.features)
     sizes = [sg.Dim("n"), *range(1, 17), 24, 40, 48, 64, 65, 80, 96, 128, 200, 512]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 from evaluators import kernels, legal
+from sparse import pairs
 
 import sigmagraph as sg
 from sigmagraph.codegen.partition import Task, partition
@@ -28,7 +29,8 @@ from sigmagraph.passes.pipelines import STANDARD
 from sigmagraph.tensor.capture import capture
 
 FRESH = CompileOptions(cache=False)
-MACHINES = pytest.mark.parametrize("machine", [BASELINE, AVX2, AVX512], ids=["baseline", "avx2", "avx512"])
+EVERY = {"baseline": BASELINE, "avx2": AVX2, "avx512": AVX512}
+MACHINES = pytest.mark.parametrize("machine", EVERY.values(), ids=EVERY)
 
 
 def scheduled(graph: Graph, machine: Machine) -> Kernel:
@@ -101,8 +103,7 @@ def test_a_transpose_may_have_sizes_that_are_known_at_the_call() -> None:
 # ---- what neighbours share
 
 
-@MACHINES
-@pytest.mark.parametrize("shape", [(64,), (259,), (5, 128), (3, 40, 4), (7, 65)])
+@pytest.mark.parametrize(("machine", "shape"), pairs(EVERY, [(64,), (259,), (5, 128), (3, 40, 4), (7, 65)]))
 def test_random_words_are_the_same_however_they_are_computed(machine: Machine, shape: tuple[int, ...]) -> None:
     key, x = sg.placeholder("key", (2,), dtype="int64"), sg.placeholder("x", shape)
     rate = sg.placeholder("rate", ())
@@ -144,8 +145,7 @@ def test_vectors_of_dear_functions_are_computed_side_by_side(machine: Machine, s
         assert widths(scheduled(cheap, machine)) == [lanes]
 
 
-@MACHINES
-@pytest.mark.parametrize("size", [1, 3, 16, 31, 64, 65, 150])
+@pytest.mark.parametrize(("machine", "size"), pairs(EVERY, [1, 3, 16, 31, 64, 65, 150]))
 def test_dear_functions_of_any_number_of_elements(machine: Machine, size: int) -> None:
     x = sg.placeholder("x", (2, size))
     graph = capture([x], {"y": sg.exp(sg.sin(x)), "s": sg.exp(x).sum(-1)})[0]

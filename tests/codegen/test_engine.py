@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from evaluators import assert_agree, kernels, native
+from sparse import pairs, some
 
 import sigmagraph as sg
 from sigmagraph.codegen.llvm.compile import processor
@@ -130,7 +131,7 @@ def _operands() -> Graph:
     return graph_of({name.replace(" ", "_"): y for name, y in outputs.items()}, a, b, c, d, e, f, u, v)
 
 
-@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+@pytest.mark.parametrize("machine", some(MACHINES, ("baseline", "avx512")))
 def test_operands_in_every_order(machine: Machine) -> None:
     check(_operands(), kernels(STANDARD, written(machine)), 3)
 
@@ -140,7 +141,7 @@ def test_operands_in_every_order_natively() -> None:
     check(function.graph, lambda _, inputs: function(**inputs), 0, 1, 7)
 
 
-@pytest.mark.parametrize("dtype", ["int32", "uint8", "float64", "float16"])
+@pytest.mark.parametrize("dtype", some(["int32", "uint8", "float64", "float16"], ["uint8", "float16"]))
 def test_element_types(dtype: str) -> None:
     """A product with its two gradients; whole numbers are exact in all types."""
     x, w = sg.placeholder("x", (N, 9), dtype=dtype), sg.placeholder("w", (9, 35), dtype=dtype)
@@ -189,8 +190,7 @@ def test_random_convolutions(seed: int) -> None:
     check(graph, lambda _, inputs: function(**inputs), 1, 4)
 
 
-@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
-@pytest.mark.parametrize("seed", [20, 21, 22])
+@pytest.mark.parametrize(("seed", "machine"), pairs([20, 21, 22], MACHINES))
 def test_random_convolutions_on_every_machine(seed: int, machine: Machine) -> None:
     check(_convolution(np.random.default_rng(seed), (9, 4)), kernels(STANDARD, written(machine)), 1)
 

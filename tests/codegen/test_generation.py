@@ -62,23 +62,30 @@ def test_it_does_not_matter_when_kernels_are_handed_in() -> None:
     assert len(list(unpack(early))) == len(parts.legal) + len(callees) + 1
 
 
-def test_equal_layers_share_their_kernels() -> None:
-    shallow, deep = made(transformer(2)), made(transformer(4))
-    assert len(deep.parts.tasks) > len(shallow.parts.tasks) + 50
+@pytest.fixture(scope="module")
+def two_blocks() -> tuple[Planned, dict[str, tuple[int, int]]]:
+    """A network of two blocks, and how many callees were made and found for it."""
+    caches = {"secure": secure._callee, "legalize": legalize._callee}
+    for known in caches.values():
+        known.cache_clear()
+    network = made(transformer(2))
+    counted = {name: known.cache_info() for name, known in caches.items()}
+    return network, {name: (info.misses, info.hits) for name, info in counted.items()}
+
+
+def test_equal_layers_share_their_kernels(two_blocks: tuple[Planned, object]) -> None:
+    shallow, deep = two_blocks[0], made(transformer(3))
+    assert len(deep.parts.tasks) > len(shallow.parts.tasks) + 25
     assert len(deep.legal) == len(shallow.legal)
 
 
-def test_a_callee_is_verified_and_made_legal_once() -> None:
-    caches = (secure._callee, legalize._callee)
-    for known in caches:
-        known.cache_clear()
-    kernels = made(transformer(2)).scheduled
-    callees = {callee for kernel in kernels for callee in kernel.callees}
-    calls = sum(len(kernel.callees) for kernel in kernels)
+def test_a_callee_is_verified_and_made_legal_once(two_blocks: tuple[Planned, dict[str, tuple[int, int]]]) -> None:
+    network, counted = two_blocks
+    callees = {callee for kernel in network.scheduled for callee in kernel.callees}
+    calls = sum(len(kernel.callees) for kernel in network.scheduled)
     assert calls > 3 * len(callees)
-    for known in caches:
-        counted = known.cache_info()
-        assert (counted.misses, counted.hits) == (len(callees), calls - len(callees))
+    once = len(callees), calls - len(callees)
+    assert counted == {"secure": once, "legalize": once}
 
 
 def test_callees_of_one_name_are_one() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from evaluators import kernels, legal
+from sparse import pairs
 
 import sigmagraph as sg
 from sigmagraph.codegen.schedule.machine import (
@@ -42,8 +43,7 @@ def graph_of_a_step() -> Graph:
     return capture([x, y, w, v], outputs)[0]
 
 
-@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES.keys())
-@pytest.mark.parametrize("batch", [1, 17])
+@pytest.mark.parametrize(("machine", "batch"), pairs(MACHINES, [17, 1]))
 def test_every_machine_computes_the_same(machine: Machine, batch: int) -> None:
     graph = graph_of_a_step()
     rng = np.random.default_rng(batch)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sparse import some
 
 from sigmagraph.artifact.formats import inspect_library
 from sigmagraph.codegen.llvm.apart import Apart
@@ -47,9 +48,7 @@ SYSTEMS: dict[str, tuple[Target, set[str]]] = {
 every_system = pytest.mark.parametrize("system", SYSTEMS)
 # Those that lack most are tried by default.
 _LESSER = ("x86-64", "wasm", "riscv64", "cortex-m4")
-lesser_first = pytest.mark.parametrize(
-    "system", [pytest.param(s, marks=() if s in _LESSER else pytest.mark.extended) for s in SYSTEMS]
-)
+lesser_first = pytest.mark.parametrize("system", some(tuple(SYSTEMS), _LESSER))
 
 
 def needs(code: bytes) -> set[str]:

@@ -16,6 +16,7 @@ import pytest
 from elf import read_object
 from emulated import Emulated, missing
 from ladder import Program, point
+from sparse import some
 
 import sigmagraph as sg
 from sigmagraph.codegen.llvm.archive import unpack
@@ -97,11 +98,9 @@ def with_casts(machine: Machine) -> Machine:
 
 
 every_program = pytest.mark.parametrize("name", PROGRAMS)
-# What QEMU runs by default; training steps of networks are run there, too, by `make extended`.
+# What other processors run by default; training steps of larger networks are run there, too, by `make extended`.
 _SMALL = ("product", "rows", "halves", "integers", "perceptron_step")
-emulated_programs = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in _SMALL else pytest.mark.extended) for name in PROGRAMS]
-)
+small_programs = pytest.mark.parametrize("name", some(tuple(PROGRAMS), _SMALL))
 
 
 # ---- they are run
@@ -109,7 +108,7 @@ emulated_programs = pytest.mark.parametrize(
 NATIVE = {"haswell": Target(cpu="haswell", features=HASWELL), "any x86-64": Target(cpu="x86-64")}
 
 
-@emulated_programs
+@small_programs
 @pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}")
 def test_programs_for_aarch64_compute_what_the_graph_says(name: str, tmp_path: Path) -> None:
     graph = PROGRAMS[name]()
@@ -120,14 +119,8 @@ def test_programs_for_aarch64_compute_what_the_graph_says(name: str, tmp_path: P
 
 
 # The one that lacks most is tried by default.
-LESSER = [
-    pytest.param(target, id=name, marks=() if name == "any x86-64" else pytest.mark.extended)
-    for name, target in NATIVE.items()
-]
-
-
-@every_program
-@pytest.mark.parametrize("target", LESSER)
+@small_programs
+@pytest.mark.parametrize("target", some(NATIVE, ["any x86-64"]))
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="code for x86-64")
 def test_programs_for_lesser_processors_compute_what_the_graph_says(name: str, target: Target) -> None:
     lacks = set(filter(None, target.features.split(","))) - set(processor(Target()).features.split(","))

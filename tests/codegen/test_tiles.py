@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
+from sparse import some
 
 from sigmagraph.codegen.schedule.machine import AVX2, AVX512, BASELINE, NEON, Machine
 from sigmagraph.codegen.templates.engine import FEW_ROWS
@@ -18,7 +19,7 @@ MACHINES = {"baseline": BASELINE, "neon": NEON, "avx2": AVX2, "avx512": AVX512}
 SIZES: list[Size] = [N, *range(1, 34), 48, 63, 64, 65, 96, 100, 512, 1000]
 
 
-@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+@pytest.mark.parametrize("machine", some(MACHINES, ("baseline", "avx512")))
 def test_no_tile_needs_more_registers_than_there_are(machine: Machine) -> None:
     """Sums, a row of columns, and a broadcast; one is left, without which all sums are moved in every turn."""
     for dtype, rows, columns in product((F32, F64, I64), SIZES, SIZES):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from native_kernels import run_native
+from sparse import pairs
 
 from sigmagraph.ir.kernel.interpreter import interpret_kernel
 from sigmagraph.ir.kernel.kernel import Kernel
@@ -37,8 +38,7 @@ def check(kernel: Kernel, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
     return x, results[0]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize(("lanes", "dtype"), pairs([4, 8, 16], DTYPES))
 def test_a_matrix_is_transposed(lanes: int, dtype: str) -> None:
     """Squares at the edges are guarded along both axes."""
     body = """for %j in {lanes} vectorized {{

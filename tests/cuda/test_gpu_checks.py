@@ -9,7 +9,7 @@ import gpu_checks
 import gpu_table
 import pytest
 from cuda_pretended import pretended
-from test_matrix import CASES, TYPES
+from op_cases import CASES, TYPES
 
 
 @pytest.fixture(autouse=True, scope="module")

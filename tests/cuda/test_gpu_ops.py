@@ -7,7 +7,7 @@ from collections.abc import Callable
 import gpu_checks
 import gpu_table
 import pytest
-from test_matrix import CASES, TYPES, Case, about
+from op_cases import CASES, TYPES, Case, about
 
 pytestmark = pytest.mark.gpu
 

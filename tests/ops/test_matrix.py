@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 from evaluators import EVALUATORS, assert_agree, evaluations, native
-from graph_checks import retyped
+from op_cases import CASES, HERE, TYPES, Case, about
 
 from sigmagraph.autodiff.numeric import directional_derivative
 from sigmagraph.autodiff.vjp import gradients
-from sigmagraph.dtypes import BF16, F16, F32, F64, I16, I32, I64, U8, DType, as_dtype
+from sigmagraph.dtypes import F32, F64, I32, I64, DType
 from sigmagraph.errors import DifferentiationError
-from sigmagraph.ir.graph.attrs import Attrs
-from sigmagraph.ir.graph.body import map_bodies
 from sigmagraph.ir.graph.builder import Builder
 from sigmagraph.ir.graph.equal import difference
 from sigmagraph.ir.graph.graph import Graph
@@ -25,79 +20,19 @@ from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.graph.opdef import ErrorSample, NDArray, NotDifferentiable, OpDef, OpKind, Sample
 from sigmagraph.ir.graph.parser import parse_graph
 from sigmagraph.ir.graph.printer import print_graph
-from sigmagraph.ir.graph.types import TensorType
 from sigmagraph.ir.graph.value import Value
-from sigmagraph.location import Location
 from sigmagraph.ops.registry import OPS
 from sigmagraph.options import CompileOptions
 from sigmagraph.passes.base import keep, rebuild
 
-HERE = Location("model.py", 12, "fc1")
-# What float64 and int32 arrays of samples are cast to.
-TYPES = ((F64, I32), (F32, I64), (F16, I16), (BF16, U8))
 # One type goes every way; what another type changes is seen at the end of the way. Scheduled kernels are on the way to
 # legal ones.
 WAYS = {(F32, I64): tuple(name for name in EVALUATORS if name != "scheduled kernels")}
-SUMS = (OpKind.REDUCTION, OpKind.CONTRACTION, OpKind.COMPOSITE, OpKind.OPAQUE, OpKind.CONTROL)
+# What is seen by the extended tests only: loops of fused kernels are those that legal kernels are made of.
+SELDOM = ("fused kernels", "unfused native")
+INTERPRETED = ("kernels", "legal kernels")  # each sample goes one of these by default
 
 
-@contextmanager
-def about(what: object) -> Iterator[None]:
-    """Have an error say what it is about: tests of one sample are one test, because there are many thousands."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(f"at {what}")
-        raise
-
-
-@dataclass(frozen=True)
-class Case:
-    """One sample of one op."""
-
-    op: OpDef
-    number: int
-    sample: Sample
-
-    def __str__(self) -> str:
-        return f"{self.op.name}-{self.number}"
-
-    def arrays(self, floats: DType, integers: DType) -> list[NDArray]:
-        """The operands, float64 and int32 cast to other types."""
-        targets = {np.dtype(np.float64): floats.numpy, np.dtype(np.int32): integers.numpy}
-        with np.errstate(over="ignore"):
-            return [a.astype(targets.get(a.dtype, a.dtype)) for a in self.sample.inputs]
-
-    def graph(self, floats: DType, integers: DType) -> tuple[Graph, Builder, tuple[Value, ...], Mapping[str, NDArray]]:
-        """A graph of inputs and the op on them: graph, builder, results and the arrays by name."""
-        graph, arrays = Graph("sample"), self.arrays(floats, integers)
-        attrs = map_bodies(Attrs(self.sample.attrs), lambda body: retyped(body, {F64: floats, I32: integers}))
-        shapes = self.sample.shapes or [a.shape for a in arrays]
-        values = [
-            graph.add_input(f"x{i}", TensorType(as_dtype(a.dtype), tuple(s)))
-            for i, (a, s) in enumerate(zip(arrays, shapes, strict=True))
-        ]
-        builder = Builder(graph, OPS, HERE)
-        results = builder.emit_all(self.op, *values, **attrs)
-        return graph, builder, results, {f"x{i}": a for i, a in enumerate(arrays)}
-
-    def single(self, floats: DType, integers: DType) -> tuple[Graph, Mapping[str, NDArray]]:
-        """A graph whose outputs ``y0``, ``y1`` ... are the op's results."""
-        graph, _, results, inputs = self.graph(floats, integers)
-        for number, result in enumerate(results):
-            graph.add_output(f"y{number}", result)
-        return graph, inputs
-
-
-def _cases() -> list[Case]:
-    cases = []
-    for op in OPS.values():
-        rng = np.random.default_rng(zlib.crc32(op.name.encode()))
-        cases += [Case(op, number, sample) for number, sample in enumerate(op.samples(rng))]
-    return cases
-
-
-CASES = _cases()
 ERRORS = [(op, sample) for op in OPS.values() for sample in op.errors]
 every_op = pytest.mark.parametrize("op", OPS.values(), ids=str)
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -163,15 +98,18 @@ def test_text_round_trip(case: Case) -> None:
         assert_agree(actual, expected[name], exact=True)
 
 
-def _goes(case: Case, types: tuple[DType, DType], evaluator: str) -> bool:
-    """Whether a sample goes a way: half of them in each of the half types; without fusion is a test of its own."""
-    return evaluator != "unfused native" and (types not in TYPES[2:] or types == TYPES[2 + case.number % 2])
+def _goes(case: Case, types: tuple[DType, DType], way: str) -> bool:
+    """Whether a sample goes a way by default: each of them goes in two types, the one that goes every way and another."""
+    others = [other for other in TYPES if other not in WAYS]
+    if way in SELDOM or (way in INTERPRETED and way != INTERPRETED[case.number % 2]):
+        return False
+    return types in WAYS or types == others[case.number % len(others)]
 
 
-@every_case
-def test_every_evaluation_agrees_with_the_reference(case: Case) -> None:
+def _agree(case: Case, goes: Callable[[Case, tuple[DType, DType], str], bool]) -> None:
+    """What the ways that a sample goes compute is what the reference does."""
     for types in TYPES:
-        ways = [way for way in WAYS.get(types, ("native",)) if _goes(case, types, way)]
+        ways = [way for way in WAYS.get(types, ("native",)) if goes(case, types, way)]
         if not ways:
             continue
         graph, inputs = case.single(*types)
@@ -179,22 +117,28 @@ def test_every_evaluation_agrees_with_the_reference(case: Case) -> None:
         with about(types):
             for way, actual in evaluations(graph, inputs, ways):
                 with about(way):
-                    assert actual.keys() == expected.keys()
-                    for name, array in expected.items():
-                        assert_agree(actual[name], array, exact=case.sample.exact, sums=case.op.kind in SUMS)
+                    case.agree(actual, expected)
+
+
+@every_case
+def test_every_evaluation_agrees_with_the_reference(case: Case) -> None:
+    _agree(case, _goes)
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize("case", [case for case in CASES if case.op.kind is OpKind.COMPOSITE], ids=str)
-def test_composites_agree_with_the_reference_without_fusion(case: Case) -> None:
-    for types in TYPES:
-        if "unfused native" in WAYS.get(types, ()):
-            graph, inputs = case.single(*types)
-            expected = interpret(graph, inputs)
-            with about(types):
-                for _, actual in evaluations(graph, inputs, ["unfused native"]):
-                    for name, array in expected.items():
-                        assert_agree(actual[name], array, exact=case.sample.exact, sums=case.op.kind in SUMS)
+@every_case
+def test_every_evaluation_agrees_with_the_reference_in_other_types(case: Case) -> None:
+    # Without fusion composites are other programs; the rest is what it was.
+    fused = case.op.kind is not OpKind.COMPOSITE
+    _agree(case, lambda case, types, way: not _goes(case, types, way) and not (fused and way == "unfused native"))
+
+
+@every_op
+def test_samples_of_an_op_go_every_way_and_in_every_type(op: OpDef) -> None:
+    cases = [case for case in CASES if case.op is op]
+    assert all(any(_goes(case, types, "native") for case in cases) for types in TYPES)
+    ways = [way for way in WAYS[F32, I64] if way not in SELDOM]
+    assert all(any(_goes(case, (F32, I64), way) for case in cases) for way in ways)
 
 
 # What fast mode writes otherwise, at every size.
