@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sigmagraph.errors import OptionError
 
+HIGHEST = "highest"
 _FORMS = "cpu, cpu:THREADS, cuda, cuda:sm_80, cuda:NUMBER or a triple such as aarch64-linux-gnu"
 _ARCH = re.compile(r"sm_\d+[a-z]?")
 _TRIPLE = re.compile(r"wasm32|\w+(-[\w.]+){1,3}")
@@ -87,6 +88,9 @@ class CompileOptions:
             blocks as products read them, and not at every call.
         fast: whether results may differ from the exact ones where that saves time: the order and the rounding of sums
             are others, within an error that ``docs/training.md`` states. They are the same for any number of threads.
+        precision: ``"highest"`` has products of f32 formed in f32. Else targets may round factors where that is many
+            times faster: GPUs from sm_80 on round those of matrix products and convolutions to tf32 (ten bits of
+            fraction), for tensor cores. Processors round nothing.
         checks: whether programs check that indices among their data lie in their range, and refuse the call if not.
         verify: whether graph and kernels are verified after every step.
         cache: whether compiled programs are read from and written to the persistent cache.
@@ -99,10 +103,15 @@ class CompileOptions:
     remat: bool = False
     prepare: bool = True
     fast: bool = False
+    precision: str = ""
     checks: bool = True
     verify: bool = True
     cache: bool = True
     specialise: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("", HIGHEST):
+            raise OptionError("there is no such precision", expected=f"{HIGHEST!r} or ''", got=repr(self.precision))
 
 
 @dataclass(frozen=True, slots=True)
