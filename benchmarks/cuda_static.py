@@ -13,7 +13,7 @@ import datetime as dt
 import fnmatch
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,12 @@ from benchmarks.cuda_chips import CHIPS
 from benchmarks.gpu_workloads import WORKLOADS
 from benchmarks.networks import Array
 from benchmarks.peers import sigma
+from benchmarks.peers.sigma_cuda import options_for
 from benchmarks.ptx import count_ptx
 from benchmarks.report import short
 from benchmarks.roofline import Work, work_of
 from benchmarks.tables import markdown
 from benchmarks.workloads import Operation, Workload
-from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.cuda.compile import Compiled, compile_text, compiler_name
 from sigmagraph.codegen.cuda.cubin import Resources
 from sigmagraph.codegen.cuda.occupancy import Occupancy, occupancy
@@ -43,7 +43,8 @@ from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.kernel.kernel import Kernel, Role
 from sigmagraph.ir.launch import unpack
 from sigmagraph.ir.plan import Launch, Loop, Plan, Step, flat_steps
-from sigmagraph.options import CompileOptions, Target
+from sigmagraph.loader import Loader
+from sigmagraph.options import Environment, Target
 from sigmagraph.tensor.capture import capture
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cuda-static.md"
@@ -134,13 +135,14 @@ def facts(workload: Workload, architectures: Sequence[str] = tuple(CHIPS)) -> li
     made = sigma.written(unfilled(workload))
     with no_collections():
         graph = capture(made.inputs, made.outputs, made.updates, "static")[0]
-    found = [f for arch in architectures for f in _on(graph, made.feeds[0], arch, kind_of(workload))]
+    found = [f for arch in architectures for f in _on(graph, made.feeds[0], arch, workload)]
     order = {f.symbol: number for number, f in reversed(list(enumerate(found)))}
     return sorted(found, key=lambda f: order[f.symbol])
 
 
-def _on(graph: Graph, feed: Mapping[str, Any], arch: str, kind: str) -> Iterator[Fact]:
-    options = CompileOptions(target=Target("cuda", cpu=arch), cache=False)
+def _on(graph: Graph, feed: Mapping[str, Any], arch: str, workload: Workload) -> Iterator[Fact]:
+    options = replace(options_for(workload), target=Target("cuda", cpu=arch))
+    kind = kind_of(workload)
     compiled: list[Compiled] = []
 
     def compile(text: str) -> Compiled:
@@ -148,7 +150,7 @@ def _on(graph: Graph, feed: Mapping[str, Any], arch: str, kind: str) -> Iterator
         return compiled[-1]
 
     with no_collections():
-        made = planned(graph, options, CudaBackend(options.target))
+        made = planned(graph, options, Loader(options, Environment()).backend)
         with Generation(arch, compile) as generation:
             generation.enter(made.plan, made.legal, [array.data for array in made.parts.arrays()])
             code = unpack(generation.finish().object)

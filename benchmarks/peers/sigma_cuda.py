@@ -9,9 +9,9 @@ from typing import Any
 from benchmarks.networks import Array
 from benchmarks.peers import sigma
 from benchmarks.peers.program import Program
-from benchmarks.workloads import Workload
+from benchmarks.workloads import Operation, Workload
 from sigmagraph.codegen.cuda.compile import compiler_name
-from sigmagraph.options import CompileOptions
+from sigmagraph.options import HIGHEST, CompileOptions
 from sigmagraph.runtime.accelerator import Accelerator
 from sigmagraph.runtime.device_arrays import DeviceArray
 from sigmagraph.runtime.mirrors import Device
@@ -27,9 +27,9 @@ def version() -> str:
 
 
 def options_for(workload: Workload) -> CompileOptions:
-    """How a workload is compiled."""
-    _ = workload  # all alike, as long as products of float32 are exact everywhere
-    return CompileOptions(cache=False)
+    """How a workload is compiled: with exact products of float32 where it wants them."""
+    exact = isinstance(workload, Operation) and workload.exact
+    return CompileOptions(cache=False, precision=HIGHEST if exact else "")
 
 
 def program(workload: Workload, _threads: int) -> Program:

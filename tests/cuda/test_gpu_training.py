@@ -9,13 +9,19 @@ import gpu_table
 import pytest
 
 from benchmarks.workloads import Training
+from sigmagraph.options import HIGHEST
 
 pytestmark = pytest.mark.gpu
 NETWORKS = {**gpu_checks.TINY, **gpu_checks.LARGE}
-TOLERANCE = f"costs {gpu_checks.COST:g}, changes {gpu_checks.CHANGE:g} of the greatest"
+PRECISIONS = {HIGHEST: "training steps", "": "training steps, tf32 allowed"}
 
 
+@pytest.mark.parametrize("precision", PRECISIONS, ids=["highest", "default"])
 @pytest.mark.parametrize("training", NETWORKS.values(), ids=NETWORKS.keys())
-def test_steps_are_those_of_the_processor(training: Training, record_property: Callable[..., None]) -> None:
-    record_property(*gpu_table.noted("training steps", TOLERANCE))
-    gpu_checks.steps_are_those_of_the_processor(training)
+def test_steps_are_those_of_the_processor(
+    training: Training, precision: str, record_property: Callable[..., None]
+) -> None:
+    costs, changes = gpu_checks.TOLERANCES[precision]
+    tolerance = f"costs {costs:g}, changes {changes:g} of the greatest"
+    record_property(*gpu_table.noted(PRECISIONS[precision], tolerance))
+    gpu_checks.steps_are_those_of_the_processor(training, precision)
