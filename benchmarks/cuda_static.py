@@ -152,7 +152,8 @@ def _on(graph: Graph, feed: Mapping[str, Any], arch: str, workload: Workload) ->
     with no_collections():
         made = planned(graph, options, Loader(options, Environment()).backend)
         with Generation(arch, compile) as generation:
-            generation.enter(made.plan, made.legal, [array.data for array in made.parts.arrays()])
+            for plan, kernel in _parts(made):
+                generation.enter(plan, [kernel], [array.data for array in made.parts.arrays()])
             code = unpack(generation.finish().object)
     dims = bind_dims(made.plan.inputs, [np.asarray(feed[port.name]) for port in made.plan.inputs])
     result = compiled[0]
@@ -163,7 +164,7 @@ def _on(graph: Graph, feed: Mapping[str, Any], arch: str, workload: Workload) ->
         values = {theirs: dims[ours] for theirs, ours in zip(kernel.dims, launch.dims, strict=True)}
         work, between = _work(made, launch, dims), _between(kernel, values)
         work = Work(work.flops, work.bytes - between)
-        for number, grid in enumerate(code.plans[made.plan.name].grids[name]):
+        for number, (grid,) in enumerate(code.plans[name].grids.values()):
             taken = resources[grid.symbol]
             shared = grid.shared + taken.shared
             yield Fact(
@@ -174,6 +175,13 @@ def _on(graph: Graph, feed: Mapping[str, Any], arch: str, workload: Workload) ->
                 0 if number else between,
                 kind,
             )
+
+
+def _parts(made: Planned) -> Iterator[tuple[Plan, Kernel]]:
+    """For every kernel a plan of its own, so that it is not put together with others."""
+    first = {step.kernel: step for step in flat_steps(made.plan.steps) if isinstance(step, Launch)}
+    for kernel in made.legal:
+        yield replace(made.plan, name=kernel.name, steps=(first[kernel.name],)), kernel
 
 
 def _launches(plan: Plan, dims: Mapping[str, int]) -> dict[str, tuple[Launch, int]]:
@@ -220,7 +228,8 @@ there at the same time, with what limits it. *Loads* and *stores* are the instru
 {source}: how many, x bytes a thread. *Tensor* are those of tensor cores, *copies* asynchronous ones from global to
 shared memory. *MB* are the kernel's arrays, each counted once, and behind + what its functions write and read again
 besides; *GFLOP* is what its formula has. The *floor* is the longer of the times that arrays and operations take by the
-data sheet. A kernel of several functions has its figures at the first one.
+data sheet. A kernel of several functions has its figures at the first one. Each is looked at by itself; programs have
+several kernels in one launch where that pays.
 
 | architecture | GPU | multiprocessors | GB/s | TFLOP/s f32, tf32, bf16 | figures from |
 | --- | --- | ---: | ---: | ---: | --- |
