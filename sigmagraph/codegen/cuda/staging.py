@@ -6,14 +6,14 @@ barriers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sigmagraph.codegen.cuda.elementwise import VECTOR_BYTES, divides
 from sigmagraph.codegen.cuda.outputs import digits_of
 from sigmagraph.codegen.cuda.tiles import THREAD
 from sigmagraph.codegen.templates.factors import Factor
-from sigmagraph.codegen.templates.pieces import Instance, indices_in, instantiate, slope
+from sigmagraph.codegen.templates.pieces import Instance, indices_in, instantiate, slope, uses
 from sigmagraph.dims import Dim, Size, divide_exact, substitute
 from sigmagraph.ir.kernel.bounds import divisions
 from sigmagraph.ir.kernel.compute import Axis
@@ -21,6 +21,7 @@ from sigmagraph.ir.kernel.expr import Const, Expr, Index, Load, walk
 from sigmagraph.ir.kernel.kernel import Block, Buffer, For, If, Let, LoopKind, Role, Space, Stmt, Store
 
 OWN, SUMMED = "%own", "%deep"  # the number of a row of the factor, and of an index of the summed axes
+_LANE = "%side"  # which element of a vector it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ class Slab:
         self.rows, self.block, self.steps = rows, block, steps
         self.threads = threads
         self.dtype = value.dtype
-        self.place = {**others, **digits_of(OWN, factor.axes), **digits_of(SUMMED, steps.axes)}
-        self._read()
+        self.axes = {OWN: factor.axes, SUMMED: steps.axes}
+        self._others = dict(others)
         self._choose_vectors()
         self.deep = by_depth and self.along == SUMMED
         each = self.rows * steps.depth // threads
@@ -95,29 +96,56 @@ class Slab:
 
     # ---- who brings what
 
-    def _read(self) -> None:
-        """What is read for an element, in numbers of rows and summed indices."""
-        instance = instantiate(self.factor.lets, self.place, "")
-        values = [item.value for item in instance.lets if isinstance(item, Let)] + [instance.value(self.value)]
-        indices = [i for value in values for i in indices_in(value)]
-        self.divided = {str(a.args[0]) for index in indices for a in divisions(index)}
-        self.loads = [e.index[0] for value in values for e in walk(value) if isinstance(e, Load)]
-
     def _choose_vectors(self) -> None:
-        """Along which numbers elements are read side by side, and how many at a time."""
+        """Along which numbers elements are read side by side, how many at a time, and what that makes of axes.
+
+        Where a number is divided, whole vectors are counted instead: those of the last axis lie side by side.
+        """
         depth = self.steps.depth
         most = min(VECTOR_BYTES // self.dtype.itemsize, self.rows * depth // self.threads)
-        for name, extent, total in ((SUMMED, depth, self.steps.total), (OWN, self.rows, self.factor.extent)):
+        sides = (SUMMED, depth, self.steps.total), (OWN, self.rows, self.factor.extent)
+        for name, extent, total in sides:
             lanes = min(most, extent)
-            if lanes > 1 and divide_exact(total, lanes) is not None and self._are_vectors(name, lanes):
-                self.along, self.lanes = name, lanes
-                return
-        self.along, self.lanes = (SUMMED if self.factor.runs_along(self.steps.axes[-1]) else OWN), 1
+            for counted in (False, True) if lanes > 1 and divide_exact(total, lanes) is not None else ():
+                place = self._placed(name, lanes, counted)
+                if place is not None and self._are_vectors(place, name, lanes, counted):
+                    self.along, self.lanes, self.counted, self.place = name, lanes, counted, place
+                    self.divided = _divided(self._indices(place))
+                    return
+        self.along, self.lanes, self.counted = (
+            (SUMMED if self.factor.runs_along(self.steps.axes[-1]) else OWN),
+            1,
+            False,
+        )
+        self.place = {**self._others, **digits_of(OWN, self.axes[OWN]), **digits_of(SUMMED, self.axes[SUMMED])}
+        self.divided = _divided(self._indices(self.place))
 
-    def _are_vectors(self, name: str, lanes: int) -> bool:
+    def _placed(self, name: str, lanes: int, counted: bool) -> dict[str, Size] | None:
+        """What axes are, in numbers; None where the last axis is no whole number of vectors."""
+        place = {**self._others, **digits_of(OWN, self.axes[OWN]), **digits_of(SUMMED, self.axes[SUMMED])}
+        if counted:
+            *outer, last = self.axes[name]
+            vectors = divide_exact(last.extent, lanes)
+            if vectors is None:
+                return None
+            place |= digits_of(name, (*outer, Axis(last.var, vectors)))
+            place[last.var] = lanes * place[last.var] + Dim(_LANE)
+        return place
+
+    def _values(self, place: Mapping[str, Size]) -> list[Expr]:
+        instance = instantiate(self.factor.lets, place, "")
+        return [*(item.value for item in instance.lets if isinstance(item, Let)), instance.value(self.value)]
+
+    def _indices(self, place: Mapping[str, Size]) -> list[Size]:
+        return [i for value in self._values(place) for i in indices_in(value)]
+
+    def _are_vectors(self, place: Mapping[str, Size], name: str, lanes: int, counted: bool) -> bool:
         """Whether something is read in whole vectors along a number."""
-        whole = (slope(i, name) == 1 and divides(lanes, substitute(i, {name: 0})) for i in self.loads)
-        return name not in self.divided and any(whole)
+        lane = _LANE if counted else name
+        if any(uses(a.args[0], [lane]) for index in self._indices(place) for a in divisions(index)):
+            return False
+        loads = [e.index[0] for value in self._values(place) for e in walk(value) if isinstance(e, Load)]
+        return any(slope(i, lane) == 1 and divides(lanes, substitute(i, {lane: 0})) for i in loads)
 
     def _element(self, turn: Size, lane: Size) -> tuple[Size, Size]:
         """Row and summed index of an element that a thread brings."""
@@ -137,7 +165,7 @@ class Slab:
         lets, instance = self._at(own, number)
         body: Block = (*lets, *instance.lets, Store(self.held.name, (place,), instance.value(self.value)))
         zero: Block = (Store(self.held.name, (place,), Const(0.0 if self.dtype.is_float else 0, self.dtype)),)
-        guard = tuple(self._last(size) for size in self._limits(own, number))
+        guard = self._limits(own, number)
         if guard:
             return self._loops((If(guard, self._vector(body), self._vector(zero)),))
         return self._loops(self._vector(body))
@@ -162,27 +190,44 @@ class Slab:
     def _vector(self, body: Block) -> Block:
         return (For(str(self._lane), self.lanes, LoopKind.VECTORIZED, body),) if self.lanes > 1 else body
 
-    def _limits(self, own: Size, number: Size) -> list[Size]:
-        """What is at least 0 for an element that exists."""
+    def _limits(self, own: Size, number: Size) -> tuple[Size, ...]:
+        """What is at least 0 for elements that exist, of which a vector has all or none."""
         limits: list[Size] = []
-        if divide_exact(self.factor.extent, self.rows) is None:
-            limits.append(self.factor.extent - 1 - own)
-        if not self.steps.even:
-            limits.append(self.steps.total - 1 - number)
-        return limits
+        even = divide_exact(self.factor.extent, self.rows) is not None
+        for name, value, extent, whole in (
+            (OWN, own, self.factor.extent, even),
+            (SUMMED, number, self.steps.total, self.steps.even),
+        ):
+            if not whole:
+                counted = self.counted and name == self.along
+                count = divide_exact(extent, self.lanes) if counted else extent
+                last = self._vector_of(value) if counted else substitute(value, self._at_lane(self.lanes - 1))
+                limits.append((count or 0) - 1 - last)
+        return tuple(limits)
 
-    def _last(self, size: Size) -> Size:
-        """A limit for the last lane, for which it is the strictest."""
-        return substitute(size, {str(self._lane): self.lanes - 1}) if self.lanes > 1 else size
+    def _at_lane(self, lane: int) -> dict[str, Size]:
+        return {str(self._lane): lane} if self.lanes > 1 else {}
+
+    def _vector_of(self, number: Size) -> Size:
+        """Which vector a number is in."""
+        vector = divide_exact(substitute(number, self._at_lane(0)), self.lanes)
+        assert vector is not None
+        return vector
 
     def _at(self, own: Size, number: Size) -> tuple[Block, Instance]:
         """The lets of an element; numbers that are divided get a name, so that this is done once."""
         lets: list[Stmt] = []
-        names: dict[str, Size] = {}
-        for name, value in ((OWN, own), (SUMMED, number)):
+        names: dict[str, Size] = {_LANE: self._lane}
+        for name, given in ((OWN, own), (SUMMED, number)):
+            value = self._vector_of(given) if self.counted and name == self.along else given
             names[name] = value
             if name in self.divided:
                 names[name] = Dim(f"{name}.{self.name}")
                 lets.append(Let(str(names[name]), Index(value)))
         place = {var: substitute(digit, names) for var, digit in self.place.items()}
         return tuple(lets), instantiate(self.factor.lets, place, f".{self.name}")
+
+
+def _divided(indices: Sequence[Size]) -> set[str]:
+    """The numbers that index expressions divide."""
+    return {str(a.args[0]) for index in indices for a in divisions(index)}
