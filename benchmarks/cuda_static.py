@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import datetime as dt
 import fnmatch
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,14 +36,14 @@ from sigmagraph.codegen.cuda.occupancy import Occupancy, occupancy
 from sigmagraph.codegen.cuda.program import Generation
 from sigmagraph.codegen.cuda.sass import Sass, Widths, find_disassembler, read_sass
 from sigmagraph.codegen.loops import naive_kernel
-from sigmagraph.dims import evaluate
-from sigmagraph.driver import Planned, no_collections, planned
+from sigmagraph.dims import Size, evaluate, names
+from sigmagraph.driver import Planned, no_collections, planned, write_program
 from sigmagraph.dtypes import as_dtype
 from sigmagraph.ir.bind import bind_dims
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.kernel.kernel import Kernel, Role
 from sigmagraph.ir.launch import unpack
-from sigmagraph.ir.plan import Launch, Loop, Plan, Step, flat_steps
+from sigmagraph.ir.plan import Launch, Loop, Step, flat_steps
 from sigmagraph.loader import Loader
 from sigmagraph.options import Environment, Target
 from sigmagraph.tensor.capture import capture
@@ -83,8 +84,8 @@ class Fact:
         resources: what the code says of itself.
         occupancy: how full it makes a multiprocessor.
         code: its instructions.
-        work: that all functions of its kernel have to do in a launch; None but for the first of them.
-        between: bytes besides, which they hand to each other through memory.
+        work: that its kernels have to do in a run; None where a function before has the same kernels.
+        between: bytes besides, which functions of a kernel hand to each other through memory.
         kind: which of the chip's units its operations are for.
     """
 
@@ -143,70 +144,76 @@ def facts(workload: Workload, architectures: Sequence[str] = tuple(CHIPS)) -> li
 def _on(graph: Graph, feed: Mapping[str, Any], arch: str, workload: Workload) -> Iterator[Fact]:
     options = replace(options_for(workload), target=Target("cuda", cpu=arch))
     kind = kind_of(workload)
-    compiled: list[Compiled] = []
+    made: list[tuple[str, Compiled]] = []
 
     def compile(text: str) -> Compiled:
-        compiled.append(compile_text(text, arch, listing=not find_disassembler()))
-        return compiled[-1]
+        made.append((text, compile_text(text, arch, listing=not find_disassembler())))
+        return made[-1][1]
 
     with no_collections():
-        made = planned(graph, options, Loader(options, Environment()).backend)
+        backend = Loader(options, Environment()).backend
+        before = planned(graph, options, backend)
         with Generation(arch, compile) as generation:
-            for plan, kernel in _parts(made):
-                generation.enter(plan, [kernel], [array.data for array in made.parts.arrays()])
-            code = unpack(generation.finish().object)
-    dims = bind_dims(made.plan.inputs, [np.asarray(feed[port.name]) for port in made.plan.inputs])
-    result = compiled[0]
+            plan = write_program(graph, options, backend, generation).main
+            grids = unpack(generation.finish().object).plans[plan.name].grids
+    ((text, result),) = made
+    dims = bind_dims(plan.inputs, [np.asarray(feed[port.name]) for port in plan.inputs])
     counts = read_sass(result.cubin) if find_disassembler() else count_ptx(result.ptx)
     resources, codes = {r.symbol: r for r in result.resources}, {s.symbol: s for s in counts}
-    for name, (launch, times) in _launches(made.plan, dims).items():
-        kernel = next(k for k in made.legal if k.name == name)
-        values = {theirs: dims[ours] for theirs, ours in zip(kernel.dims, launch.dims, strict=True)}
-        work, between = _work(made, launch, dims), _between(kernel, values)
-        work = Work(work.flops, work.bytes - between)
-        for number, (grid,) in enumerate(code.plans[name].grids.values()):
+    works = _works(before, dims)
+    times = Counter(dict.fromkeys(grids, 0))
+    for launch, turns in _launches(plan.steps, dims):
+        times[launch.kernel] += turns
+    for name in dict.fromkeys(launch.kernel for launch, _ in _launches(plan.steps, dims)):
+        for grid in grids[name]:
             taken = resources[grid.symbol]
             shared = grid.shared + taken.shared
+            own = [works.pop(kernel) for kernel in _kernels(text, grid.symbol) if kernel in works]
             yield Fact(
-                *(arch, grid.symbol, evaluate(grid.blocks, values), grid.threads, shared, times, taken),
+                *(arch, grid.symbol, _number(grid.blocks, dims), grid.threads, shared, times[name], taken),
                 occupancy(arch, grid.threads, taken.registers, shared, taken.barriers),
                 codes[grid.symbol],
-                None if number else work,
-                0 if number else between,
+                sum((work for work, _ in own), Work()) if own else None,
+                sum(between for _, between in own),
                 kind,
             )
 
 
-def _parts(made: Planned) -> Iterator[tuple[Plan, Kernel]]:
-    """For every kernel a plan of its own, so that it is not put together with others."""
-    first = {step.kernel: step for step in flat_steps(made.plan.steps) if isinstance(step, Launch)}
-    for kernel in made.legal:
-        yield replace(made.plan, name=kernel.name, steps=(first[kernel.name],)), kernel
+def _kernels(text: str, symbol: str) -> Sequence[str]:
+    """The kernels that a function does the work of, as the head of a program's text says."""
+    return re.findall(rf"^//   {re.escape(symbol)}: @([^,\s]+)", text, re.MULTILINE)
 
 
-def _launches(plan: Plan, dims: Mapping[str, int]) -> dict[str, tuple[Launch, int]]:
-    """The first launch of every kernel, and how often it is launched in a run; of branches both sides count."""
-    counts: Counter[str] = Counter()
-    first: dict[str, Launch] = {}
-
-    def walk(steps: Sequence[Step], times: int) -> None:
-        for step in steps:
-            if isinstance(step, Launch):
-                first.setdefault(step.kernel, step)
-                counts[step.kernel] += times
-            elif isinstance(step, Loop):
-                walk(step.steps, times * evaluate(step.extent, dims))
-            else:
-                walk([s for s in flat_steps((step,)) if isinstance(s, Launch)], times)
-
-    walk(plan.steps, 1)
-    return {name: (launch, counts[name]) for name, launch in first.items()}
+def _launches(steps: Sequence[Step], dims: Mapping[str, int], times: int = 1) -> Iterator[tuple[Launch, int]]:
+    """All launches, and how often each is in a run; of branches both sides count."""
+    for step in steps:
+        match step:
+            case Launch():
+                yield step, times
+            case Loop(_, extent, inner):
+                yield from _launches(inner, dims, times * _number(extent, dims))
+            case _:
+                yield from ((s, times) for s in flat_steps((step,)) if isinstance(s, Launch))
 
 
-def _work(made: Planned, launch: Launch, dims: Mapping[str, int]) -> Work:
+def _number(size: Size, dims: Mapping[str, int]) -> int:
+    """A size in a run; what depends on the turn of a loop is that of the first one."""
+    return evaluate(size, {**dict.fromkeys(names(size), 0), **dims})
+
+
+def _works(made: Planned, dims: Mapping[str, int]) -> dict[str, tuple[Work, int]]:
+    """By kernel what it has to do in a run, and the bytes that it hands to itself besides."""
     naive = {work.name: naive_kernel(work) for work in made.parts.works}
-    # A launch in a loop may speak of the turn, which is 0 in the first one.
-    return work_of(launch, naive, {k.name: k for k in made.legal}, dims)
+    legal = {kernel.name: kernel for kernel in made.legal}
+    found: dict[str, tuple[Work, int]] = {}
+    for launch, times in _launches(made.plan.steps, dims):
+        kernel = legal[launch.kernel]
+        values = {theirs: dims[ours] for theirs, ours in zip(kernel.dims, launch.dims, strict=True)}
+        once, between = work_of(launch, naive, legal, dims), _between(kernel, values)
+        work, so_far = found.get(kernel.name, (Work(), 0))
+        work += Work(times * once.flops, times * (once.bytes - between))
+        found[kernel.name] = work, so_far + times * between
+    return found
 
 
 def _between(kernel: Kernel, dims: Mapping[str, int]) -> int:
@@ -226,10 +233,9 @@ a GPU: it is what compilers and machine code say, beside what data sheets promis
 of instructions that store and load spilled registers, *occupancy* is the share of a multiprocessor's warps that are
 there at the same time, with what limits it. *Loads* and *stores* are the instructions that access global memory
 {source}: how many, x bytes a thread. *Tensor* are those of tensor cores, *copies* asynchronous ones from global to
-shared memory. *MB* are the kernel's arrays, each counted once, and behind + what its functions write and read again
-besides; *GFLOP* is what its formula has. The *floor* is the longer of the times that arrays and operations take by the
-data sheet. A kernel of several functions has its figures at the first one. Each is looked at by itself; programs have
-several kernels in one launch where that pays.
+shared memory. *MB* are the arrays of its kernels in all launches of a run, and behind + what functions of a kernel
+write and read again besides; *GFLOP* is what the formulas have. The *floor* is the longer of the times that arrays and
+operations take by the data sheet. A kernel of several functions has its figures at the first one.
 
 | architecture | GPU | multiprocessors | GB/s | TFLOP/s f32, tf32, bf16 | figures from |
 | --- | --- | ---: | ---: | ---: | --- |
@@ -286,7 +292,7 @@ def _best(found: Sequence[Fact]) -> str:
     """The floors of all kernels together, where there are several."""
     if len({fact.symbol for fact in found if fact.work is not None}) == 1:
         return ""
-    sums = {arch: sum(f.launches * f.floor[0] for f in found if f.arch == arch) for arch in CHIPS}
+    sums = {arch: sum(f.floor[0] for f in found if f.arch == arch) for arch in CHIPS}
     times = (f"{short(1e6 * seconds)} us on {CHIPS[arch].name}" for arch, seconds in sums.items())
     return f"At best all kernels together take {', '.join(times)}.\n\n"
 
@@ -296,9 +302,9 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.cuda_static", description=__doc__)
     parser.add_argument("--only", help="pattern of the workloads to look at; then nothing is written")
     arguments = parser.parse_args()
-    names = ON_THE_PAGE if arguments.only is None else fnmatch.filter(WORKLOADS, arguments.only)
+    wanted = ON_THE_PAGE if arguments.only is None else fnmatch.filter(WORKLOADS, arguments.only)
     found = {}
-    for name in names:
+    for name in wanted:
         found[name] = facts(WORKLOADS[name])
         cells = [[f"{name}, {fact.symbol}", *_row(fact)[1:]] for fact in found[name]]
         print(*("  ".join(row) for row in cells), sep="\n", flush=True)
