@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sparse import some
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SAYS = {
@@ -60,8 +61,8 @@ def test_every_example_is_listed() -> None:
 
 
 # These train for long; what they show of layers and training is in shorter tests too.
-LONG = ("char_lstm", "small_gpt")
-NAMES = [pytest.param(name, marks=[pytest.mark.extended] if name in LONG else []) for name in SAYS]
+LONG = ("autoencoder", "breast_cancer", "char_lstm", "lenet", "residual_mlp", "small_gpt", "tic_tac_toe")
+NAMES = some(tuple(SAYS), [name for name in SAYS if name not in LONG])
 
 
 def run(*command: str | Path, cwd: Path) -> str:
