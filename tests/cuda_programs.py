@@ -44,10 +44,17 @@ def _compiler() -> str:
 COMPILER = _compiler()  # of CUDA C on this machine; empty where there is none
 
 
+MOST = 255  # registers that a thread can have
+SET_ASIDE = 8  # bytes
+
+
 def assert_in_registers(resources: Iterable[Resources]) -> None:
-    """Assert that kernels keep in registers what is their threads': nothing is spilled, and nothing lies on the stack."""
-    beyond = {r.symbol: (r.registers, r.spill_stores, r.stack) for r in resources if r.spill_stores or r.stack}
-    assert not beyond
+    """Assert that kernels keep in registers what is their threads': nothing is spilled, and nothing lies on the stack.
+
+    But for a word or two, which ptxas sets aside by itself, though registers are left, where a block more fits then.
+    """
+    beyond = {r.symbol: (r.registers, r.spill_stores, r.stack) for r in resources}
+    assert not {symbol: found for symbol, found in beyond.items() if max(found[1:]) > SET_ASIDE or found[0] == MOST}
 
 
 class ShimBackend(CudaBackend):
