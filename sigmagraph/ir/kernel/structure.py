@@ -207,7 +207,7 @@ class _Structure:
         if not of_warp and not any(isinstance(s, For) and s.kind.is_thread for s in path):
             raise self.fail(stmt, "there are no threads to wait for", expected="a loop over threads around it")
         for number, outer in enumerate(path):
-            if isinstance(outer, If) and not self.alone(outer, path[:number], varying):
+            if isinstance(outer, If) and (of_warp or not self.alone(outer, path[:number], varying)):
                 raise self.fail(stmt, "threads wait for each other under a condition", got=f"'{outer.conditions}'")
             if not isinstance(outer, For):
                 continue

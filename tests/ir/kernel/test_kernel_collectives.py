@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sigmagraph.codegen.cuda.legalize import legalize
-from sigmagraph.codegen.cuda.tensor_cores import INSTRUCTIONS, SUMS, TF32, Instruction
+from sigmagraph.codegen.cuda.tensor_cores import INSTRUCTIONS, ROWS, SUMS, TF32, Instruction
 from sigmagraph.dims import Dim
 from sigmagraph.dtypes import F32
 from sigmagraph.errors import CompileError, VerifyError
@@ -76,7 +76,7 @@ def test_the_lanes_of_a_warp_multiply_their_matrices(instruction: Instruction) -
 
 @pytest.mark.parametrize("instruction", [TF32, *INSTRUCTIONS], ids=lambda i: i.name)
 def test_an_instruction_says_where_elements_are(instruction: Instruction) -> None:
-    """What contractions read by: `row_of` and `deep_of` are the places of the PTX ISA."""
+    """What contractions read by: rows `lane // 4` and eight below it, and `deep_of`, are the places of the PTX ISA."""
     places, pair = WORDS if instruction is TF32 else HALVES, instruction.pair
     for register in range(2):
         for element in range(pair):
@@ -85,7 +85,7 @@ def test_an_instruction_says_where_elements_are(instruction: Instruction) -> Non
             for half in range(2):
                 where = places["A"][pair * (2 * register + half) + element]
                 assert deep == where[1].tolist()
-                assert [instruction.row_of(int(lane), half) for lane in LANES] == where[0].tolist()
+                assert [int(lane) // 4 + ROWS // 2 * half for lane in LANES] == where[0].tolist()
 
 
 # ---- where they may be called
