@@ -204,6 +204,7 @@ def test_dependencies_are_those_of_the_core() -> None:
 # ---- the commands
 
 
+@pytest.mark.extended
 def test_a_part_of_the_benchmarks_runs() -> None:
     page = ROOT / "docs" / "benchmarks.md"
     before = page.stat().st_mtime_ns if page.exists() else 0
@@ -257,6 +258,7 @@ def test_a_limit_is_what_takes_longer() -> None:
 # ---- the training system
 
 
+@pytest.mark.extended
 def test_ways_to_train_go_through_an_epoch(tmp_path: Path) -> None:
     subject = Subject(images(None, 60, 30), 10, 1, tmp_path)
     assert set(subject.images.held_out.targets) <= set(range(10))

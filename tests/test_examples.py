@@ -60,9 +60,9 @@ def test_every_example_is_listed() -> None:
     assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == sorted(SAYS)
 
 
-# These train for long; what they show of layers and training is in shorter tests too.
-LONG = ("autoencoder", "breast_cancer", "char_lstm", "lenet", "residual_mlp", "small_gpt", "tic_tac_toe")
-NAMES = some(tuple(SAYS), [name for name in SAYS if name not in LONG])
+# The others take longer; what they show of layers and training is in shorter tests too.
+SHORT = ("autodiff", "custom_hook", "custom_layer", "digits", "polynomial_fit", "symbolic", "xor")
+NAMES = some(tuple(SAYS), SHORT)
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -80,6 +80,7 @@ def test_example(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler: cc")
+@pytest.mark.extended
 def test_the_exported_network_goes_on_training_in_c(tmp_path: Path) -> None:
     said = run(sys.executable, "-W", "error", EXAMPLES / "embed" / "export.py", cwd=tmp_path)
     commands = re.findall(r"^(?:compile|run) it: (.*)$", said, re.MULTILINE)
@@ -96,6 +97,7 @@ def test_the_exported_network_goes_on_training_in_c(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node: node")
 @pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason='needs pip install "sigmagraph[cross]"')
+@pytest.mark.extended
 def test_the_exported_network_trains_as_webassembly_and_the_page_shows_it(tmp_path: Path) -> None:
     run(sys.executable, "-W", "error", EXAMPLES / "browser" / "make.py", tmp_path, cwd=tmp_path)
     lines = run("node", tmp_path / "train.mjs", tmp_path, "3", cwd=tmp_path).splitlines()

@@ -20,7 +20,7 @@ from sigmagraph.ir.graph.opdef import NDArray
 from sigmagraph.options import CompileOptions, Target
 
 OPTIONS = CompileOptions(cache=False, precision="highest")
-every_network = pytest.mark.parametrize("name", some(tuple(NETWORKS), ("perceptron", "lenet")))
+every_network = pytest.mark.parametrize("name", some(tuple(NETWORKS), ("perceptron",)))
 needs_shim = pytest.mark.skipif(not cuda_shim.available(), reason="needs g++")
 
 

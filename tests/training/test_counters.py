@@ -56,12 +56,14 @@ def test_adam_keeps_two_numbers_a_weight_and_copies_nothing() -> None:
     assert found["state"] >= 3 * 4 * (64 * 1000 + 1000 * 800)
 
 
+@pytest.mark.extended
 def test_fusion_saves_most_launches_and_most_of_the_arena() -> None:
     fused, unfused = counts(plan_of(Adagrad())), counts(plan_of(Adagrad(), fuse=False))
     assert 4 * fused["launches"] < unfused["launches"]
     assert 3 * fused["arena"] < unfused["arena"]
 
 
+@pytest.mark.extended
 def test_what_an_optimiser_costs() -> None:
     """The rule is part of the kernels that make the gradients; only what it shares, or needs all of them, is not."""
 
@@ -104,6 +106,7 @@ def test_the_step_of_a_recurrent_network() -> None:
     assert made.guarded == 0
 
 
+@pytest.mark.extended
 def test_the_step_of_a_transformer_has_few_micro_kernels() -> None:
     blocks = 2 * L.TransformerBlock(heads=4, causal=True, name="block#")
     made = planned_step(characters(blocks + L.LayerNorm()), Adam())

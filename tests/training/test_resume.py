@@ -203,6 +203,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.extended
 def test_the_bits_after_kill_9_are_those_of_a_training_that_was_never_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     program = KILLED.format(tests=str(Path(__file__).parents[1]), folder=str(folder))
