@@ -232,6 +232,7 @@ def test_the_module_is_the_command_line() -> None:
         assert re.search(rf"\b{name}\b", done.stdout)
 
 
+@pytest.mark.extended
 def test_demo_trains_on_files_in_the_form_of_mnist(command, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for part, records in (("train", 30), ("t10k", 20)):

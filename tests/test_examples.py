@@ -61,7 +61,7 @@ def test_every_example_is_listed() -> None:
 
 
 # The others take longer; what they show of layers and training is in shorter tests too.
-SHORT = ("autodiff", "custom_hook", "custom_layer", "digits", "polynomial_fit", "symbolic", "xor")
+SHORT = ("autodiff", "custom_hook", "digits", "polynomial_fit", "xor")
 NAMES = some(tuple(SAYS), SHORT)
 
 

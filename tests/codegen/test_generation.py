@@ -51,6 +51,7 @@ def test_an_archive_is_the_one_that_linkers_know() -> None:
         list(unpack(b"not an archive"))
 
 
+@pytest.mark.extended
 def test_it_does_not_matter_when_kernels_are_handed_in() -> None:
     early = build(captured(readme_network()), OPTIONS)[1].object  # each as soon as it is legal
     parts = made(readme_network())

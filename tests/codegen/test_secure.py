@@ -73,7 +73,10 @@ def _transformer() -> sg.Network:
     return sg.Network("transformer", sequence + L.Dense(11, flatten=False) + L.SoftmaxCrossEntropy())
 
 
-@pytest.mark.parametrize("make", [lambda: readme_network(28, 28), _lenet, _recurrent, _transformer])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: readme_network(28, 28), _lenet, _recurrent, pytest.param(_transformer, marks=pytest.mark.extended)],
+)
 def test_networks_that_people_build_need_no_guards(make: Callable[[], sg.Network]) -> None:
     graph = make().train_graph(sg.optimisers.Adam())
     assert _planned(list(graph.inputs), dict(graph.outputs), dict(graph.updates)).guarded == 0

@@ -43,7 +43,7 @@ def plan(network: sg.Network, remat: bool) -> Plan:
     return planned(capture(step.inputs, step.outputs, step.updates)[0], options, backend_for(options.target)).plan
 
 
-@pytest.mark.parametrize(("make", "part"), [(perceptron, 0.65), (images, 0.75)])
+@pytest.mark.parametrize(("make", "part"), [(perceptron, 0.65), pytest.param(images, 0.75, marks=pytest.mark.extended)])
 def test_a_training_step_needs_less_memory(make: Callable[[], sg.Network], part: float) -> None:
     kept, renewed = (evaluate(plan(make(), remat).arena_bytes(1), SIZES) for remat in (False, True))
     assert renewed < part * kept

@@ -210,6 +210,7 @@ def test_fast_mode_has_cache_entries_of_its_own() -> None:
     assert cache_key(graph, EXACT, backend) != cache_key(graph, FAST, backend)
 
 
+@pytest.mark.extended
 def test_a_network_learns_the_same() -> None:
     rng = np.random.default_rng(2)
     data = sg.data.Dataset(rng.random((32, 16, 16, 64), np.float32), rng.integers(10, size=32, dtype=np.int32))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sparse import some
 
 from benchmarks import networks
 from benchmarks.networks import Network
@@ -52,8 +53,9 @@ BUDGETS = {
 
 
 @only_x86
-@pytest.mark.parametrize(("training", "budget"), BUDGETS.items(), ids=[t.name for t in BUDGETS])
-def test_a_step_keeps_to_its_budget(training: Training, budget: Budget) -> None:
+@pytest.mark.parametrize("training", some({t.name: t for t in BUDGETS}, ("MLP", "LeNet", "LSTM")))
+def test_a_step_keeps_to_its_budget(training: Training) -> None:
+    budget = BUDGETS[training]
     step = sigma.step_of(training)
     graph, _ = capture(step.inputs, step.outputs, step.updates)
     made = planned(graph, AVX2, backend_for(AVX2.target))
@@ -82,7 +84,7 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("network", SMALL.values(), ids=SMALL)
+@pytest.mark.parametrize("network", some(SMALL, ("perceptron", "convolutions")))
 def test_a_step_is_compiled_once_and_allocates_nothing_after_the_first(network: Network) -> None:
     """For a full batch and a smaller one."""
     training = Training("step", network, 6)
