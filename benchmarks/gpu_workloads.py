@@ -13,14 +13,16 @@ from benchmarks.workloads import Inference, Operation, Training, Workload
 from sigmagraph.dtypes import as_dtype
 
 GROUPS = ("training", "contractions", "attention", "memory", "inference")
-# Of bfloat16 a result has 8 bits.
-_TOLERANCES: Mapping[str, float] = MappingProxyType({"float32": TOLERANCE, "bfloat16": 1e-2})
+# Of bfloat16 a result has 8 bits, of tf32 each factor 11, and steps of training are products of products.
+_TOLERANCES: Mapping[str, float] = MappingProxyType({"float32": TOLERANCE, "tf32": 1e-2, "bfloat16": 1e-2})
 
 
 def tolerance(workload: str) -> float:
     """By how much the numbers of a workload may differ, relative to the greatest one of an array."""
     found = WORKLOADS[workload]
-    return _TOLERANCES[found.dtype if isinstance(found, Operation) else "float32"]
+    if not isinstance(found, Operation):
+        return _TOLERANCES["tf32"]
+    return _TOLERANCES["tf32" if found.dtype == "float32" and found.flops and not found.exact else found.dtype]
 
 
 def _product(n: int, kind: str) -> Operation:

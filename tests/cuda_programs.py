@@ -53,8 +53,9 @@ def assert_in_registers(resources: Iterable[Resources]) -> None:
 
     But for a word or two, which ptxas sets aside by itself, though registers are left, where a block more fits then.
     """
-    beyond = {r.symbol: (r.registers, r.spill_stores, r.stack) for r in resources}
-    assert not {symbol: found for symbol, found in beyond.items() if max(found[1:]) > SET_ASIDE or found[0] == MOST}
+    found = {r.symbol: (r.registers, r.spill_stores, r.stack) for r in resources}
+    beyond = {symbol: f for symbol, f in found.items() if max(f[1:]) > SET_ASIDE or f[0] == MOST}
+    assert beyond == {}
 
 
 class ShimBackend(CudaBackend):
@@ -137,7 +138,8 @@ class Together:
     def enter(self, texts: Mapping[str, str], plans: Mapping[str, Launches]) -> None:
         """Take the kernels of a program; :class:`_Part` calls this."""
         prefix, symbols = f"p{len(self._programs)}_", [g.symbol for p in plans.values() for g in _grids(p)]
-        names = "|".join(map(re.escape, {**dict.fromkeys(symbols), **texts}))
+        inner = [name for text in texts.values() for name in re.findall(r"^SG_INLINE void (\w+)\(", text, re.MULTILINE)]
+        names = "|".join(map(re.escape, {**dict.fromkeys([*symbols, *inner]), **texts}))
         called = re.compile(rf"(?<![\w.])(?=(?:{names})\s*\()")
         self._texts.append("\n".join(called.sub(prefix, text) for text in texts.values()))
         self._codes.append(DeviceCode(ARCH, {name: _renamed(plan, prefix) for name, plan in plans.items()}, b""))

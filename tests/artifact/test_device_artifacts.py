@@ -28,6 +28,7 @@ from sigmagraph.codegen.cuda.compile import Compiled, compiler_name
 from sigmagraph.codegen.cuda.program import Generation
 from sigmagraph.errors import CompileError, InputError, TargetError
 from sigmagraph.ir.interface import STATUS_TEXTS, Status
+from sigmagraph.options import HIGHEST, Target
 
 HERE = Path(__file__).parent
 CLIENTS = HERE / "clients"
@@ -52,7 +53,10 @@ def has_driver() -> bool:
 
 
 class ShimBackend(CudaBackend):
-    """The target as it is, but what stands in the artifact as machine code is a library for the processor."""
+    """The target in full precision, but what stands in the artifact as machine code is a library for the processor."""
+
+    def __init__(self, target: Target, precision: str = "") -> None:
+        super().__init__(target, precision or HIGHEST)
 
     def generation(self, listing: bool) -> Generation:
         return Generation(self.arch, _for_host, listing)
