@@ -45,13 +45,13 @@ COMPILER = _compiler()  # of CUDA C on this machine; empty where there is none
 
 
 MOST = 255  # registers that a thread can have
-SET_ASIDE = 8  # bytes
+SET_ASIDE = 32  # bytes
 
 
 def assert_in_registers(resources: Iterable[Resources]) -> None:
     """Assert that kernels keep in registers what is their threads': nothing is spilled, and nothing lies on the stack.
 
-    But for a word or two, which ptxas sets aside by itself, though registers are left, where a block more fits then.
+    But for some words, which ptxas sets aside by itself, though registers are left, where more blocks fit then.
     """
     found = {r.symbol: (r.registers, r.spill_stores, r.stack) for r in resources}
     beyond = {symbol: f for symbol, f in found.items() if max(f[1:]) > SET_ASIDE or f[0] == MOST}
