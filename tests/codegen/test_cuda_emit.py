@@ -14,8 +14,9 @@ from kernel_runs import golden
 from sigmagraph.codegen.cuda import program
 from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.cubin import Resources
-from sigmagraph.codegen.cuda.emit import emit_kernel
+from sigmagraph.codegen.cuda.emit import emit_nest
 from sigmagraph.codegen.cuda.launcher import alone
+from sigmagraph.codegen.cuda.nests import nests_of
 from sigmagraph.codegen.cuda.program import Generation
 from sigmagraph.dims import Dim
 from sigmagraph.errors import CompileError
@@ -26,6 +27,16 @@ from sigmagraph.ir.plan import Branch, Check, Launch, Place, Plan, Step
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "kernel"
 NONE: frozenset[str] = frozenset()
+
+
+def emit_kernel(
+    kernel: Kernel, restrict: frozenset[str], controlled: bool, unaligned: frozenset[str] = frozenset()
+) -> tuple[str, tuple[Grid, ...]]:
+    """The functions of all nests of a kernel, and how they are launched, in order."""
+    nests = nests_of(kernel)
+    made = [emit_nest(nest, restrict, controlled, unaligned) for nest in nests]
+    return "\n".join(f.text for f in made), tuple(f.grid(nest) for f, nest in zip(made, nests, strict=True))
+
 
 RELU = """sigmagraph 1
 kernel @relu stage(legal) dims(n) params(%x: in f32[4*n], %m: in bool[4*n], %b: in f32[n], %y: out f32[4*n]) {

@@ -78,4 +78,5 @@ def text() -> str:
 @pytest.mark.skipif(not COMPILER, reason="neither NVRTC nor nvcc is on this machine")
 @pytest.mark.parametrize("arch", some(("sm_75", "sm_80", "sm_90"), ()))
 def test_steps_compile_and_stay_in_their_registers(arch: str, text: str) -> None:
-    assert_in_registers(compile_text(text, arch).resources)
+    # The attention of 256 threads without tensor cores: of 64 registers, where four blocks fit instead of one of 182.
+    assert_in_registers(compile_text(text, arch).resources, {"attention_matmul_select_to": 24})

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-TENSOR_CORES = 80  # the first architecture whose tensor cores take f32 (as tf32) and bf16
-
 
 @dataclass(frozen=True, slots=True)
 class Chip:
@@ -25,8 +23,3 @@ class Chip:
         """The GPU of an architecture such as ``sm_80``."""
         (number,) = re.findall(r"\d+", arch)
         return Chip(int(number), narrow)
-
-    @property
-    def has_tensor_cores(self) -> bool:
-        """Whether there are some that products of f32 sums can use."""
-        return self.arch >= TENSOR_CORES

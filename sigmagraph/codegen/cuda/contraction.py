@@ -83,13 +83,13 @@ class Factors:
 def factors_for(contraction: Contraction, chip: Chip) -> Factors:
     """The factors as tensor cores take them, if these can do it."""
     left, right = contraction.left.value, contraction.right.value
-    if contraction.reduction.dtype is not F32 or not chip.has_tensor_cores:
+    if contraction.reduction.dtype is not F32:
         return Factors(left, right, None)
     first, second = _uncast(contraction.left), _uncast(contraction.right)
     for instruction in INSTRUCTIONS:
-        if first and second and first.dtype is second.dtype is instruction.dtype:
+        if first and second and first.dtype is second.dtype is instruction.dtype and chip.arch >= instruction.arch:
             return Factors(first, second, instruction)
-    if chip.narrow:
+    if chip.narrow and chip.arch >= TF32.arch:
         return Factors(apply("round_tf32", left), apply("round_tf32", right), TF32)
     return Factors(left, right, None)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sigmagraph.codegen.cuda.body import Body
 from sigmagraph.codegen.cuda.lanes import used_names
 from sigmagraph.codegen.cuda.names import function_name
-from sigmagraph.codegen.cuda.nests import Nest, nests_of
+from sigmagraph.codegen.cuda.nests import Nest
 from sigmagraph.codegen.cuda.types import PRIMARY, memory_type
 from sigmagraph.dims import Size, product
 from sigmagraph.errors import CompileError
@@ -39,15 +39,6 @@ class Function:
     def grid(self, nest: Nest) -> Grid:
         """How it is launched, given all places of the kernel."""
         return Grid(nest.symbol, nest.blocks, nest.threads, self.shared, self.pointers, self.dims)
-
-
-def emit_kernel(
-    kernel: Kernel, restrict: frozenset[str], controlled: bool, unaligned: frozenset[str] = frozenset()
-) -> tuple[str, tuple[Grid, ...]]:
-    """The functions of all nests of a kernel, and how they are launched, in order (see :func:`emit_nest`)."""
-    nests = nests_of(kernel)
-    made = [emit_nest(nest, restrict, controlled, unaligned) for nest in nests]
-    return "\n".join(f.text for f in made), tuple(f.grid(nest) for f, nest in zip(made, nests, strict=True))
 
 
 def emit_nest(nest: Nest, restrict: frozenset[str], controlled: bool, unaligned: frozenset[str]) -> Function:

@@ -18,7 +18,6 @@ from sigmagraph.ir.plan import ALIGNMENT, Plan, Port
 
 # Fields of the head of a state: 0 model, 8 shift, 12 level, 16 whether what is kept is up to date.
 # Fields of options, in words: 0 size, 1 bytes of the arena, 2 threads, 3 the host's parallel loop, 4 its context.
-OPTION_WORDS = 5
 
 
 class Calls:
