@@ -14,6 +14,7 @@ from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.contraction import Factors, Tiling, factors_for
 from sigmagraph.codegen.cuda.elementwise import elements_by_threads
 from sigmagraph.codegen.cuda.lanes import used_names
+from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.online import ROWS, Online, width
 from sigmagraph.codegen.cuda.rows import rows_by_warps
 from sigmagraph.codegen.cuda.softmax import softmax_between
@@ -45,7 +46,6 @@ from sigmagraph.ir.kernel.kernel import (
     Store,
     map_blocks,
 )
-from sigmagraph.ops.rules import unflatten
 
 BLOCKS = 2 * PROCESSORS  # that carry out a chain
 HOME, TURN, TASK = "%home", "%turn", "%task"  # which block it is, how often it has begun, and which rows it has now
@@ -62,8 +62,7 @@ class _Member:
 def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
     """The scheduled kernel of a chain; None where there are too few blocks of rows for all processors."""
     rows = Rows(chain.rows, ROWS)
-    extents = [axis.extent for axis in rows.outer]
-    tasks = product(extents)
+    tasks = product(axis.extent for axis in rows.outer)
     if isinstance(tasks, int) and tasks < PROCESSORS:
         return None
     homes = min(BLOCKS, tasks) if isinstance(tasks, int) else BLOCKS
@@ -72,8 +71,7 @@ def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
     parts = _Parts(_members(chain, rows, kept), chip)
     sizes = {b.name: b.size for b in kept.values()}
     body = _at_home(parts.thread(), {name: size * Dim(HOME) for name, size in sizes.items()})
-    digits = unflatten(Dim(TASK), extents)
-    body = copy_block(body, {axis.var: digit for axis, digit in zip(rows.outer, digits, strict=True)}, str)
+    body = copy_block(body, digits_of(Dim(TASK), rows.outer), str)
     threads = For(THREAD, parts.threads, LoopKind.THREAD_X, _turns(body, tasks, homes))
     nest = For(HOME, homes, LoopKind.BLOCK_X, (*parts.shared, threads))
     used = used_names((nest,))  # what stays in registers needs no memory

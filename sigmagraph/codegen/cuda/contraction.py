@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.multiply import multiply
-from sigmagraph.codegen.cuda.outputs import Outputs, digits_of
+from sigmagraph.codegen.cuda.numbers import digits_of
+from sigmagraph.codegen.cuda.outputs import Outputs
 from sigmagraph.codegen.cuda.staging import Slab, Steps
 from sigmagraph.codegen.cuda.tensor_cores import INSTRUCTIONS, TF32, Instruction
 from sigmagraph.codegen.cuda.tiles import THREAD, Tile, choose, parts, tiles_of
@@ -120,7 +121,7 @@ class Tiling:
         even = divide_exact(total, tile.depth) is not None and divide_exact(steps, count) is not None
         self.steps = ceildiv(steps, count)
         self.dtype = contraction.reduction.dtype
-        self.others = digits_of(OTHER, contraction.batch)
+        self.others = digits_of(Dim(OTHER), contraction.batch)
         self.sums = Buffer("%sums", self.dtype, (tile.layout.sums,), Role.TEMP, Space.LOCAL)
         walked = Steps(axes, total, tile.depth, even)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.threads import each
 from sigmagraph.codegen.templates.pieces import element_type, instantiate, slope
 from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, product, substitute
 from sigmagraph.ir.kernel.compute import Axis, Compute
 from sigmagraph.ir.kernel.expr import Index
 from sigmagraph.ir.kernel.kernel import Block, For, If, Let, LoopKind
-from sigmagraph.ops.rules import unflatten
 
 VECTOR_BYTES = 16  # that a thread reads at once
 WORTH = 1 << 15  # elements, fewer of which are one to a thread: what counts then is how many threads there are
@@ -41,8 +41,7 @@ def elements_by_threads(compute: Compute, threads: int, thread: str) -> Block:
     """
     extents = [axis.extent for axis in compute.axes]
     number = threads * Dim("%some") + Dim(thread)
-    place = dict(zip((a.var for a in compute.axes), unflatten(Dim("%number"), extents), strict=True))
-    instance = instantiate(compute.lets, place, "")
+    instance = instantiate(compute.lets, digits_of(Dim("%number"), compute.axes), "")
     body: Block = (Let("%number", Index(number)), *instance.lets, *(instance.store(s) for s in compute.stores))
     if divide_exact(product(extents), threads) is None:
         body = (If((product(extents) - 1 - number,), body),)

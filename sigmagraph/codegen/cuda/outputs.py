@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sigmagraph.codegen.cuda.elementwise import divides
+from sigmagraph.codegen.cuda.numbers import digits_of, divided
 from sigmagraph.codegen.cuda.tiles import Layout, Tile, Walk
 from sigmagraph.codegen.templates.factors import Contraction
 from sigmagraph.codegen.templates.pieces import indices_in, instantiate, slope
 from sigmagraph.dims import Dim, Size, divide_exact, substitute
-from sigmagraph.ir.kernel.bounds import divisions
-from sigmagraph.ir.kernel.compute import Axis
 from sigmagraph.ir.kernel.expr import Index, Load
 from sigmagraph.ir.kernel.kernel import Block, Buffer, For, If, Let, LoopKind
-from sigmagraph.ops.rules import unflatten
 
 ROW, COLUMN, LANE = "%m", "%n", "%v"  # of a sum; which of those side by side it is
 
@@ -48,10 +46,10 @@ class Outputs:
         row = _along(self.tile.rows * self.block[0] + layout.row, layout.rows)
         column = _along(self.tile.columns * self.block[1] + layout.column, layout.columns)
         place = self._placed()
-        divided = self._divided(place)
+        counted = self._divided(place)
         names = {
-            ROW: Dim(ROW) if ROW in divided else row,
-            COLUMN: Dim(COLUMN) if COLUMN in divided else column + Dim(LANE),
+            ROW: Dim(ROW) if ROW in counted else row,
+            COLUMN: Dim(COLUMN) if COLUMN in counted else column + Dim(LANE),
         }
         place = {var: substitute(digit, names) for var, digit in place.items()}
         at: Size = Dim(LANE)
@@ -61,10 +59,10 @@ class Outputs:
             compute.lets, place, "", {self.contraction.reduction.result: Load(self.sums.name, (at,), self.sums.dtype)}
         )
         body: Block = (*instance.lets, *(instance.store(s) for s in compute.stores))
-        if COLUMN in divided:
+        if COLUMN in counted:
             body = (Let(COLUMN, Index(column + Dim(LANE))), *body)
-        body = _walked(self._side_by_side(body, column, COLUMN not in divided), layout.columns)
-        if ROW in divided:
+        body = _walked(self._side_by_side(body, column, COLUMN not in counted), layout.columns)
+        if ROW in counted:
             body = (Let(ROW, Index(row)), *body)
         extent = self.contraction.left.extent
         if divide_exact(extent, self.tile.rows) is None:
@@ -91,8 +89,8 @@ class Outputs:
 
     def _placed(self) -> dict[str, Size]:
         """What axes are, in numbers of rows and columns."""
-        sides = (self.contraction.left.axes, ROW), (self.contraction.right.axes, COLUMN)
-        return {**self.others, **{var: digit for axes, name in sides for var, digit in digits_of(name, axes).items()}}
+        left, right = self.contraction.left.axes, self.contraction.right.axes
+        return {**self.others, **digits_of(Dim(ROW), left), **digits_of(Dim(COLUMN), right)}
 
     def _divided(self, place: Mapping[str, Size]) -> set[str]:
         """The numbers that index expressions divide."""
@@ -101,13 +99,7 @@ class Outputs:
         sizes = [i for item in instance.lets if isinstance(item, Let) for i in indices_in(item.value)]
         for store in map(instance.store, compute.stores):
             sizes += [*store.index, *store.guard, *indices_in(store.value)]
-        return {str(a.args[0]) for size in sizes for a in divisions(size)}
-
-
-def digits_of(number: str, axes: tuple[Axis, ...]) -> dict[str, Size]:
-    """What axes are, given the number of an index among all of theirs."""
-    digits = unflatten(Dim(number), [a.extent for a in axes])
-    return {a.var: digit for a, digit in zip(axes, digits, strict=True)}
+        return divided(sizes)
 
 
 def _along(first: Size, walks: tuple[Walk, ...]) -> Size:

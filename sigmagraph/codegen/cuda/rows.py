@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from sigmagraph.codegen.cuda.elementwise import VECTOR_BYTES, divides
+from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.threads import THREADS
 from sigmagraph.codegen.templates.keep import KEEP_COST, keep
 from sigmagraph.codegen.templates.pieces import accumulator, initial, instantiate, slope
@@ -32,7 +33,6 @@ from sigmagraph.ir.kernel.kernel import (
     Stmt,
     Store,
 )
-from sigmagraph.ops.rules import unflatten
 
 WARP = 32
 WIDER = (512, 1024)  # threads of a row that is too long for registers of the usual number of threads
@@ -92,7 +92,7 @@ def rows_by_warps(compute: Compute, threads: int, thread: str) -> Block:
     if len(extents) == 1:
         place = {compute.axes[0].var: number}
     elif extents:
-        place = dict(zip((a.var for a in compute.axes), unflatten(Dim("%number"), extents), strict=True))
+        place = digits_of(Dim("%number"), compute.axes)
         lets = (Let("%number", Index(number)),)
     rows = _Rows(compute, Groups(warps, WARP))
     body = copy_block(rows.group(place, guard), {"%lane": Dim(thread) % WARP}, str)
@@ -150,7 +150,7 @@ class _Rows:
         groups = self.groups
         inside = Dim("%in") if groups.rows > 1 else 0
         extents = [axis.extent for axis in outer]
-        place = {a.var: d for a, d in zip(outer, unflatten(Dim("%outer"), extents), strict=True)} if outer else {}
+        place = digits_of(Dim("%outer"), outer)
         place[row.var] = at = groups.rows * Dim("%block") + inside
         even = groups.rows == 1 or divide_exact(row.extent, groups.rows) is not None
         guard = () if even else (row.extent - 1 - at,)
@@ -230,8 +230,7 @@ class _Rows:
             if isinstance(last.extent, int) and last.extent < threads and outer and not sweep.stores:
                 # The threads are more than a line has elements: lines are walked over as one.
                 count = product(a.extent for a in axes)
-                digits = unflatten(threads * Dim("%k") + self.lane, [a.extent for a in axes])
-                place = {a.var: digit for a, digit in zip(axes, digits, strict=True)}
+                place = digits_of(threads * Dim("%k") + self.lane, axes)
                 outer = []
             else:
                 count = last.extent if lanes == 1 else divide_exact(last.extent, lanes) or 0

@@ -6,11 +6,11 @@ barriers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sigmagraph.codegen.cuda.elementwise import VECTOR_BYTES, divides
-from sigmagraph.codegen.cuda.outputs import digits_of
+from sigmagraph.codegen.cuda.numbers import digits_of, divided
 from sigmagraph.codegen.cuda.tiles import THREAD
 from sigmagraph.codegen.templates.factors import Factor
 from sigmagraph.codegen.templates.pieces import Instance, indices_in, instantiate, slope, uses
@@ -77,7 +77,8 @@ class Slab:
         self.threads = threads
         self.dtype = value.dtype
         self.axes = {OWN: factor.axes, SUMMED: steps.axes}
-        self._others = dict(others)
+        numbered = {**digits_of(Dim(OWN), factor.axes), **digits_of(Dim(SUMMED), steps.axes)}
+        self._plain: dict[str, Size] = {**others, **numbered}
         self._choose_vectors()
         self.deep = by_depth and self.along == SUMMED
         each = self.rows * steps.depth // threads
@@ -110,25 +111,22 @@ class Slab:
                 place = self._placed(name, lanes, counted)
                 if place is not None and self._are_vectors(place, name, lanes, counted):
                     self.along, self.lanes, self.counted, self.place = name, lanes, counted, place
-                    self.divided = _divided(self._indices(place))
+                    self.divided = divided(self._indices(place))
                     return
-        self.along, self.lanes, self.counted = (
-            (SUMMED if self.factor.runs_along(self.steps.axes[-1]) else OWN),
-            1,
-            False,
-        )
-        self.place = {**self._others, **digits_of(OWN, self.axes[OWN]), **digits_of(SUMMED, self.axes[SUMMED])}
-        self.divided = _divided(self._indices(self.place))
+        self.along = SUMMED if self.factor.runs_along(self.steps.axes[-1]) else OWN
+        self.lanes, self.counted = 1, False
+        self.place = self._plain
+        self.divided = divided(self._indices(self.place))
 
     def _placed(self, name: str, lanes: int, counted: bool) -> dict[str, Size] | None:
         """What axes are, in numbers; None where the last axis is no whole number of vectors."""
-        place = {**self._others, **digits_of(OWN, self.axes[OWN]), **digits_of(SUMMED, self.axes[SUMMED])}
+        place = dict(self._plain)
         if counted:
             *outer, last = self.axes[name]
             vectors = divide_exact(last.extent, lanes)
             if vectors is None:
                 return None
-            place |= digits_of(name, (*outer, Axis(last.var, vectors)))
+            place |= digits_of(Dim(name), (*outer, Axis(last.var, vectors)))
             place[last.var] = lanes * place[last.var] + Dim(_LANE)
         return place
 
@@ -226,8 +224,3 @@ class Slab:
                 lets.append(Let(str(names[name]), Index(value)))
         place = {var: substitute(digit, names) for var, digit in self.place.items()}
         return tuple(lets), instantiate(self.factor.lets, place, f".{self.name}")
-
-
-def _divided(indices: Sequence[Size]) -> set[str]:
-    """The numbers that index expressions divide."""
-    return {str(a.args[0]) for index in indices for a in divisions(index)}

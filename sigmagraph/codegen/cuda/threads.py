@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.loops import iteration
 from sigmagraph.codegen.transform.rename import copy_block
 from sigmagraph.dims import Dim, Size, ceildiv, product
 from sigmagraph.ir.kernel.compute import Axis, Compute
 from sigmagraph.ir.kernel.kernel import Block, For, If, LoopKind, Stmt
-from sigmagraph.ops.rules import unflatten
 
 THREADS = 256  # of a block
 FEW = 1 << 14  # threads, fewer of which are cut into smaller blocks, so that more processors take part
@@ -23,9 +23,8 @@ def thread_each(compute: Compute) -> Block:
 
 def each(axes: Sequence[Axis], body: Block) -> Block:
     """A thread for each index of some axes."""
-    extents = [axis.extent for axis in axes]
-    place = {axis.var: digit for axis, digit in zip(axes, unflatten(Dim("%g"), extents), strict=True)}
-    return (For("%g", product(extents), LoopKind.PARALLEL, copy_block(body, place, str)),)
+    count = product(axis.extent for axis in axes)
+    return (For("%g", count, LoopKind.PARALLEL, copy_block(body, digits_of(Dim("%g"), axes), str)),)
 
 
 def assuming(body: Block, conditions: Sequence[Size]) -> Block:

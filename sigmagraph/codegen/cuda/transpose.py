@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.templates.pieces import instantiate, slope
 from sigmagraph.dims import Dim, Size, ceildiv, names, nominal, product, substitute
 from sigmagraph.ir.kernel.compute import Axis, Compute
@@ -25,7 +26,6 @@ from sigmagraph.ir.kernel.kernel import (
     Stmt,
     Store,
 )
-from sigmagraph.ops.rules import unflatten
 
 TILE = 32
 LINES = 8  # of a tile at a time
@@ -87,8 +87,7 @@ class _Transposition:
 
     def nest(self) -> For:
         others = [a for a in self.compute.axes if a not in (self.axis, self.last)]
-        digits = unflatten(Dim("%outer"), [a.extent for a in others])
-        place = {a.var: digit for a, digit in zip(others, digits, strict=True)} if others else {}
+        place = digits_of(Dim("%outer"), others)
         x, y = Dim("%x"), Dim("%y") + LINES * Dim("%line")
         body = (self.lines(self.read(place, x, y)), Barrier(), self.lines(self.write(place, x, y)))
         threads = For("%y", LINES, LoopKind.THREAD_Y, (For("%x", TILE, LoopKind.THREAD_X, body),))
