@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cuda_chips import CHIPS
-from benchmarks.gpu_workloads import WORKLOADS
+from benchmarks.gpu_workloads import WORKLOADS, kind_of
 from benchmarks.networks import Array
 from benchmarks.peers import sigma
 from benchmarks.peers.sigma_cuda import options_for
@@ -122,13 +122,6 @@ def unfilled(workload: Workload) -> Workload:
     if not isinstance(workload, Operation):
         return workload
     return _Unfilled(**{field.name: getattr(workload, field.name) for field in dataclasses.fields(workload)})
-
-
-def kind_of(workload: Workload) -> str:
-    """Which units of a chip the operations of a workload are for."""
-    if isinstance(workload, Operation):
-        return "bf16" if workload.dtype == "bfloat16" else "f32" if workload.exact or workload.bytes else "tf32"
-    return "tf32"
 
 
 def facts(workload: Workload, architectures: Sequence[str] = tuple(CHIPS)) -> list[Fact]:

@@ -14,15 +14,19 @@ from sigmagraph.dtypes import as_dtype
 
 GROUPS = ("training", "contractions", "attention", "memory", "inference")
 # Of bfloat16 a result has 8 bits, of tf32 each factor 11, and steps of training are products of products.
-_TOLERANCES: Mapping[str, float] = MappingProxyType({"float32": TOLERANCE, "tf32": 1e-2, "bfloat16": 1e-2})
+_TOLERANCES: Mapping[str, float] = MappingProxyType({"f32": TOLERANCE, "tf32": 1e-2, "bf16": 1e-2})
+
+
+def kind_of(workload: Workload) -> str:
+    """Which units of a chip the operations of a workload are for."""
+    if isinstance(workload, Operation):
+        return "bf16" if workload.dtype == "bfloat16" else "f32" if workload.exact or workload.bytes else "tf32"
+    return "tf32"
 
 
 def tolerance(workload: str) -> float:
     """By how much the numbers of a workload may differ, relative to the greatest one of an array."""
-    found = WORKLOADS[workload]
-    if not isinstance(found, Operation):
-        return _TOLERANCES["tf32"]
-    return _TOLERANCES["tf32" if found.dtype == "float32" and found.flops and not found.exact else found.dtype]
+    return _TOLERANCES[kind_of(WORKLOADS[workload])]
 
 
 def _product(n: int, kind: str) -> Operation:

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import cuda_static
 from benchmarks.cuda_chips import CHIPS
-from benchmarks.gpu_workloads import GROUPS, WORKLOADS, tolerance
+from benchmarks.gpu_workloads import GROUPS, WORKLOADS, kind_of, tolerance
 from benchmarks.peers import sigma
 from benchmarks.ptx import count_ptx
 from benchmarks.workloads import KINDS, Operation
@@ -62,10 +62,8 @@ def test_workloads_for_gpus_are_like_those_for_processors() -> None:
         assert bool(workload.flops) != bool(workload.bytes)
         assert workload.group in GROUPS
         assert not isinstance(workload, Operation) or workload.kind in KINDS
-        assert tolerance(workload.name) == (1e-2 if workload.name.endswith("bf16") else 1e-3)
-    assert [cuda_static.kind_of(WORKLOADS[f"matmul 512 {kind}"]) for kind in ("f32", "tf32", "bf16")] == [
-        *("f32", "tf32", "bf16")
-    ]
+        assert tolerance(workload.name) == (1e-3 if kind_of(workload) == "f32" else 1e-2)
+    assert [kind_of(WORKLOADS[f"matmul 512 {kind}"]) for kind in ("f32", "tf32", "bf16")] == [*("f32", "tf32", "bf16")]
 
 
 def test_the_page_has_what_the_kernels_are() -> None:
