@@ -154,6 +154,16 @@ class Scope:
         for assumed in self.assume:
             if not any(n.startswith("%") for n in names(assumed + value)):
                 return assumed + value
+        least = self._most_by_ranges(value)
+        for assumed in self.assume:
+            other = _without(value, assumed)
+            most = None if other is None else self._most_by_ranges(other)
+            if most is not None and (least is None or self.nonnegative(least - most)):
+                least = most
+        return least
+
+    def _most_by_ranges(self, value: Size) -> Size | None:
+        """The same by the ranges of variables."""
         for name in reversed(list(self.ranges)):
             split, high = coefficient(value, name), self._greatest(name)
             if split is None or high is None or not self.nonnegative(split[0]):
@@ -267,6 +277,17 @@ class Digit:
     extent: Size
     outside: Scope
     inside: Scope
+
+
+def _without(value: Size, assumed: Size) -> Size | None:
+    """A bound of a value without the loop variables that an assumption has, if a multiple of that cancels them."""
+    own = [n for n in names(assumed) if n.startswith("%")]
+    slope, other = (coefficient(size, own[0]) if own else None for size in (value, assumed))
+    times = divide_exact(slope[0], -1 * other[0]) if slope and other and other[0] != 0 else None
+    if not isinstance(times, int) or times <= 0:
+        return None
+    bound = value + times * assumed
+    return None if any(n in names(bound) for n in own) else bound
 
 
 def divisions(size: Size | None) -> Iterator[Func]:

@@ -10,7 +10,7 @@ their indices differ along some axis, or that the conditions under which they ar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 
@@ -33,6 +33,8 @@ class Access:
         writes: whether it writes.
         scope: what is known where it happens, its guard included.
         span: number of elements.
+        uniform: loop variables with a number for each loop; all threads that do this between two barriers agree on
+            the variables of loops that they have in common.
     """
 
     stmt: Stmt
@@ -41,6 +43,7 @@ class Access:
     writes: bool
     scope: Scope
     span: Size = 1
+    uniform: frozenset[tuple[str, int]] = frozenset()
 
     @cached_property
     def flat(self) -> Size:
@@ -72,20 +75,39 @@ def find_race(var: str, extent: Size, outer: Scope, accesses: Sequence[Access]) 
     for access in accesses:
         if access.buffer.name in written:
             by_buffer.setdefault(access.buffer.name, []).append(access)
+    races = (_race_in(group, var, extent, _with_uniform(outer, group)) for group in by_buffer.values())
+    return next((race for race in races if race is not None), None)
+
+
+def _with_uniform(outer: Scope, group: Sequence[Access]) -> Scope:
+    """What is known outside of a loop, and of the variables on which all threads agree."""
+    common = {name for name, _ in frozenset.intersection(*(a.uniform for a in group))}
+    ranges = dict(outer.ranges)
+    for name, (low, high) in group[0].scope.ranges.items() if common else ():
+        if name in common:  # a bound may speak of what is known before it
+            ranges[name] = low, high if high is not None and _is_outer(high, replace(outer, ranges=ranges)) else None
+    return replace(outer, ranges=ranges) if common else outer
+
+
+def _race_in(group: Sequence[Access], var: str, extent: Size, outer: Scope) -> tuple[Access, Access] | None:
+    """What is looked for, among the accesses to a buffer."""
     loop = _Loop(var, extent, outer.ranges, outer.assume)
-    for group in by_buffer.values():
-        if _in_cells(loop, outer, group) or _by_number(loop, outer, group):
+    if _in_cells(loop, outer, group) or _by_number(loop, outer, group):
+        return None
+    stores = [a for a in group if a.writes]
+    known = len(stores) < len(group) and (_in_cells(loop, outer, stores) or _by_number(loop, outer, stores))
+    for first, second in _pairs(group):
+        if known and first.writes and second.writes:
             continue
-        for first, second in _pairs(group):
-            if _apart(loop, _Side.of(first, loop), _Side.of(second, loop)) or first.scope.dead or second.scope.dead:
-                continue
-            return first, second
+        if _apart(loop, _Side.of(first, loop), _Side.of(second, loop)) or first.scope.dead or second.scope.dead:
+            continue
+        return first, second
     return None
 
 
 def _pairs(group: Sequence[Access]) -> Iterator[tuple[Access, Access]]:
     """Every store with every access, in both orders of iteration; equal ones once."""
-    unique = list({(a.index, a.span, a.writes, id(a.scope)): a for a in group}.values())
+    unique = list({(a.index, a.span, a.writes, a.uniform, id(a.scope)): a for a in group}.values())
     for first in unique:
         for second in unique if first.writes else ():
             yield first, second
@@ -242,12 +264,31 @@ def _apart(loop: _Loop, first: _Side, second: _Side) -> bool:
         (*loop.assume, *first.assume, *later.assume),
     )
     ahead = [b - a for a, b in zip(first.coordinates, later.coordinates, strict=True)]
-    if first.span == later.span == 1:
-        different = any(_nonzero(size, delta, facts, _SPLITS) for size in ahead)
-    else:
-        different = facts.nonnegative(ahead[-1] - first.span) or facts.nonnegative(-1 * ahead[-1] - later.span)
+    alone = first.span == later.span == 1
+    different = alone and any(_nonzero(size, delta, facts, _SPLITS) for size in ahead)
+    different = different or _beyond(ahead[-1], first.span, later.span, facts)
     # Else one of the two may be impossible.
     return different or any(facts.nonnegative(-1 * a - 1) for a in (*first.assume, *later.assume))
+
+
+def _beyond(ahead: Size, first: Size, second: Size, facts: Facts) -> bool:
+    """Whether so many elements, and as many that begin so far ahead of them, are apart.
+
+    Where the distance is ``g*a + b``, it is so if ``b`` stays that far away from all multiples of ``g``.
+    """
+
+    def is_apart(low: Size, high: Size) -> bool:
+        return facts.nonnegative(low - first) and facts.nonnegative(-1 * high - second)
+
+    if facts.nonnegative(ahead - first) or facts.nonnegative(-1 * ahead - second):
+        return True
+    if isinstance(ahead, int):
+        return False
+    for g in _scales(ahead, facts):
+        low = _multiples(ahead, g)[1]
+        if is_apart(low, low - g) or is_apart(low + g, low):
+            return True
+    return False
 
 
 def _nonzero(size: Size, delta: str, facts: Facts, splits: int) -> bool:

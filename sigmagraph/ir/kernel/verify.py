@@ -111,6 +111,7 @@ class _Verifier:
         self.unproven = unproven
         self.mentions = Mentions(kernel.body, numbered=any(map(is_grid, statements(kernel.body))))
         self.names_in: dict[Size, tuple[str, ...]] = {}
+        self.loops = 0  # that have been entered
 
     def check(self) -> None:
         self.block(self.kernel.body, self.start())
@@ -179,6 +180,8 @@ class _Verifier:
     def loop(self, stmt: For, place: _Place) -> _Phases:
         extent = self.size(stmt.extent, stmt, place)
         digits = place.scope.enter(stmt.var, extent, self.mentions.divisions, self.mentions.fresh)
+        self.loops += 1
+        number = self.loops
         inner = _Place(dict(place.names), digits[-1].inside, False)
         self.bind(stmt.var, None, stmt, inner)
         phases = self.block(stmt.body, inner)
@@ -187,8 +190,11 @@ class _Verifier:
                 return phases
             if not place.scope.nonnegative(extent - 1):
                 raise self.fail(stmt, "a loop with a barrier may have no iteration", expected="an extent of at least 1")
-            return [phases[0], phases[-1] + phases[0], *phases[1:-1], phases[-1]]
-        whole = [access for phase in phases for access in phase]
+            # Between two barriers all threads are in the same iteration, but where one ends and the next one begins.
+            agreed = [(digit.name, number) for digit in digits]
+            phases = [[replace(a, uniform=a.uniform.union(agreed)) for a in phase] for phase in phases]
+            return [phases[0], phases[-1] + _anywhere(phases[0]), *phases[1:-1], phases[-1]]
+        whole = _anywhere([access for phase in phases for access in phase])
         if stmt.kind is LoopKind.PARALLEL:
             self.private(stmt, whole, place)
         # Barriers part what the threads of a block do; nothing parts what blocks do.
@@ -348,3 +354,8 @@ class _Verifier:
             raise self.fail(stmt, error.message, expected=error.expected, got=error.got) from None
         if result is not expr.dtype:
             raise self.fail(stmt, f"'{print_expr(expr)}' has another type", expected=result, got=expr.dtype)
+
+
+def _anywhere(accesses: Sequence[Access]) -> list[Access]:
+    """The accesses of threads that may be in any iterations of loops."""
+    return [replace(a, uniform=frozenset()) if a.uniform else a for a in accesses]

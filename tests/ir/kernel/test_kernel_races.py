@@ -24,6 +24,14 @@ def threads(body: str) -> str:
     return f"for %b in n block_x {{ alloc %t: f32[64] shared for %y_ in 2 thread_y {{ for %x_ in 32 thread_x {{ {body} }} }} }}"
 
 
+READ = "let %r: f32 = %t[32*({0})-64*(({0})//2)+31-%x_]"
+WRITE = "%t[32*({0})-64*(({0})//2)+%x_] = 1.0:f32"
+
+
+def ring(body: str) -> str:
+    return f"for %b in n block_x {{ alloc %t: f32[64] shared for %x_ in 32 thread_x {{ {body} }} }}"
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -71,6 +79,10 @@ def threads(body: str) -> str:
         threads("for %k in m { %t[32*%y_+%x_] = 1.0:f32  barrier  %z[%b, %k] when(-%x_, -%y_) = %t[9]  barrier }"),
         threads("%z[%b, 0] when(-%x_, -%y_) = %t[5]"),
         threads("%z[%b, 0] when(-%x_, -%y_) = 1.0:f32  barrier  %t[32*%y_+%x_] = %z[%b, 0]"),
+        # memory for a step and the next one, used in turn: between two barriers all threads are in the same step
+        ring(f"for %k in m {{ barrier  {READ.format('%k')}  {WRITE.format('%k+1')} }}"),
+        ring(f"for %k in m {{ barrier  {READ.format('%k+1')}  barrier  {WRITE.format('%k+1')} }}"),
+        ring(f"for %i in n {{ for %k in m+%i {{ barrier  {READ.format('%k')}  {WRITE.format('%k+3')} }}  barrier }}"),
     ],
 )
 def test_iterations_that_stay_apart(body: str) -> None:
@@ -106,6 +118,12 @@ def test_iterations_that_stay_apart(body: str) -> None:
         (threads("for %k in m { %t[32*%y_+%x_] = 1.0:f32  barrier  %y[%b] when(-%x_, -%y_) = %t[9] }"), "'%t'"),
         (threads("%z[%b, 0] when(-%x_, -%y_) = 1.0:f32  %t[32*%y_+%x_] = %z[%b, 0]"), "'%z'"),
         (threads("%z[%b, 0] when(-%x_, -%y_) = 1.0:f32  barrier  %t[32*%y_+%x_] = %z[0, 0]"), "block_x '%b' may meet"),
+        # memory for a step and the next one
+        (ring(f"for %k in m {{ barrier  {READ.format('%k')}  {WRITE.format('%k+2')} }}"), "'%t'"),
+        (ring(f"for %k in m {{ {READ.format('%k')}  {WRITE.format('%k+1')} }}"), "'%t'"),
+        (ring(f"for %k in m {{ {READ.format('%k')}  barrier  {WRITE.format('%k+1')} }}"), "'%t'"),
+        (ring(f"for %i in n {{ {WRITE.format('0*%i')}  for %k in m {{ barrier  {READ.format('%k')} }} }}"), "'%t'"),
+        (ring(f"for %k in m {{ barrier  {READ.format('%k')} }}  for %k in m {{ {WRITE.format('%k+1')}  barrier }}"), "'%t'"),
     ],
 )  # fmt: skip
 def test_iterations_that_may_meet(body: str, says: str) -> None:
