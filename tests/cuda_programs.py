@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 
 import numpy as np
 from cuda_shim import HostDriver, HostImage, HostMemory, build
@@ -46,19 +45,17 @@ COMPILER = _compiler()  # of CUDA C on this machine; empty where there is none
 
 
 MOST = 255  # registers that a thread can have
-SET_ASIDE = 8  # bytes
+SET_ASIDE = 32  # bytes
 
 
-def assert_in_registers(resources: Iterable[Resources], known: Mapping[str, int] = MappingProxyType({})) -> None:
+def assert_in_registers(resources: Iterable[Resources]) -> None:
     """Assert that kernels keep in registers what is their threads': nothing is spilled, and nothing lies on the stack.
 
-    But for a word or two, which ptxas sets aside by itself, though registers are left, where more blocks fit then; and for
-    what is known of kernels whose symbols have some part: bytes.
+    But for some words, which ptxas sets aside by itself, though registers are left, where more blocks fit then.
     """
     found = {r.symbol: (r.registers, r.spill_stores, r.stack) for r in resources}
-    most = {symbol: max((b for part, b in known.items() if part in symbol), default=SET_ASIDE) for symbol in found}
-    beyond = {symbol: f for symbol, f in found.items() if max(f[1:]) > most[symbol] or f[0] == MOST}
-    assert beyond == {}
+    beyond = {symbol: f for symbol, f in found.items() if max(f[1:]) > SET_ASIDE or f[0] == MOST}
+    assert beyond == {}, beyond
 
 
 class ShimBackend(CudaBackend):
@@ -123,9 +120,13 @@ class Together:
     """Programs whose kernels are one text, which is compiled once: for each of them that would take far longer.
 
     Functions are called after the number of their program: ``p3_sum_1`` is the function ``sum_1`` of the fourth one.
+
+    Args:
+        arch: the architecture that they are scheduled for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, arch: str = ARCH) -> None:
+        self.arch = arch
         self._programs: list[Program] = []
         self._codes: list[DeviceCode] = []
         self._texts: list[str] = []
@@ -133,7 +134,7 @@ class Together:
 
     def add(self, graph: Graph, options: CompileOptions) -> int:
         """The number of a further program."""
-        options = replace(options, target=Target("cuda", cpu=ARCH))
+        options = replace(options, target=Target("cuda", cpu=self.arch))
         program, _ = build_program(graph, options, _Shared(options, self))
         self._programs.append(program)
         return len(self._programs) - 1
@@ -145,7 +146,7 @@ class Together:
         names = "|".join(map(re.escape, {**dict.fromkeys([*symbols, *inner]), **texts}))
         called = re.compile(rf"(?<![\w.])(?=(?:{names})\s*\()")
         self._texts.append("\n".join(called.sub(prefix, text) for text in texts.values()))
-        self._codes.append(DeviceCode(ARCH, {name: _renamed(plan, prefix) for name, plan in plans.items()}, b""))
+        self._codes.append(DeviceCode(self.arch, {name: _renamed(plan, prefix) for name, plan in plans.items()}, b""))
 
     def text_of(self, number: int) -> str:
         """The kernels of one program."""
@@ -162,7 +163,7 @@ class Together:
 
     def text(self) -> str:
         """The text of all programs."""
-        return "\n".join([Generation(ARCH, _for_host).text(), *self._texts])
+        return "\n".join([Generation(self.arch, _for_host).text(), *self._texts])
 
     def build(self) -> HostImage:
         """The text as a library of the shim."""

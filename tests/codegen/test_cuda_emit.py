@@ -12,16 +12,21 @@ import pytest
 from kernel_runs import golden
 
 from sigmagraph.codegen.cuda import program
+from sigmagraph.codegen.cuda.callees import called
 from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.cubin import Resources
 from sigmagraph.codegen.cuda.emit import emit_nest
+from sigmagraph.codegen.cuda.fetch import Fetch, commit, wait
 from sigmagraph.codegen.cuda.launcher import alone
+from sigmagraph.codegen.cuda.legalize import legalize
 from sigmagraph.codegen.cuda.nests import nests_of
 from sigmagraph.codegen.cuda.program import Generation
 from sigmagraph.dims import Dim
+from sigmagraph.dtypes import F32
 from sigmagraph.errors import CompileError
-from sigmagraph.ir.kernel.kernel import Kernel
+from sigmagraph.ir.kernel.kernel import Alloc, Buffer, For, Kernel, KernelStage, LoopKind, Role, Space, View
 from sigmagraph.ir.kernel.parser import parse_kernel
+from sigmagraph.ir.kernel.verify import verify_kernel
 from sigmagraph.ir.launch import Grid, unpack
 from sigmagraph.ir.plan import Branch, Check, Launch, Place, Plan, Step
 
@@ -193,6 +198,23 @@ def test_vectors_are_loaded_from_aligned_places_only() -> None:
     written = text(kernel, places=places)
     assert "sg_load<4>(x_lanes" not in written
     assert "sg_load<4>(m_lanes" in written
+
+
+def test_vectors_are_fetched_from_aligned_places_only() -> None:
+    fetch = Fetch(F32, 4)
+    target = Buffer("%s", F32, (4,), Role.TEMP, Space.SHARED)
+    copy = fetch.call(View("%x", (4 * Dim("%b"),)), View("%s", (0,)))
+    threads = For("%t", 1, LoopKind.THREAD_X, (copy, commit(), wait(0)))
+    nest = For("%b", Dim("n"), LoopKind.BLOCK_X, (Alloc(target), threads))
+    params = (Buffer("%x", F32, (4 * Dim("n"),), Role.IN),)
+    kernel = Kernel("copy", ("n",), params, (nest,), KernelStage.SCHEDULED, called((nest,)))
+    verify_kernel(kernel)
+    legal = legalize(kernel)
+    aligned, _ = emit_kernel(legal, NONE, False)
+    assert "sg_fetch_f32_4(x + 4 * b, s);" in aligned
+    assert "sg_commit_fetches();\n  sg_await_fetches_0();" in aligned
+    written, _ = emit_kernel(legal, NONE, False, frozenset({"%x"}))
+    assert "sg_fetch_f32_4_by_element(x + 4 * b, s);" in written
 
 
 def test_a_guarded_vector_is_not_touched_where_the_guard_forbids_it() -> None:

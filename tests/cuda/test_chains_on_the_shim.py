@@ -11,7 +11,7 @@ from cuda_programs import ARCH, on_shim, run_on_shim
 
 import sigmagraph as sg
 from sigmagraph.codegen import chain as chain_module
-from sigmagraph.codegen.cuda import chains, tiles
+from sigmagraph.codegen.cuda import chains
 from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.templates import contraction
 from sigmagraph.dims import evaluate
@@ -33,7 +33,8 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(chain_module, name, value)
     monkeypatch.setattr(contraction, "SMALL", 0)
     monkeypatch.setattr(chains, "PROCESSORS", 1)
-    monkeypatch.setattr(chains, "BLOCKS", 3)
+    monkeypatch.setattr(chains, "MANY", 3)
+    monkeypatch.setattr(chains, "FEW", 3)
 
 
 def attention(shape: tuple[Any, ...], keys: Any = None, values: int | None = None, **options: Any) -> Graph:
@@ -150,7 +151,7 @@ def test_scores_take_memory_for_the_blocks_that_run_and_no_more() -> None:
         assert len(made.plan.steps) == 1
         assert made.guarded == 0
         sizes.append(made.plan.arena_bytes(1))
-    assert sizes[0] == sizes[1] <= 2 * tiles.PROCESSORS * 64 * 4 * (64 + 1024) + 1024
+    assert sizes[0] == sizes[1] <= chains.MANY * 64 * 4 * 64 + 1024
 
 
 def test_few_rows_run_one_member_after_the_other() -> None:

@@ -8,6 +8,7 @@ computed from inputs that are rounded likewise, and the tolerance is the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import cuda_shim
 import numpy as np
 import pytest
-from cuda_programs import on_shim
+from cuda_programs import Together, on_shim
 
 import sigmagraph as sg
 from sigmagraph.codegen.cuda import schedule as scheduling
@@ -202,6 +203,18 @@ def test_warps_multiply(scheduled: list[Any]) -> None:
     """Products of f32 rounded to tf32, and of halves."""
     cases = some(MATRICES, "odd", "batches", "dense") | some(CONVOLUTIONS, "no padding") | some(TYPES, "float16")
     compare(cases, NARROW, scheduled)
+
+
+def test_what_is_not_aligned_is_copied_by_elements(scheduled: list[Any]) -> None:
+    cases = some(MATRICES, "odd", "even", "any batch")
+    graph, together = graph_of(cases), Together()
+    number = together.add(graph, NARROW)
+    text, fetches = re.subn(r"(sg_fetch_\w+)\(", r"\1_by_element(", together.text_of(number))
+    assert fetches >= 2 * len(scheduled)
+    arrays = arrays_for(graph, 7)
+    got, want = together.run(together.altered(number, text), arrays), interpret(graph, rounded(cases, arrays))
+    for key, value in want.items():
+        check(cases[key.rpartition(".")[0]], got[key], value, key)
 
 
 @pytest.mark.extended

@@ -65,6 +65,9 @@ BUGS: Mapping[str, tuple[str, str]] = {
     "an output that is not written": (r"(o0\[([^\n\]]*)\] = )", r"if ((\2) % 30 != 29) \1"),
     "vectors that are not written": (r"(sg_store<4>\(o0)", r"if (threadIdx.x != 1) \1"),
     "an exchange with another lane": (r"(__shfl_xor_sync\([^\n]*), 8\)", r"\1, 4)"),
+    "a copy that is not waited for": (r"sg_await_fetches_\d\(\);", ";"),
+    "a wait for older copies": (r"sg_await_fetches_2\(\);", "sg_await_fetches_3();"),
+    "copies that are in no group": (r"sg_commit_fetches\(\);", ";"),
     "an exchange without all lanes": (r"0xffffffffu", "0x7fffffffu"),
 }
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from sigmagraph.codegen.cuda.callees import BY_ELEMENT, PRELUDE
 from sigmagraph.codegen.cuda.index import Indices, Name, flat_index
 from sigmagraph.codegen.cuda.lanes import Lanes
 from sigmagraph.codegen.cuda.names import Names, function_name
 from sigmagraph.codegen.cuda.scalar import WRITERS, bitcast, convert
-from sigmagraph.codegen.cuda.tensor_cores import PRELUDE
 from sigmagraph.codegen.cuda.types import BITS, CHOICE, COMPARISON, UNARY, Text, literal, memory_type, register_type
 from sigmagraph.dims import Size
 from sigmagraph.dtypes import BOOL, I32, I64
@@ -222,6 +222,8 @@ class Body:
                 arguments.append(self.address(buffer, flat_index(buffer, view.index)))
         arguments += [str(self.indices.size(d)) for d in call.dims]
         name = f"sg_{call.kernel}" if call.kernel in PRELUDE else function_name(call.kernel)
+        if call.kernel in BY_ELEMENT and any(view.buffer in self.unaligned for view in call.args):
+            name += "_by_element"
         self.line(f"{name}({', '.join(arguments)});")
 
     # ---- memory

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from sigmagraph.codegen.cuda.callees import called
 from sigmagraph.codegen.cuda.chip import Chip
-from sigmagraph.codegen.cuda.contraction import Factors, Tiling, factors_for
+from sigmagraph.codegen.cuda.contraction import Factors, Tiling, ahead_on, factors_for
 from sigmagraph.codegen.cuda.elementwise import elements_by_threads
 from sigmagraph.codegen.cuda.lanes import used_names
 from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.online import ROWS, Online, width
 from sigmagraph.codegen.cuda.rows import rows_by_warps
 from sigmagraph.codegen.cuda.softmax import softmax_between
-from sigmagraph.codegen.cuda.tensor_cores import called
 from sigmagraph.codegen.cuda.threads import THREADS
 from sigmagraph.codegen.cuda.tiles import PROCESSORS, THREAD, tile_of_rows
 from sigmagraph.codegen.schedule.flat import flat, is_empty
@@ -27,7 +27,7 @@ from sigmagraph.codegen.schedule.task import Rows, limited, places_of
 from sigmagraph.codegen.templates.contraction import as_contraction
 from sigmagraph.codegen.templates.factors import Contraction
 from sigmagraph.codegen.transform.rename import copy_block
-from sigmagraph.dims import Dim, Size, ceildiv, product
+from sigmagraph.dims import Dim, Size, ceildiv, nominal, product, total
 from sigmagraph.ir.kernel.compute import Chain, Compute
 from sigmagraph.ir.kernel.expr import Expr, Index, Load, rebuild
 from sigmagraph.ir.kernel.kernel import (
@@ -35,6 +35,7 @@ from sigmagraph.ir.kernel.kernel import (
     Barrier,
     Block,
     Buffer,
+    Call,
     For,
     If,
     Kernel,
@@ -44,10 +45,14 @@ from sigmagraph.ir.kernel.kernel import (
     Space,
     Stmt,
     Store,
+    View,
     map_blocks,
 )
 
-BLOCKS = 2 * PROCESSORS  # that carry out a chain
+# Blocks that carry out a chain: as many as run at a time. What many hand on has to stay in the cache.
+MANY, FEW = 4 * PROCESSORS, 2 * PROCESSORS
+CACHED = 1 << 25  # bytes
+AHEAD = 1  # step that is under way while one is multiplied: a block has memory for all of its products
 HOME, TURN, TASK = "%home", "%turn", "%task"  # which block it is, how often it has begun, and which rows it has now
 
 
@@ -65,26 +70,32 @@ def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
     tasks = product(axis.extent for axis in rows.outer)
     if isinstance(tasks, int) and tasks < PROCESSORS:
         return None
-    homes = min(BLOCKS, tasks) if isinstance(tasks, int) else BLOCKS
     places = places_of(chain)
     kept = {b.name: replace(rows.scratch(b), name=places[b.name], space=Space.GLOBAL) for b in chain.kept}
     parts = _Parts(_members(chain, rows, kept), chip)
-    sizes = {b.name: b.size for b in kept.values()}
-    body = _at_home(parts.thread(), {name: size * Dim(HOME) for name, size in sizes.items()})
+    body = parts.thread()
+    used = used_names(body)  # what stays in registers needs no memory
+    memory = [b for b in dict.fromkeys(kept.values()) if b.name in used]
+    homes = _homes(tasks, total(b.size * b.dtype.itemsize for b in memory))
+    body = _at_home(body, {b.name: b.size * Dim(HOME) for b in memory})
     body = copy_block(body, digits_of(Dim(TASK), rows.outer), str)
     threads = For(THREAD, parts.threads, LoopKind.THREAD_X, _turns(body, tasks, homes))
     nest = For(HOME, homes, LoopKind.BLOCK_X, (*parts.shared, threads))
-    used = used_names((nest,))  # what stays in registers needs no memory
-    memory = [replace(b, shape=(homes * b.size,)) for b in dict.fromkeys(kept.values()) if b.name in used]
     return Kernel(
         chain.name,
         chain.dims,
-        (*(replace(b, shape=(b.size,)) for b in chain.params), *memory),
+        (*(replace(b, shape=(b.size,)) for b in chain.params), *(replace(b, shape=(homes * b.size,)) for b in memory)),
         (nest,),
         KernelStage.SCHEDULED,
         called((nest,)),
         chain.provenance,
     )
+
+
+def _homes(tasks: Size, each: Size) -> int:
+    """How many blocks there are for so many tasks, of which each hands on so many bytes."""
+    most = MANY if nominal(MANY * each) <= CACHED else FEW
+    return min(most, tasks) if isinstance(tasks, int) else most
 
 
 def _members(chain: Chain, rows: Rows, kept: Mapping[str, Buffer]) -> list[_Member]:
@@ -144,6 +155,7 @@ class _Parts:
 
     def __init__(self, members: Sequence[_Member], chip: Chip) -> None:
         self.members = members
+        self.ahead = min(AHEAD, ahead_on(chip))
         contractions = [m.contraction for m in members if m.contraction]
         factors = [factors_for(c, chip) for c in contractions]
         if not all(f.instruction for f in factors):
@@ -173,7 +185,7 @@ class _Parts:
             member = self.members[at]
             if member.contraction:
                 factors = self.factors[id(member.contraction)]
-                yield Tiling(member.contraction, factors, tile_of_rows(factors.instruction))
+                yield Tiling(member.contraction, factors, tile_of_rows(factors.instruction), self.ahead)
             else:
                 yield _Plain(member.compute, self.threads)
             at += 1
@@ -185,7 +197,7 @@ class _Parts:
         first, last = members[0].contraction, members[2].contraction
         factors = self.factors[id(first)], self.factors[id(last)]
         softmax = softmax_between(first, members[1].compute, last) if all(f.instruction for f in factors) else None
-        return Online(softmax, *factors) if softmax and width(softmax) else None
+        return Online(softmax, *factors, self.ahead) if softmax and width(softmax) else None
 
 
 def _is_shared(stmt: Stmt) -> bool:
@@ -209,6 +221,8 @@ def _at_home(block: Block, starts: Mapping[str, Size]) -> Block:
                 return Let(name, visit(value))
             case Store(buffer, index, value, guard):
                 return Store(buffer, moved(buffer, index), visit(value), guard)
+            case Call(kernel, dims, views):
+                return Call(kernel, dims, tuple(View(v.buffer, moved(v.buffer, v.index)) for v in views))
             case _:
                 return map_blocks(stmt, lambda inner: _at_home(inner, starts))
 

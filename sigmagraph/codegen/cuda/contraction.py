@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from sigmagraph.codegen.cuda import fetch
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.multiply import multiply
 from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.outputs import Outputs
+from sigmagraph.codegen.cuda.pipeline import Pipeline
 from sigmagraph.codegen.cuda.staging import Slab, Steps
 from sigmagraph.codegen.cuda.tensor_cores import INSTRUCTIONS, TF32, Instruction
 from sigmagraph.codegen.cuda.tiles import THREAD, Tile, choose, parts, tiles_of
@@ -16,14 +18,13 @@ from sigmagraph.codegen.templates.keep import flat_index
 from sigmagraph.dims import Dim, ceildiv, divide_exact, product
 from sigmagraph.dtypes import F32
 from sigmagraph.ir.kernel.compute import Axis, Compute, Fold, Sweep
-from sigmagraph.ir.kernel.expr import Cast, Const, Expr, Index, Load, Var, apply
+from sigmagraph.ir.kernel.expr import Cast, Const, Expr, Index, Load, Var
 from sigmagraph.ir.kernel.kernel import (
     Alloc,
     Barrier,
     Block,
     Buffer,
     For,
-    If,
     Let,
     LoopKind,
     Role,
@@ -33,6 +34,7 @@ from sigmagraph.ir.kernel.kernel import (
 from sigmagraph.ops.rules import unflatten
 
 ROW, COLUMN, OTHER, PART, STEP = "%row", "%column", "%other", "%part", "%step"
+AHEAD = 3  # steps, which are under way while one is multiplied
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def contraction_launches(contraction: Contraction, chip: Chip) -> Launches:
     tile = choose(tiles_of(factors.instruction), rows, columns, others)
     count = parts(tile, rows, columns, others, summed)
     if count == 1:
-        return Launches(Tiling(contraction, factors, tile, 1).nest(), None, ())
+        return Launches(Tiling(contraction, factors, tile, ahead_on(chip)).nest(), None, ())
     compute, reduction = contraction.compute, contraction.reduction
     size = product(a.extent for a in compute.axes)
     partial = Buffer("%partial", reduction.dtype, (count * size,), Role.TEMP)
@@ -69,16 +71,26 @@ def contraction_launches(contraction: Contraction, chip: Chip) -> Launches:
     sums = replace(contraction, compute=replace(compute, lets=(), stores=(store,)))
     fold = Fold("add", Load(partial.name, (at,), reduction.dtype), reduction.result)
     rest = replace(compute, sweeps=(Sweep((), (part,), (), (fold,)),))
-    return Launches(Tiling(sums, factors, tile, count).nest(), rest, (partial,))
+    return Launches(Tiling(sums, factors, tile, ahead_on(chip), count).nest(), rest, (partial,))
+
+
+def ahead_on(chip: Chip) -> int:
+    """How many steps before it is needed a step is fetched; 0 where there is no such instruction."""
+    return AHEAD if chip.arch >= fetch.ARCH else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """What is multiplied, and by which instruction: none where threads do it by themselves."""
+    """What is multiplied, before roundings, and by which instruction: none where threads do it by themselves."""
 
     left: Expr
     right: Expr
     instruction: Instruction | None
+
+    @property
+    def rounding(self) -> str:
+        """The scalar op that makes them what the instruction takes; empty if they are that."""
+        return self.instruction.rounding if self.instruction else ""
 
 
 def factors_for(contraction: Contraction, chip: Chip) -> Factors:
@@ -91,7 +103,7 @@ def factors_for(contraction: Contraction, chip: Chip) -> Factors:
         if first and second and first.dtype is second.dtype is instruction.dtype and chip.arch >= instruction.arch:
             return Factors(first, second, instruction)
     if chip.narrow and chip.arch >= TF32.arch:
-        return Factors(apply("round_tf32", left), apply("round_tf32", right), TF32)
+        return Factors(left, right, TF32)
     return Factors(left, right, None)
 
 
@@ -110,10 +122,11 @@ class Tiling:
         contraction: what is carried out.
         factors: what is multiplied.
         tile: in which tiles.
+        ahead: how many steps before it is needed a step may be fetched; 0 where there is no such instruction.
         count: into how many parts the summed indices are cut.
     """
 
-    def __init__(self, contraction: Contraction, factors: Factors, tile: Tile, count: int = 1) -> None:
+    def __init__(self, contraction: Contraction, factors: Factors, tile: Tile, ahead: int, count: int = 1) -> None:
         self.contraction, self.tile, self.count = contraction, tile, count
         axes = contraction.reduction.axes
         total = product(a.extent for a in axes)
@@ -128,10 +141,13 @@ class Tiling:
         def slab(name: str, factor: Factor, value: Expr, rows: int, block: str) -> Slab:
             by_depth = tile.warp is not None
             threads = tile.layout.threads
-            return Slab(name, factor, value, rows, Dim(block), walked, self.others, threads, by_depth)
+            others, rounding = self.others, factors.rounding
+            return Slab(name, factor, value, rounding, rows, Dim(block), walked, others, threads, by_depth, ahead)
 
         self.left = slab("left", contraction.left, factors.left, tile.rows, ROW)
         self.right = slab("right", contraction.right, factors.right, tile.columns, COLUMN)
+        first = 0 if count == 1 else tile.depth * self.steps * Dim(PART)
+        self.pipeline = Pipeline((self.left, self.right), STEP, self.steps, first, tile.depth, ahead)
 
     def nest(self) -> For:
         """The loops over blocks, and all that is inside."""
@@ -153,7 +169,8 @@ class Tiling:
         """What a thread does that has its share of all tiles, one after the other."""
         columns = ceildiv(self.contraction.right.extent, self.tile.columns)
         rows = ceildiv(self.contraction.left.extent, self.tile.rows)
-        return (For(ROW, rows, LoopKind.SERIAL, (For(COLUMN, columns, LoopKind.SERIAL, self.thread()),)),)
+        body = (*self.thread(), Barrier())  # all have to be done with the memory in which the next tile begins
+        return (For(ROW, rows, LoopKind.SERIAL, (For(COLUMN, columns, LoopKind.SERIAL, body),)),)
 
     def shared(self) -> Block:
         """The memory through which threads speak."""
@@ -166,21 +183,10 @@ class Tiling:
 
     def products(self) -> Block:
         """The sums of a tile, in registers."""
-        slabs, depth = (self.left, self.right), self.tile.depth
-        first = 0 if self.count == 1 else depth * self.steps * Dim(PART)
-        following = first + depth * (Dim(STEP) + 1)
-        step: Block = (
-            *(s for slab in slabs for s in slab.write()),
-            Barrier(),
-            If((self.steps - 2 - Dim(STEP),), tuple(s for slab in slabs for s in slab.bring(following))),
-            *multiply(self.tile, self.left, self.right, self.sums),
-            Barrier(),
-        )
         zero = Const(0.0 if self.dtype.is_float else 0, self.dtype)
         return (
             Alloc(self.sums),
-            *(Alloc(slab.held) for slab in slabs),
             For("%f", self.tile.layout.sums, LoopKind.UNROLLED, (Store(self.sums.name, (Dim("%f"),), zero),)),
-            *(s for slab in slabs for s in slab.bring(first)),
-            For(STEP, self.steps, LoopKind.SERIAL, step),
+            *self.pipeline.begin(),
+            self.pipeline.loop(LoopKind.SERIAL, multiply(self.tile, self.left, self.right, self.sums)),
         )

@@ -16,7 +16,7 @@ from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, Call, For, LoopKin
 
 
 def multiply(tile: Tile, left: Slab, right: Slab, sums: Buffer) -> Block:
-    """The products of two slabs, added to the sums of a thread."""
+    """The products of a step of two slabs, added to the sums of a thread."""
     return _by_warp(tile, tile.warp, left, right, sums) if tile.warp else _by_thread(tile, left, right, sums)
 
 
@@ -59,7 +59,9 @@ def _fetch(slab: Slab, target: Buffer, first: Size, walks: tuple[Walk, ...], uni
     row = first
     for walk in walks:
         place, row = place + (walk.sums // unit) * Dim(walk.var), row + walk.step * Dim(walk.var)
-    body: Block = (Store(target.name, (place,), Load(slab.shared.name, (slab.at(row, Dim("%k")),), slab.dtype)),)
+    body: Block = (
+        Store(target.name, (place,), Load(slab.shared.name, (slab.now + slab.at(row, Dim("%k")),), slab.dtype)),
+    )
     for number, walk in enumerate(reversed(walks)):
         kind = LoopKind.UNROLLED if number or walk.step != 1 else LoopKind.VECTORIZED
         body = (For(walk.var, walk.extent, kind, body),)
@@ -125,10 +127,11 @@ class Fragments:
         row, place = self.line + ROWS * u, instruction.first * u
         if _matrices(slab):
             near, far = slab.at(ROWS // 2, 0), slab.at(0, instruction.half)
-            return loops((self._load(slab.at(row, self.deep), near, far, place),), ("%u", self.count))
+            read = loops((self._load(slab.at(row, self.deep), near, far, place),), ("%u", self.count))
+            return (*read, *self._round(instruction.first))
         at = slab.at(row + lane // 4 + ROWS // 2 * q, self.deep + instruction.deep_of(lane, p, e))
-        read = self._read(place + instruction.pair * (2 * p + q) + e, at)
-        return loops((read,), ("%u", self.count), ("%p", 2), ("%q", 2), ("%e", instruction.pair))
+        element = self._read(place + instruction.pair * (2 * p + q) + e, at)
+        return loops((element,), ("%u", self.count), ("%p", 2), ("%q", 2), ("%e", instruction.pair))
 
     def second(self, order: Order | None = None) -> Block:
         """Read the second factor of products side by side.
@@ -141,20 +144,32 @@ class Fragments:
         if order is None and self.count % 2 == 0 and _matrices(slab):
             near, far = slab.at(0, instruction.half), slab.at(COLUMNS, 0)
             start = slab.at(self.line + 2 * COLUMNS * g, self.deep)
-            return loops((self._load(start, near, far, 2 * instruction.second * g),), ("%g", self.count // 2))
+            read = loops((self._load(start, near, far, 2 * instruction.second * g),), ("%g", self.count // 2))
+            return (*read, *self._round(instruction.second))
         index = order(lane, p) if order else instruction.deep_of(lane, p, e)
         at = slab.at(self.line + COLUMNS * g + lane // 4, self.deep + index)
-        read = self._read(instruction.second * g + instruction.pair * p + e, at)
-        return loops((read,), ("%g", self.count), ("%p", 2), ("%e", instruction.pair))
+        element = self._read(instruction.second * g + instruction.pair * p + e, at)
+        return loops((element,), ("%g", self.count), ("%p", 2), ("%e", instruction.pair))
 
     def _read(self, place: Size, at: Size) -> Store:
-        return Store(self.target.name, (place,), Load(self.slab.shared.name, (at,), self.slab.dtype))
+        """Read one element."""
+        slab = self.slab
+        return Store(self.target.name, (place,), self._rounded(Load(slab.shared.name, (slab.now + at,), slab.dtype)))
+
+    def _round(self, each: int) -> Block:
+        """Round what has been read of so many elements for each product, if that is left to be done."""
+        own = Load(self.target.name, (Dim("%r"),), self.slab.dtype)
+        rounded = Store(own.buffer, own.index, self._rounded(own))
+        return loops((rounded,), ("%r", self.count * each)) if self.slab.rounding else ()
+
+    def _rounded(self, value: Expr) -> Expr:
+        return apply(self.slab.rounding, value) if self.slab.rounding else value
 
     def _load(self, start: Size, near: Size, far: Size, place: Size) -> Call:
         """Read four matrices."""
         matrices = _matrices(self.slab)
         assert matrices
-        views = View(self.slab.shared.name, (start,)), View(self.target.name, (place,))
+        views = View(self.slab.shared.name, (self.slab.now + start,)), View(self.target.name, (place,))
         return Call(matrices.name, (Dim(THREAD) % WARP + 1, self.slab.pitch, near, far), views)
 
 

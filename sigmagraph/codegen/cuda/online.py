@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from sigmagraph.codegen.cuda.contraction import COLUMN, ROW, Factors, Tiling
 from sigmagraph.codegen.cuda.multiply import Fragments, loops
 from sigmagraph.codegen.cuda.outputs import Outputs
+from sigmagraph.codegen.cuda.pipeline import Pipeline
 from sigmagraph.codegen.cuda.softmax import Softmax
 from sigmagraph.codegen.cuda.staging import Slab, Steps
 from sigmagraph.codegen.cuda.tensor_cores import COLUMNS, SUMS, Instruction
@@ -57,22 +58,25 @@ class Online:
 
     Args:
         softmax: what they are.
-        scores, means: the factors of both products, as an instruction of tensor cores takes them.
+        scores, means: the factors of both products, which an instruction of tensor cores takes.
+        ahead: how many steps before it is needed a step may be fetched; 0 where there is no such instruction.
     """
 
-    def __init__(self, softmax: Softmax, scores: Factors, means: Factors) -> None:
+    def __init__(self, softmax: Softmax, scores: Factors, means: Factors, ahead: int) -> None:
         columns = width(softmax)
         assert scores.instruction
         assert means.instruction
         assert columns
         self.softmax = softmax
         self.instruction: Instruction = means.instruction
-        self.first = Tiling(softmax.scores, scores, _tile(scores.instruction, KEYS))
+        self.first = Tiling(softmax.scores, scores, _tile(scores.instruction, KEYS), ahead)
         self.tile = _tile(self.instruction, columns)
         self.products = columns // COLUMNS
-        total = softmax.column.extent
-        steps = Steps(softmax.means.reduction.axes, total, self.tile.depth, divide_exact(total, KEYS) is not None)
-        self.values = Slab("values", softmax.means.right, means.right, columns, 0, steps, {}, WARP * WARPS, True)
+        total, depth, right = softmax.column.extent, self.tile.depth, softmax.means.right
+        steps = Steps(softmax.means.reduction.axes, total, depth, divide_exact(total, KEYS) is not None)
+        threads, rounding = WARP * WARPS, means.rounding
+        self.values = Slab("values", right, means.right, rounding, columns, 0, steps, {}, threads, True, ahead)
+        self.pipeline = Pipeline((self.values,), "%step", KEYS // depth, KEYS * Dim(PIECE), depth, ahead)
         self.sums = _local("%means", self.tile.layout.sums)
         self.greatest, self.total = _local("%greatest", 2), _local("%total", 2)
 
@@ -96,23 +100,15 @@ class Online:
     # ---- a piece of the columns
 
     def _piece(self) -> Block:
-        values, steps, depth = self.values, KEYS // self.tile.depth, self.tile.depth
         place: dict[str, Size] = {ROW: 0, COLUMN: Dim(PIECE)}
-        start, step = KEYS * Dim(PIECE), Dim("%step")
-        body: Block = (
-            *values.write(),
-            Barrier(),
-            If((steps - 2 - step,), values.bring(start + depth * (step + 1))),
-            *self._multiply(),
-            Barrier(),
-        )
+        early = self.values.fetched  # what is fetched arrives while scores are made
         return (
+            *((Barrier(), *self.pipeline.begin()) if early else ()),
             *copy_block(self.first.products(), place, str),
             *self._scores(*loops(self._finished(), ("%h", 2))),
             *loops(self._weigh(), ("%h", 2)),
-            Alloc(values.held),
-            *values.bring(start),
-            For("%step", steps, LoopKind.UNROLLED, body),
+            *(() if early else self.pipeline.begin()),
+            self.pipeline.loop(LoopKind.UNROLLED, self._multiply()),
         )
 
     @property
@@ -189,7 +185,7 @@ class Online:
         number = self.tile.depth // COLUMNS * Dim("%step") + instruction.depth // COLUMNS * Dim("%k")
         source = SUMS * (number + p) + 2 * q + e if halves else SUMS * number + 2 * q + p
         weight = Load(self.first.sums.name, (source,), F32)
-        value = cast(weight, instruction.dtype) if halves else apply("round_tf32", weight)
+        value = cast(weight, instruction.dtype) if halves else apply(instruction.rounding, weight)
         fill = Store(first.name, (instruction.pair * (2 * p + q) + e,), value)
         deep = instruction.depth * Dim("%k")
         order = None if halves else lambda lane, p: 2 * (lane % 4) + p

@@ -8,12 +8,12 @@ from importlib.resources import files
 from typing import Self
 
 from sigmagraph.codegen.backend import Code
+from sigmagraph.codegen.cuda.callees import PRELUDE
 from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.emit import emit_callee
 from sigmagraph.codegen.cuda.launcher import Launcher
 from sigmagraph.codegen.cuda.report import resources_text
 from sigmagraph.codegen.cuda.sass import HINT, Sass, find_disassembler, read_sass
-from sigmagraph.codegen.cuda.tensor_cores import PRELUDE
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.kernel import Kernel
 from sigmagraph.ir.launch import BRANCH, CHECK, COPY, DeviceCode, Launches, pack

@@ -1,7 +1,7 @@
 """Brings a factor of a contraction into shared memory, a block of its rows and a step of the summed axes at a time.
 
-Elements are read into registers while the products of the step before are formed, and written down between two
-barriers.
+What lies in memory as it is multiplied is fetched, some steps before it is needed. What has to be computed, or to be
+turned, is read into registers while the products of the step before are formed, and written down behind them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sigmagraph.codegen.cuda.elementwise import VECTOR_BYTES, divides
+from sigmagraph.codegen.cuda.fetch import Fetch
 from sigmagraph.codegen.cuda.numbers import digits_of, divided
 from sigmagraph.codegen.cuda.tiles import THREAD
 from sigmagraph.codegen.templates.factors import Factor
@@ -17,8 +18,8 @@ from sigmagraph.codegen.templates.pieces import Instance, indices_in, instantiat
 from sigmagraph.dims import Dim, Size, divide_exact, substitute
 from sigmagraph.ir.kernel.bounds import divisions
 from sigmagraph.ir.kernel.compute import Axis
-from sigmagraph.ir.kernel.expr import Const, Expr, Index, Load, walk
-from sigmagraph.ir.kernel.kernel import Block, Buffer, For, If, Let, LoopKind, Role, Space, Stmt, Store
+from sigmagraph.ir.kernel.expr import Const, Expr, Index, Load, Var, apply, walk
+from sigmagraph.ir.kernel.kernel import Block, Buffer, For, If, Let, LoopKind, Role, Space, Stmt, Store, View
 
 OWN, SUMMED = "%own", "%deep"  # the number of a row of the factor, and of an index of the summed axes
 _LANE = "%side"  # which element of a vector it is
@@ -47,17 +48,23 @@ class Slab:
     Args:
         name: tells the two factors apart.
         factor: whose it is.
-        value: an element of it, as it is multiplied.
+        value: an element of it.
+        rounding: the scalar op that makes elements what is multiplied; none if it is empty.
         rows: how many rows it has.
         block: which block of rows it is.
         steps: the summed axes.
         others: what other axes are.
         threads: how many bring it.
         by_depth: whether summed indices may lie side by side in shared memory, if they do so where they come from.
+        ahead: how many steps before it is needed a step may be fetched; 0 where there is no such instruction.
 
     Attributes:
-        shared: where it lies for all threads.
-        held: what a thread has read of it.
+        fetched: whether elements are fetched, and not read by threads.
+        rounding: what is left to be done with elements where they are multiplied.
+        stages: for how many steps there is room.
+        size: elements from one of them to the next.
+        shared: where they lie for all threads.
+        held: what a thread has read of one.
     """
 
     def __init__(
@@ -65,12 +72,14 @@ class Slab:
         name: str,
         factor: Factor,
         value: Expr,
+        rounding: str,
         rows: int,
         block: Size,
         steps: Steps,
         others: Mapping[str, Size],
         threads: int,
         by_depth: bool,
+        ahead: int,
     ) -> None:
         self.name, self.factor, self.value = name, factor, value
         self.rows, self.block, self.steps = rows, block, steps
@@ -87,12 +96,18 @@ class Slab:
         # Rows of matrices are 16 bytes; single words of one row, and those of four lines, are read beside each other.
         near = self.deep or self.dtype.itemsize == 2
         self.pitch = (steps.depth if self.deep else rows) + (16 if near else 32) // self.dtype.itemsize
-        size = (rows if self.deep else steps.depth) * self.pitch
-        self.shared = Buffer(f"%{name}", self.dtype, (size,), Role.TEMP, Space.SHARED)
+        self.size = (rows if self.deep else steps.depth) * self.pitch
+        found = self._found() if ahead else None
+        self.fetched = found is not None
+        if found:
+            self.value, self.rounding, self.stages = found, rounding, ahead + 1
+        else:
+            self.value, self.rounding, self.stages = apply(rounding, value) if rounding else value, "", 2
+        self.shared = Buffer(f"%{name}", self.dtype, (self.stages * self.size,), Role.TEMP, Space.SHARED)
         self.held = Buffer(f"%{name}.held", self.dtype, (each,), Role.TEMP, Space.LOCAL)
 
     def at(self, row: Size, deep: Size) -> Size:
-        """Where an element lies in shared memory."""
+        """Where an element lies in shared memory, seen from the first one of the step."""
         return row * self.pitch + deep if self.deep else deep * self.pitch + row
 
     # ---- who brings what
@@ -105,14 +120,16 @@ class Slab:
         depth = self.steps.depth
         most = min(VECTOR_BYTES // self.dtype.itemsize, self.rows * depth // self.threads)
         sides = (SUMMED, depth, self.steps.total), (OWN, self.rows, self.factor.extent)
-        for name, extent, total in sides:
-            lanes = min(most, extent)
-            for counted in (False, True) if lanes > 1 and divide_exact(total, lanes) is not None else ():
-                place = self._placed(name, lanes, counted)
-                if place is not None and self._are_vectors(place, name, lanes, counted):
-                    self.along, self.lanes, self.counted, self.place = name, lanes, counted, place
-                    self.divided = divided(self._indices(place))
-                    return
+        while most > 1:
+            for name, extent, total in sides:
+                lanes = min(most, extent)
+                for counted in (False, True) if divide_exact(total, lanes) is not None else ():
+                    place = self._placed(name, lanes, counted)
+                    if place is not None and self._are_vectors(place, name, lanes, counted):
+                        self.along, self.lanes, self.counted, self.place = name, lanes, counted, place
+                        self.divided = divided(self._indices(place))
+                        return
+            most //= 2
         self.along = SUMMED if self.factor.runs_along(self.steps.axes[-1]) else OWN
         self.lanes, self.counted = 1, False
         self.place = self._plain
@@ -152,7 +169,49 @@ class Slab:
         slow, at = number // fast, self.lanes * (number % fast) + lane
         return (slow, at) if self.along == SUMMED else (at, slow)
 
+    def _found(self) -> Load | None:
+        """The load that an element is, if vectors of them can be copied as they are."""
+        lets, load = {item.name: item.value for item in self.factor.lets}, self.value
+        while isinstance(load, Var) and load.name in lets:
+            load = lets[load.name]
+        if not isinstance(load, Load) or not Fetch(self.dtype, self.lanes).exists:
+            return None
+        if any(uses(size, list(lets)) for size in (*load.index, *load.guard)):
+            return None
+        turned = (self.along == SUMMED) is not self.deep
+        varies = any(uses(substitute(g, self.place), [_LANE if self.counted else self.along]) for g in load.guard)
+        return None if self.lanes > 1 and (turned or varies) else load
+
     # ---- statements
+
+    def start(self, step: Size) -> Size:
+        """Where a step lies in shared memory."""
+        return self.size * (step % self.stages)
+
+    @property
+    def now(self) -> Size:
+        """Where the step that is multiplied lies, in what :meth:`named` stands before."""
+        return Dim(f"%{self.name}.now")
+
+    def named(self, step: Size) -> Let:
+        """Says where a step lies that is multiplied."""
+        return Let(str(self.now), Index(self.start(step)))
+
+    def fetch(self, start: Size, step: Size) -> Block:
+        """Begin to copy the elements from a summed index on; what does not exist is zero."""
+        row, deep = self._element(self._turn, self._lane)
+        own, number = self.rows * self.block + row, start + deep
+        lets, instance = self._at(own, number)
+        load = instance.value(self.value)
+        assert isinstance(load, Load)
+        place = self.start(step) + self.at(row, deep)
+        first = (substitute(place, self._at_lane(0)),)
+        source = View(load.buffer, tuple(substitute(i, self._at_lane(0)) for i in load.index))
+        body: Block = (Fetch(self.dtype, self.lanes).call(source, View(self.shared.name, first)),)
+        zero = self._vector((Store(self.shared.name, (place,), self._zero),))
+        guard, limits = tuple(substitute(g, self._at_lane(0)) for g in load.guard), self._limits(own, number)
+        body = (*lets, If(guard, body, zero)) if guard else (*lets, *body)
+        return self._loops((If(limits, body, zero),) if limits else body)
 
     def bring(self, start: Size) -> Block:
         """Read the elements from a summed index on into registers; what does not exist is zero."""
@@ -162,17 +221,21 @@ class Slab:
         own, number = self.rows * self.block + row, start + deep
         lets, instance = self._at(own, number)
         body: Block = (*lets, *instance.lets, Store(self.held.name, (place,), instance.value(self.value)))
-        zero: Block = (Store(self.held.name, (place,), Const(0.0 if self.dtype.is_float else 0, self.dtype)),)
+        zero: Block = (Store(self.held.name, (place,), self._zero),)
         guard = self._limits(own, number)
         if guard:
             return self._loops((If(guard, self._vector(body), self._vector(zero)),))
         return self._loops(self._vector(body))
 
-    def write(self) -> Block:
-        """Write down what has been read."""
+    def write(self, step: Size) -> Block:
+        """Write down what has been read, as a step."""
         row, deep = self._element(self._turn, self._lane)
         value = Load(self.held.name, (self.lanes * self._turn + self._lane,), self.dtype)
-        return self._loops(self._vector((Store(self.shared.name, (self.at(row, deep),), value),)))
+        return self._loops(self._vector((Store(self.shared.name, (self.start(step) + self.at(row, deep),), value),)))
+
+    @property
+    def _zero(self) -> Const:
+        return Const(0.0 if self.dtype.is_float else 0, self.dtype)
 
     @property
     def _turn(self) -> Size:

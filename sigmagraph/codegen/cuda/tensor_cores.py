@@ -18,7 +18,6 @@ from sigmagraph.ir.kernel.expr import Index, Load, Var, apply, cast
 from sigmagraph.ir.kernel.kernel import (
     Block,
     Buffer,
-    Call,
     For,
     If,
     Kernel,
@@ -27,7 +26,6 @@ from sigmagraph.ir.kernel.kernel import (
     LoopKind,
     Role,
     Store,
-    statements,
 )
 
 ROWS, COLUMNS, SUMS = 16, 8, 4  # of a product; sums that a lane has of it
@@ -44,6 +42,7 @@ class Instruction:
         depth: summed indices.
         pair: elements of a factor that a register holds, along the summed axis.
         arch: from which architecture on it exists.
+        rounding: the scalar op that makes factors what it takes, if that is a rounding.
     """
 
     name: str
@@ -51,6 +50,7 @@ class Instruction:
     depth: int
     pair: int
     arch: int
+    rounding: str = ""
 
     @property
     def first(self) -> int:
@@ -140,17 +140,9 @@ class Matrices:
 
 
 _DISTANCES = ("pitch", "near", "far")
-TF32 = Instruction("mma_tf32", F32, 8, 1, 80)
+TF32 = Instruction("mma_tf32", F32, 8, 1, 80, "round_tf32")
 MMA_BF16 = Instruction("mma_bf16", BF16, 16, 2, 80)
 MMA_F16 = Instruction("mma_f16", F16, 16, 2, 80)
 INSTRUCTIONS = (MMA_BF16, MMA_F16)  # whose factors are what they are, not rounded to it
 MATRICES = (Matrices(F32, False), *(Matrices(dtype, turned) for dtype in (BF16, F16) for turned in (False, True)))
-_INSTRUCTIONS = {item.name: item for item in (TF32, *INSTRUCTIONS)}
-_MATRICES = {item.name: item for item in MATRICES}
-PRELUDE = frozenset((*_INSTRUCTIONS, *_MATRICES))  # kernels that are functions of the prelude
-
-
-def called(block: Block) -> tuple[Kernel, ...]:
-    """The kernels that a block calls, all of which are functions of the prelude."""
-    names = dict.fromkeys(s.kernel for s in statements(block) if isinstance(s, Call))
-    return tuple((_INSTRUCTIONS.get(name) or _MATRICES[name]).kernel() for name in names)
+KERNELS = (*(i.kernel() for i in (TF32, *INSTRUCTIONS)), *(m.kernel() for m in MATRICES))

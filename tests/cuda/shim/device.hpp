@@ -9,8 +9,10 @@
 
 namespace shim {
 
-inline void need_aligned(const void* at, int line) {
-  if (reinterpret_cast<unsigned long long>(at) & 15u) fault("line %d: the address %p is no multiple of 16", line, at);
+inline void need_aligned(const void* at, int line, unsigned size = 16) {
+  if (reinterpret_cast<unsigned long long>(at) & (size - 1)) {
+    fault("line %d: the address %p is no multiple of %u", line, at, size);
+  }
 }
 
 }  // namespace shim
@@ -55,6 +57,40 @@ template <int N>
 SG_INLINE void sg_cp_async_wait() {
   shim::wait_async(N);
 }
+
+namespace shim {
+template <int N, class T>
+inline void fetch(const T* from, T* to, int line) {
+  need_aligned(from, line, sizeof(T) * N);
+  need_aligned(to, line, sizeof(T) * N);
+  copy_async(to, from, sizeof(T) * N, true);
+}
+}  // namespace shim
+
+#define SHIM_FETCH(name, T, count)                                                                         \
+  SG_INLINE void sg_fetch_##name##_##count##_by_element(const T* from, T* to) {                              \
+    for (int lane = 0; lane < count; ++lane) to[lane] = from[lane];                                        \
+  }                                                                                                        \
+  SG_INLINE void sg_fetch_##name##_##count(const T* from, T* to, SHIM_HERE) { shim::fetch<count>(from, to, line); }
+#define SHIM_FETCHES(name, T, word, pair, vector) \
+  SHIM_FETCH(name, T, word) SHIM_FETCH(name, T, pair) SHIM_FETCH(name, T, vector)
+SHIM_FETCHES(f32, float, 1, 2, 4)
+SHIM_FETCHES(f16, unsigned short, 2, 4, 8)
+SHIM_FETCHES(bf16, unsigned short, 2, 4, 8)
+SHIM_FETCH(f64, double, 1)
+SHIM_FETCH(f64, double, 2)
+
+SG_INLINE void sg_commit_fetches() { shim::commit_async(); }
+#define SHIM_AWAIT(count) \
+  SG_INLINE void sg_await_fetches_##count() { shim::wait_async(count); }
+SHIM_AWAIT(0)
+SHIM_AWAIT(1)
+SHIM_AWAIT(2)
+SHIM_AWAIT(3)
+SHIM_AWAIT(4)
+SHIM_AWAIT(5)
+SHIM_AWAIT(6)
+SHIM_AWAIT(7)
 
 namespace shim {
 inline void ldmatrix(Together what, unsigned (&to)[4], const void* from, int line) {

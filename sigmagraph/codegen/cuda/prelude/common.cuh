@@ -19,6 +19,7 @@
 //   sg_round_to_bf16(x)        bits of the nearest, ties to even; NaN stays NaN
 //   sg_pair(from)              two 16-bit values side by side, as one word
 //   sg_words(to, words)        four words as what they hold
+//   sg_copy<N>(to, from)       N values one after the other
 //   sg_load<N>(to, from)       N values from aligned memory, by accesses of at most 16 bytes
 //   sg_load<N>(to, from, if)   the same, or zeros and no access
 //   sg_store<N>(to, from)      N values to aligned memory
@@ -171,6 +172,11 @@ SG_INLINE void sg_words(float* to, const unsigned (&words)[4]) {
   for (int i = 0; i < 4; ++i) to[i] = sg_bitcast<float>(words[i]);
 }
 
+template <int N, class T>
+SG_INLINE void sg_copy(T* to, const T* from) {
+#pragma unroll
+  for (int lane = 0; lane < N; ++lane) to[lane] = from[lane];
+}
 template <int N, class T>
 SG_INLINE void sg_load(T (&to)[N], const T* from) {
   constexpr int W = sizeof(T) * N > 16 ? 16 / int(sizeof(T)) : N;

@@ -10,6 +10,11 @@
 //   sg_ldmatrix_f32(from, to, lane, pitch, near, far)
 //                              what a lane gets of four matrices in shared memory, 8 rows of 16 bytes each (likewise)
 //   sg_ldmatrix_bf16, sg_ldmatrix_f16, sg_ldmatrix_bf16_trans, sg_ldmatrix_f16_trans
+//   sg_fetch_f32_4(from, to)   four values from global to shared memory, which are there when the thread has waited
+//   sg_fetch_f32_4_by_element  the same where they do not lie at a multiple of their size
+//                              and of other types and counts that make 4, 8 or 16 bytes
+//   sg_commit_fetches()        what the thread has begun to fetch since the last time becomes a group
+//   sg_await_fetches_2()       waits for all groups of the thread but the last two (0 to 7)
 //
 // and of what CUDA knows without headers, of which texts use:
 //
@@ -92,6 +97,39 @@ SG_LDMATRIX(bf16, unsigned short, "")
 SG_LDMATRIX(f16, unsigned short, "")
 SG_LDMATRIX(bf16_trans, unsigned short, ".trans")
 SG_LDMATRIX(f16_trans, unsigned short, ".trans")
+
+// Words go through the nearest cache; whole lines of vectors do not.
+#define SG_FETCH(name, T, count, through)                                                                        \
+  SG_INLINE void sg_fetch_##name##_##count##_by_element(const T* from, T* to) { sg_copy<count>(to, from); }        \
+  SG_INLINE void sg_fetch_##name##_##count(const T* from, T* to) {                                                \
+    asm volatile(                                                                                                \
+        "{ .reg .u64 at, source; .reg .u32 place; cvta.to.shared.u64 at, %0; cvt.u32.u64 place, at; "            \
+        "cvta.to.global.u64 source, %1; cp.async." through " [place], [source], %2; }"                           \
+        :                                                                                                        \
+        : "l"(to), "l"(from), "n"(count * int(sizeof(T)))                                                        \
+        : "memory");                                                                                             \
+  }
+#define SG_FETCHES(name, T, word, pair, vector)            \
+  SG_FETCH(name, T, word, "ca.shared.global")              \
+  SG_FETCH(name, T, pair, "ca.shared.global")              \
+  SG_FETCH(name, T, vector, "cg.shared.global.L2::128B")
+SG_FETCHES(f32, float, 1, 2, 4)
+SG_FETCHES(f16, unsigned short, 2, 4, 8)
+SG_FETCHES(bf16, unsigned short, 2, 4, 8)
+SG_FETCH(f64, double, 1, "ca.shared.global")
+SG_FETCH(f64, double, 2, "cg.shared.global.L2::128B")
+
+SG_INLINE void sg_commit_fetches() { asm volatile("cp.async.commit_group;" : : : "memory"); }
+#define SG_AWAIT(count) \
+  SG_INLINE void sg_await_fetches_##count() { asm volatile("cp.async.wait_group " #count ";" : : : "memory"); }
+SG_AWAIT(0)
+SG_AWAIT(1)
+SG_AWAIT(2)
+SG_AWAIT(3)
+SG_AWAIT(4)
+SG_AWAIT(5)
+SG_AWAIT(6)
+SG_AWAIT(7)
 
 #endif
 
