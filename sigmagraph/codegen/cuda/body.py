@@ -9,7 +9,7 @@ from sigmagraph.codegen.cuda.index import Indices, Name, flat_index
 from sigmagraph.codegen.cuda.lanes import Lanes
 from sigmagraph.codegen.cuda.names import Names, function_name
 from sigmagraph.codegen.cuda.scalar import WRITERS, bitcast, convert
-from sigmagraph.codegen.cuda.tensor_cores import PRELUDE
+from sigmagraph.codegen.cuda.tensor_cores import prelude_function
 from sigmagraph.codegen.cuda.types import BITS, CHOICE, COMPARISON, UNARY, Text, literal, memory_type, register_type
 from sigmagraph.dims import Size
 from sigmagraph.dtypes import BOOL, I32, I64
@@ -221,7 +221,7 @@ class Body:
             else:
                 arguments.append(self.address(buffer, flat_index(buffer, view.index)))
         arguments += [str(self.indices.size(d)) for d in call.dims]
-        name = f"sg_{call.kernel}" if call.kernel in PRELUDE else function_name(call.kernel)
+        name = prelude_function(call.kernel) or function_name(call.kernel)
         self.line(f"{name}({', '.join(arguments)});")
 
     # ---- memory
