@@ -48,7 +48,9 @@ _FLAGS = (
 _KERNEL = re.compile(
     r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\(\s*(\d+)[^)]*\)\s*)?(\w+)\s*\(([^)]*)\)', re.DOTALL
 )
-_GROUPS = re.compile(r"\bsg_wgmma_\w+<\d")  # a text that multiplies by warpgroups; the prelude does not say how many columns
+_GROUPS = re.compile(
+    r"\bsg_wgmma_\w+<\d"
+)  # a text that multiplies by warpgroups; the prelude does not say how many columns
 
 
 def available() -> bool:

@@ -1,18 +1,21 @@
 """Products of matrices in shared memory by the four warps of a warpgroup (``wgmma`` of sm_90a): what they mean.
 
-Each is a kernel that others call, like those of ``tensor_cores.py``; the text of programs calls a function of the prelude
-(``prelude/warpgroup.cuh``). All threads of a group call it, with the same places and distances.
+Each is a kernel that others call, like those of ``tensor_cores.py``; the text of programs calls a function of the
+prelude (``prelude/warpgroup.cuh``). All threads of a group call it, with the same places and distances.
 
-Factors lie in shared memory as matrices of 8 rows of 16 bytes, each of which is 128 bytes in one piece ("core matrices").
-Where summed indices of a factor lie side by side, rows of such a matrix are rows of the factor; else they are summed
-indices, and hold 8 rows of the factor. ``far`` is the distance from one matrix to the next along rows, ``near`` along summed
-indices: the stride dimension's and the leading dimension's byte offset, both of which the PTX ISA explains in "Strides"
-(no-swizzle mode of K-major matrices, interleave mode of MN-major ones). CUTLASS, which NVIDIA writes, takes them so too:
-``make_gmma_desc`` in ``include/cute/atom/mma_traits_sm90_gmma.hpp`` computes both from a layout, in units of 16 bytes
-``((8,n),2):((1,SBO),LBO)`` of K-major and ``((1,n),(8,k)):((X,SBO),(1,LBO))`` of MN-major ones.
+Factors lie in shared memory as matrices of 8 rows of 16 bytes, each of which is 128 bytes in one piece ("core
+matrices"). Where summed indices of a factor lie side by side, rows of such a matrix are rows of the factor; else they
+are summed indices, and hold 8 rows of the factor. ``far`` is the distance from one matrix to the next along rows,
+``near`` along summed indices. They are what the PTX ISA calls the stride dimension's and the leading dimension's byte
+offset: the distances of adjacent core matrices in the M or N and in the K dimension (so wgmma's matrix descriptor; its
+"Strides" say the same of no-swizzling K-major and interleaved MN-major matrices). CUTLASS, which is NVIDIA's, takes
+them so too: ``make_gmma_desc`` of ``include/cute/atom/mma_traits_sm90_gmma.hpp`` reads them off the layouts
+``((8,n),2):((1,SBO),LBO)`` (K-major) and ``((1,n),(8,k)):((X,SBO),(1,LBO))`` (MN-major), in units of 16 bytes. (Its
+``mma_sm90_desc.hpp`` tells them the other way round for MN-major matrices, which is so of swizzled ones.)
 
-Sums are where the PTX ISA says ("Register fragments for wgmma.mma_async.m64nNk16", figure of D): lane 4 g + t of warp w has
-columns 8 j + 2 t + e of rows 16 w + 8 h + g, as number 4 j + 2 h + e.
+Sums are where the PTX ISA says (figure of D in "Register Fragments" of ``wgmma.mma_async.m64nNk16``), and
+``CLayout_64xN`` of CUTLASS: lane 4 g + t of warp w has columns 8 j + 2 t + e of rows 16 w + 8 h + g, as number
+4 j + 2 h + e.
 """
 
 from __future__ import annotations
@@ -125,8 +128,8 @@ class GroupProduct:
     def kernel(self) -> Kernel:
         """What it computes.
 
-        Who reads what is said by loops over all threads, so that reads are shown to be in bounds for all of them. A shuffle
-        says that the threads come together.
+        Who reads what is said by loops over all threads, so that reads are shown to be in bounds for all of them. A
+        shuffle says that the threads come together.
         """
         near, far, other_near, other_far = map(Dim, _DISTANCES)
         w, g, t, j, h, e, q, p = (Dim(f"%{name}") for name in "wgtjheqp")
@@ -154,9 +157,7 @@ class GroupProduct:
         )
         return Kernel(self.name, (_THREAD, *_DISTANCES), params, (together, *body), KernelStage.SCHEDULED)
 
-    def _element(
-        self, row: tuple[Size, Size], deep: tuple[Size, Size], near: Size, far: Size, by_rows: bool
-    ) -> Size:
+    def _element(self, row: tuple[Size, Size], deep: tuple[Size, Size], near: Size, far: Size, by_rows: bool) -> Size:
         """The same; row and summed index are told by the number of a core matrix, and the number within."""
         inner = self.line * deep[1] + row[1] if by_rows else self.line * row[1] + deep[1]
         return row[0] * far + deep[0] * near + inner
@@ -165,7 +166,8 @@ class GroupProduct:
 PUBLISH = Kernel("publish", (), (), (), KernelStage.SCHEDULED)
 """What threads call between what they write to shared memory and the barrier behind which a warpgroup reads it.
 
-It means nothing: memory is one for all in kernel IR. On a GPU tensor cores go another way to it (PTX ISA, "Async proxy").
+It means nothing: memory is one for all in kernel IR. On a GPU tensor cores go another way to it (PTX ISA, "Async
+proxy").
 """
 
 
