@@ -29,7 +29,7 @@ from sigmagraph.codegen.cuda.compile import compile_text, compiler_name
 from sigmagraph.codegen.cuda.cubin import read_resources
 from sigmagraph.codegen.cuda.nvcc import find_nvcc, run_nvcc
 from sigmagraph.codegen.cuda.tensor_cores import called
-from sigmagraph.codegen.cuda.warpgroup import GroupProduct, group_product
+from sigmagraph.codegen.cuda.warpgroup import THREADS, GroupProduct, group_product
 from sigmagraph.dims import Dim
 from sigmagraph.dtypes import BF16, F16, F32, I32
 from sigmagraph.errors import CompileError, DeviceError, VerifyError
@@ -123,6 +123,17 @@ def test_texts_do_what_they_mean() -> None:
     for name, (product, groups, steps) in zip(names, RUNS, strict=True):
         for seed in range(3):
             assert not run(image, name, product, groups, steps, seed).any(), (product.name, groups, steps, seed)
+
+
+@pytest.mark.skipif(not cuda_shim.available(), reason="there is no g++")
+def test_the_last_bits_of_tf32_are_not_looked_at() -> None:
+    product = GroupProduct(F32, 16, 1)
+    text, (name,) = text_of([(product, 1, 1)])
+    case, image = Case(product), cuda_shim.HostDriver().load(cuda_shim.build(text))
+    arrays = [(array.view(np.uint32) | 0x1FFF).view(np.float32) for array in case.arrays[:2]]
+    launch = 1, THREADS, shared_bytes(product, 1)
+    got = cuda_shim.call(image, name, *launch, [*arrays, case.arrays[2]])[2]
+    np.testing.assert_array_equal(got, case.wanted)
 
 
 PUBLISHED, COME = "sg_publish();\n    __syncthreads();", "sg_wgmma_bf16<"
