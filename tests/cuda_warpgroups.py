@@ -9,10 +9,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from sigmagraph.codegen.cuda.callees import called
 from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.legalize import legalize
 from sigmagraph.codegen.cuda.program import Generation
-from sigmagraph.codegen.cuda.tensor_cores import called
 from sigmagraph.codegen.cuda.warpgroup import PUBLISH, ROWS, THREADS, WIDTHS, GroupProduct
 from sigmagraph.dims import Dim
 from sigmagraph.dtypes import BF16, F16, F32

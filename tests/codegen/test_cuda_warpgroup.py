@@ -24,11 +24,11 @@ from cuda_warpgroups import (
     wrong,
 )
 
+from sigmagraph.codegen.cuda.callees import called
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.compile import compile_text, compiler_name
 from sigmagraph.codegen.cuda.cubin import read_resources
 from sigmagraph.codegen.cuda.nvcc import find_nvcc, run_nvcc
-from sigmagraph.codegen.cuda.tensor_cores import called
 from sigmagraph.codegen.cuda.warpgroup import THREADS, GroupProduct, group_product
 from sigmagraph.dims import Dim
 from sigmagraph.dtypes import BF16, F16, F32, I32

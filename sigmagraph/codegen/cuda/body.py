@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from sigmagraph.codegen.cuda.callees import prelude_function
 from sigmagraph.codegen.cuda.index import Indices, Name, flat_index
 from sigmagraph.codegen.cuda.lanes import Lanes
 from sigmagraph.codegen.cuda.names import Names, function_name
 from sigmagraph.codegen.cuda.scalar import WRITERS, bitcast, convert
-from sigmagraph.codegen.cuda.tensor_cores import prelude_function
 from sigmagraph.codegen.cuda.types import BITS, CHOICE, COMPARISON, UNARY, Text, literal, memory_type, register_type
 from sigmagraph.dims import Size
 from sigmagraph.dtypes import BOOL, I32, I64

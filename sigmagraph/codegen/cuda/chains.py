@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from sigmagraph.codegen.cuda.callees import called
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.contraction import Factors, Tiling, factors_for
 from sigmagraph.codegen.cuda.elementwise import elements_by_threads
@@ -18,7 +19,6 @@ from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.online import ROWS, Online, width
 from sigmagraph.codegen.cuda.rows import rows_by_warps
 from sigmagraph.codegen.cuda.softmax import softmax_between
-from sigmagraph.codegen.cuda.tensor_cores import called
 from sigmagraph.codegen.cuda.threads import THREADS
 from sigmagraph.codegen.cuda.tiles import PROCESSORS, THREAD, tile_of_rows
 from sigmagraph.codegen.schedule.flat import flat, is_empty

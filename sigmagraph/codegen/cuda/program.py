@@ -8,13 +8,13 @@ from importlib.resources import files
 from typing import Self
 
 from sigmagraph.codegen.backend import Code
+from sigmagraph.codegen.cuda.callees import prelude_function
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.emit import emit_callee
 from sigmagraph.codegen.cuda.launcher import Launcher
 from sigmagraph.codegen.cuda.report import resources_text
 from sigmagraph.codegen.cuda.sass import HINT, Sass, find_disassembler, read_sass
-from sigmagraph.codegen.cuda.tensor_cores import prelude_function
 from sigmagraph.codegen.cuda.warpgroup import of_warpgroups
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.kernel import Kernel

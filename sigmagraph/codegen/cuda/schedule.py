@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from sigmagraph.codegen.cuda.callees import called
 from sigmagraph.codegen.cuda.chains import chain_kernel
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.columns import columns_nest
@@ -11,7 +12,6 @@ from sigmagraph.codegen.cuda.contraction import contraction_launches
 from sigmagraph.codegen.cuda.elementwise import elementwise_nest
 from sigmagraph.codegen.cuda.own_loops import own_kernel
 from sigmagraph.codegen.cuda.rows import WARP, Groups, rows_nest
-from sigmagraph.codegen.cuda.tensor_cores import called
 from sigmagraph.codegen.cuda.threads import THREADS, assuming, thread_each
 from sigmagraph.codegen.cuda.transpose import transposing_nest
 from sigmagraph.codegen.schedule.flat import flat, is_empty

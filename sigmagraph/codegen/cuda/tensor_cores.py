@@ -12,14 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sigmagraph.codegen.cuda.warpgroup import PUBLISH, group_product
 from sigmagraph.dims import Dim, Size
 from sigmagraph.dtypes import BF16, F16, F32, DType
 from sigmagraph.ir.kernel.expr import Index, Load, Var, apply, cast
 from sigmagraph.ir.kernel.kernel import (
     Block,
     Buffer,
-    Call,
     For,
     If,
     Kernel,
@@ -28,7 +26,6 @@ from sigmagraph.ir.kernel.kernel import (
     LoopKind,
     Role,
     Store,
-    statements,
 )
 
 ROWS, COLUMNS, SUMS = 16, 8, 4  # of a product; sums that a lane has of it
@@ -146,27 +143,4 @@ MMA_BF16 = Instruction("mma_bf16", BF16, 16, 2, 80)
 MMA_F16 = Instruction("mma_f16", F16, 16, 2, 80)
 INSTRUCTIONS = (MMA_BF16, MMA_F16)  # whose factors are what they are, not rounded to it
 MATRICES = (Matrices(F32, False), *(Matrices(dtype, turned) for dtype in (BF16, F16) for turned in (False, True)))
-_INSTRUCTIONS = {item.name: item for item in (TF32, *INSTRUCTIONS)}
-_MATRICES = {item.name: item for item in MATRICES}
-_OTHERS = {item.name: item for item in (PUBLISH,)}
-
-
-def prelude_kernel(name: str) -> Kernel | None:
-    """The kernel of a name that is a function of the prelude; None where that is another kernel."""
-    item = _INSTRUCTIONS.get(name) or _MATRICES.get(name) or group_product(name)
-    return item.kernel() if item else _OTHERS.get(name)
-
-
-def prelude_function(name: str) -> str:
-    """The function of the prelude that a kernel is; empty where it is none."""
-    if product := group_product(name):
-        return product.function
-    return f"sg_{name}" if name in _INSTRUCTIONS or name in _MATRICES or name in _OTHERS else ""
-
-
-def called(block: Block) -> tuple[Kernel, ...]:
-    """The kernels that a block calls, all of which are functions of the prelude."""
-    names = dict.fromkeys(s.kernel for s in statements(block) if isinstance(s, Call))
-    kernels = [prelude_kernel(name) for name in names]
-    assert None not in kernels, names
-    return tuple(kernel for kernel in kernels if kernel)
+KERNELS = (*(i.kernel() for i in (TF32, *INSTRUCTIONS)), *(m.kernel() for m in MATRICES))
