@@ -49,7 +49,7 @@ CHIPS: Mapping[str, Chip] = MappingProxyType(
             2039,
             {"f32": 19.5, "tf32": 156, "bf16": 312},
         ),
-        "sm_90": Chip(
+        "sm_90a": Chip(
             "H200 SXM",
             "NVIDIA H200 Tensor Core GPU, data sheet (halved where it counts sparsity); H100 architecture white paper",
             132,

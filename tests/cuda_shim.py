@@ -48,6 +48,9 @@ _FLAGS = (
 _KERNEL = re.compile(
     r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\(\s*(\d+)[^)]*\)\s*)?(\w+)\s*\(([^)]*)\)', re.DOTALL
 )
+_GROUPS = re.compile(
+    r"\bsg_wgmma_\w+<\d"
+)  # a text that multiplies by warpgroups; the prelude does not say how many columns
 
 
 def available() -> bool:
@@ -66,7 +69,8 @@ def build(text: str, flags: Sequence[str] = ()) -> Path:
         RuntimeError: the compiler refuses it.
     """
     table = ";".join(f"{name}:{threads}:{letters}" for name, (threads, letters) in functions(text).items())
-    source = f'{text}\nextern "C" const char shim_functions[] = "{table}";\n'
+    tables = f'shim_functions[] = "{table}", shim_watched = {int(_GROUPS.search(text) is not None)}'
+    source = f'{text}\nextern "C" const char {tables};\n'
     return _compiled("program", source, ["-x", "c++", "-"], (*_FLAGS, *flags))
 
 
@@ -172,12 +176,17 @@ class HostFunction:
 
 
 class HostImage:
-    """A library of a text."""
+    """A library of a text.
+
+    Attributes:
+        watched: whether its functions multiply by warpgroups, so that writes to shared memory are watched.
+    """
 
     def __init__(self, path: Path) -> None:
         _runtime()
         self._library = ctypes.CDLL(str(path))
         table = ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(self._library, "shim_functions"))).decode()
+        self.watched = ctypes.c_char.in_dll(self._library, "shim_watched").value[0]
         self._functions = {}
         for entry in table.split(";") if table else ():
             name, threads, letters = entry.split(":")
@@ -381,6 +390,7 @@ class HostDriver:
         self.launched[function.symbol] += 1
         if function.symbol == self.fails:
             raise DeviceError("a kernel failed", got="as it was told to")
+        runtime.shim_watch(function.image.watched)
         failed = runtime.shim_launch(
             function.address, blocks, function.threads, function.shared, words, count, self.seed & 0xFFFFFFFF
         )

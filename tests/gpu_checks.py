@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from cuda_warpgroups import RUNS, text_of, wrong
 from evaluators import assert_agree
 from op_cases import SUMS, Case
 
@@ -196,3 +197,20 @@ def too_much_memory_is_told(rows: int, results: int) -> None:
     for part in ("not enough memory", "'run_large'", f"n={rows}", f"{8 * results * rows**2 // 10**9:,}"):
         assert part in told, told
     assert function(*small)["y1"].tolist() == [[2.0] * 3] * 2
+
+
+# ---- instructions
+
+
+def warpgroups_multiply(driver: Any, compile: Callable[[str], Any]) -> None:
+    """Products of warpgroups give what they mean: all of them, on small integers, which are exact.
+
+    Args:
+        driver: of a device that has them.
+        compile: makes of a text what the driver loads.
+    """
+    text, names = text_of(RUNS)
+    with driver.active():
+        image = driver.load(compile(text))
+        for name, run in zip(names, RUNS, strict=True):
+            assert not wrong(driver, image, name, *run).any(), run

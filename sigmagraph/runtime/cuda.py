@@ -60,7 +60,7 @@ class CudaDevice:
     Attributes:
         number: of the device.
         name: what its maker calls it.
-        arch: its compute capability, such as ``sm_90``.
+        arch: what code for it is compiled for, such as ``sm_80`` (see :func:`arch_of`).
         memory: bytes.
         processors: how many multiprocessors it has.
     """
@@ -87,8 +87,15 @@ def cuda_devices() -> tuple[CudaDevice, ...]:
 
 
 def _arch(device: Any) -> str:
-    major, minor = device.compute_capability()
-    return f"sm_{major}{minor}"
+    return arch_of(*device.compute_capability())
+
+
+def arch_of(major: int, minor: int) -> str:
+    """The architecture of a compute capability, with what its successors lack: that is ``sm_90a`` for 9.0.
+
+    Only code for sm_90a has products of warpgroups, and it runs on devices of that capability alone.
+    """
+    return "sm_90a" if (major, minor) == (9, 0) else f"sm_{major}{minor}"
 
 
 def open_device(number: int) -> CudaDriver:

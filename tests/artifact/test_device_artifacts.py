@@ -70,7 +70,7 @@ class TextBackend(CudaBackend):
     """The target as it is, but nothing is compiled."""
 
     def generation(self, listing: bool) -> Generation:
-        return Generation(self.arch, lambda text: Compiled(b"", "", (), "nobody", 0.0), listing)
+        return Generation(self.arch, lambda text: Compiled(b"", "// assembly", (), "nobody", 0.0), listing)
 
 
 @dataclass(frozen=True)
@@ -283,6 +283,25 @@ def test_loops_choices_and_checks_are_written(tmp_path: Path, monkeypatch: pytes
             subprocess.run([compiler, *WARNINGS, "-fsyntax-only", "-DF_LINK_DRIVER", str(tmp_path / "f.c")], check=True)
 
 
+def constants_of(text: str) -> dict[str, bytes]:
+    """The constants of a library that are words, by name."""
+    found = re.findall(r"uint64_t (sg_\w+)\[\] = \{(.*?)\};", text, re.DOTALL)
+    words = {name: re.findall(r"0x([0-9a-f]+)u", body) for name, body in found}
+    return {name: b"".join(int(word, 16).to_bytes(8, "little") for word in body) for name, body in words.items()}
+
+
+@pytest.mark.parametrize(("arch", "alone"), [("sm_90", False), ("sm_90a", True), ("sm_100f", True)])
+def test_code_for_one_architecture_alone_comes_without_assembly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: str, alone: bool
+) -> None:
+    monkeypatch.setattr(exporter, "backend_for", TextBackend)
+    x = sg.placeholder("x", (sg.Dim("n"), 4))
+    sg.export(tmp_path, name="f", functions={"twice": sg.compile([x], {"y": x + x})}, target=f"cuda:{arch}")
+    text = (tmp_path / "f.c").read_text("ascii")
+    assert f"#define SG_ARCH_ALONE {int(alone)}" in text
+    assert constants_of(text)["sg_ptx0"].rstrip(b"\0") == (b"" if alone else b"// assembly")
+
+
 GRAPH = """sigmagraph 1
 graph @scale(%x: input f32[n,3], %w: param f32[3]) -> (y: %1) {
   %0 = broadcast(%w) {shape = [n, 3]} : f32[n,3]
@@ -319,11 +338,7 @@ def test_the_command_line_builds_what_a_compiler_of_cuda_c_makes(
     names = {path.name for path in dist.iterdir()}
     assert names == {"scale.c", "scale.h", "scale.json", "scale.safetensors", "scale_scale.cu"}
     text = (dist / "scale.c").read_text("ascii")
-    constants = dict(re.findall(r"uint64_t (sg_\w+)\[\] = \{(.*?)\};", text, re.DOTALL))
-    code, assembly = (
-        b"".join(int(word, 16).to_bytes(8, "little") for word in re.findall(r"0x([0-9a-f]+)u", constants[name]))
-        for name in ("sg_cubin0", "sg_ptx0")
-    )
+    code, assembly = (constants_of(text)[name] for name in ("sg_cubin0", "sg_ptx0"))
     assert code.startswith(b"\x7fELF")
     assert b".target sm_80" in assembly
     assert b".entry k0_" in assembly

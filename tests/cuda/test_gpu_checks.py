@@ -38,6 +38,10 @@ def test_the_device() -> None:
     gpu_checks.too_much_memory_is_told(rows=30_000, results=3)
 
 
+def test_products_of_warpgroups() -> None:
+    gpu_checks.warpgroups_multiply(cuda_shim.HostDriver(arch="sm_90a"), cuda_shim.build)
+
+
 def test_what_was_found_is_a_table() -> None:
     outcomes = [
         ("passed", [gpu_table.noted("softmax", "64 units"), ("other", 1)]),

@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 
 import sigmagraph as sg
+from sigmagraph.codegen.cuda.chip import Chip
+from sigmagraph.codegen.cuda.compile import compile_text
+from sigmagraph.runtime.cuda import open_device
 from sigmagraph.runtime.devices import devices
 
 pytestmark = pytest.mark.gpu
@@ -45,6 +48,13 @@ def test_values_follow_each_other() -> None:
 
 def test_results_may_stay() -> None:
     gpu_checks.results_may_stay()
+
+
+def test_warpgroups_multiply() -> None:
+    driver = open_device(0)
+    if not Chip.of(driver.arch, narrow=True).groups:
+        pytest.skip(f"{driver.name} has no products of warpgroups")
+    gpu_checks.warpgroups_multiply(driver, lambda text: compile_text(text, driver.arch).cubin)
 
 
 def test_too_much_memory_is_told() -> None:

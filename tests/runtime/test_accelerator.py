@@ -558,6 +558,10 @@ def test_targets_have_a_text_form(text: str, target: Target) -> None:
     assert as_target(text) == target
 
 
+def test_code_for_a_device_may_use_what_only_its_architecture_has() -> None:
+    assert [cuda.arch_of(*of) for of in ((8, 0), (8, 9), (9, 0), (10, 0))] == ["sm_80", "sm_89", "sm_90a", "sm_100"]
+
+
 @pytest.mark.parametrize("text", ["cuda:", "cuda:sm80", "cuda:-1", "cuda:sm_", "cpu:0"])
 def test_other_texts_are_no_targets(text: str) -> None:
     with pytest.raises(OptionError, match="no target"):

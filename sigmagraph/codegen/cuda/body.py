@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sigmagraph.codegen.cuda.callees import BY_ELEMENT, PRELUDE
+from sigmagraph.codegen.cuda.callees import BY_ELEMENT, prelude_function
 from sigmagraph.codegen.cuda.index import Indices, Name, flat_index
 from sigmagraph.codegen.cuda.lanes import Lanes
 from sigmagraph.codegen.cuda.names import Names, function_name
@@ -221,7 +221,7 @@ class Body:
             else:
                 arguments.append(self.address(buffer, flat_index(buffer, view.index)))
         arguments += [str(self.indices.size(d)) for d in call.dims]
-        name = f"sg_{call.kernel}" if call.kernel in PRELUDE else function_name(call.kernel)
+        name = prelude_function(call.kernel) or function_name(call.kernel)
         if call.kernel in BY_ELEMENT and any(view.buffer in self.unaligned for view in call.args):
             name += "_by_element"
         self.line(f"{name}({', '.join(arguments)});")

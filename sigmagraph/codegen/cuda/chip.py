@@ -13,13 +13,15 @@ class Chip:
     Attributes:
         arch: number of the architecture: 75, 80, 90.
         narrow: whether factors of f32 may be rounded to tf32, so that tensor cores multiply them.
+        groups: whether warpgroups multiply (``wgmma``): sm_90a does, older and newer architectures do not.
     """
 
     arch: int
     narrow: bool
+    groups: bool = False
 
     @staticmethod
     def of(arch: str, narrow: bool) -> Chip:
         """The GPU of an architecture such as ``sm_80``."""
         (number,) = re.findall(r"\d+", arch)
-        return Chip(int(number), narrow)
+        return Chip(int(number), narrow, groups=arch == "sm_90a")

@@ -8,18 +8,20 @@ from importlib.resources import files
 from typing import Self
 
 from sigmagraph.codegen.backend import Code
-from sigmagraph.codegen.cuda.callees import PRELUDE
+from sigmagraph.codegen.cuda.callees import prelude_function
+from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.emit import emit_callee
 from sigmagraph.codegen.cuda.launcher import Launcher
 from sigmagraph.codegen.cuda.report import resources_text
 from sigmagraph.codegen.cuda.sass import HINT, Sass, find_disassembler, read_sass
+from sigmagraph.codegen.cuda.warpgroup import of_warpgroups
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.kernel import Kernel
 from sigmagraph.ir.launch import BRANCH, CHECK, COPY, DeviceCode, Launches, pack
 from sigmagraph.ir.plan import Launch, Plan
 
-_PRELUDE = ("common.cuh", "device.cuh", "control.cuh")
+_PRELUDE = ("common.cuh", "device.cuh", "warpgroup.cuh", "control.cuh")
 
 Compile = Callable[[str], Compiled]
 
@@ -67,7 +69,11 @@ class Generation:
         return replace(plan, steps=steps)
 
     def _callee(self, callee: Kernel) -> None:
-        if callee.name in PRELUDE:
+        if of_warpgroups(callee.name) and not Chip.of(self._arch, narrow=False).groups:
+            raise CompileError(
+                "the GPU has no products of warpgroups", expected="cuda:sm_90a", got=self._arch, node=f"@{callee.name}"
+            )
+        if prelude_function(callee.name):
             return
         known = self._callees.setdefault(callee.name, callee)
         if known is callee and callee.name not in self._texts:

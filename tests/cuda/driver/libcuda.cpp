@@ -52,6 +52,7 @@ struct Function {
   std::string name, letters;
   void* entry;
   int threads, shared;
+  bool watched;  // whether writes to shared memory are
 };
 
 struct Module {
@@ -119,11 +120,13 @@ int memory_copy(void* stream, uint64_t target, uint64_t source, size_t size) {
 
 // The table of functions that stands in a library: NAME:THREADS:LETTERS;...
 void read_table(Module* module, const char* table) {
+  const auto* watched = static_cast<const char*>(dlsym(module->library, "shim_watched"));
   for (const char* at = table; *at;) {
     const char *colon = strchr(at, ':'), *second = strchr(colon + 1, ':'), *end = strchr(second, ';');
     if (!end) end = second + strlen(second);
     const std::string name(at, colon);
-    Function function = {name, std::string(second + 1, end), dlsym(module->library, name.c_str()), atoi(colon + 1), 0};
+    Function function = {name, std::string(second + 1, end), dlsym(module->library, name.c_str()), atoi(colon + 1), 0,
+                         *watched != 0};
     module->functions[name] = function;
     at = *end ? end + 1 : end;
   }
@@ -148,6 +151,7 @@ int run(const Function& function, unsigned blocks, unsigned threads, unsigned sh
   }
   words.resize(words.size() + 1);
   if (is_to_fail(function.name)) return failed = LAUNCH_FAILED, SUCCESS;
+  runtime<void (*)(int)>("shim_watch")(function.watched);
   using Launch = int (*)(void*, unsigned, unsigned, size_t, const unsigned long long*, int, unsigned);
   if (runtime<Launch>("shim_launch")(function.entry, blocks, threads, shared, words.data(), words.size() - 1, 0)) {
     fprintf(stderr, "stand-in: %s: %s\n", function.name.c_str(), runtime<const char* (*)()>("shim_message")());

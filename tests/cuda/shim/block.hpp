@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fibers.hpp"
+#include "proxy.hpp"
 #include "warp.hpp"
 
 namespace shim {
@@ -27,6 +28,7 @@ struct Thread {
   unsigned mask = 0;
   int line = 0;
   int groups = 0;  // of copies
+  const OfGroup* product = nullptr;  // that it waits for
   std::vector<Arriving> arriving;
 };
 
@@ -41,6 +43,7 @@ class Block {
   Warp warps[WARPS];
   Thread* current = nullptr;
   int count = 0, arrived = 0, ended = 0;
+  Proxy proxy;
 
   int number() const { return int(current - threads); }
   Warp& warp() { return warps[number() / LANES]; }
@@ -53,6 +56,7 @@ class Block {
     arrived = ended = 0;
     random_ = seed * 0x9E3779B97F4A7C15ull + 0x632BE59BD9B4E019ull;
     active_ = 0;
+    current = nullptr;
     for (int number = 0; number * LANES < count; ++number) {
       const int lanes = count - number * LANES;
       const unsigned all = lanes >= LANES ? ~0u : (1u << lanes) - 1;
@@ -83,6 +87,7 @@ class Block {
       warps[number].at_barrier = 0;
     }
     arrived = 0;
+    if (proxy.watching) proxy.open_barrier();
     shuffle_order();
   }
 
@@ -113,17 +118,18 @@ class Block {
 
   // How many threads are where, in words.
   void describe(char* text, size_t size) const {
-    int at_barrier = 0, together = 0, line = 0, join_line = 0;
+    int at_barrier = 0, together = 0, at_product = 0, line = 0, join_line = 0;
     for (int number = 0; number < count; ++number) {
       const Warp& warp = warps[number / LANES];
       const unsigned bit = 1u << number % LANES;
       if (warp.at_barrier & bit) ++at_barrier, line = threads[number].line;
+      if (threads[number].product) ++at_product;
       if (warp.together & bit) ++together, join_line = threads[number].line;
     }
     snprintf(text, size,
              "of %d threads %d wait at __syncthreads (line %d), %d for other lanes of their warp (line %d), "
-             "%d have ended",
-             count, at_barrier, line, together, join_line, ended);
+             "%d for others of their warpgroup, %d have ended",
+             count, at_barrier, line, together, join_line, at_product, ended);
   }
 
   void (*call)() = nullptr;  // the program's function with its arguments; set before blocks run
@@ -147,6 +153,7 @@ class Block {
   static void forget(Thread& thread) {
     thread.fiber = nullptr;
     thread.groups = 0;
+    thread.product = nullptr;
     thread.arriving.clear();
   }
 
@@ -182,6 +189,7 @@ class Block {
   }
 
   bool take_next() {
+    if (proxy.watching && current) proxy.note(number());
     if (!(active_ >> warp_ & 1u)) {
       if (!active_) return false;
       warp_ = draw_warp();

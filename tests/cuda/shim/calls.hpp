@@ -26,6 +26,15 @@ struct Tiles {
   float sum[4];
 };
 
+// What a thread brings to a product of its warpgroup: where the factors lie, as wgmma is told, and its sums.
+struct OfGroup {
+  Together what;  // which product of a warp has the same types
+  int columns;
+  bool rows, beside;  // whether rows of the first and columns of the second factor lie side by side
+  unsigned long long first, second;
+  float* sums;
+};
+
 extern unsigned char* shared;  // of the block at work
 
 // Waits for that many threads of the block, or for all.
@@ -33,6 +42,12 @@ void barrier(int line, int threads = 0);
 
 // What the lane gets when all lanes of the mask are here; valid until it does something together again.
 const void* together(Together what, unsigned mask, const void* brought, int size, int line);
+
+// The product, carried out when all threads of the warpgroup are here.
+void multiply_together(const OfGroup& brought);
+
+// From the next barrier on wgmma sees what the thread has written to shared memory.
+void publish();
 
 void copy_async(void* target, const void* source, int size, bool taken);
 void commit_async();

@@ -6,6 +6,7 @@
 #include "block.hpp"
 #include "faults.hpp"
 #include "memory.hpp"
+#include "warpgroup.hpp"
 
 uint3 threadIdx = {0, 0, 0}, blockIdx = {0, 0, 0};
 dim3 blockDim = {1, 1, 1}, gridDim = {1, 1, 1};
@@ -63,6 +64,7 @@ void run_blocks(unsigned blocks, int threads, size_t shared_bytes, unsigned seed
   for (unsigned number = 0; number < blocks; ++number) {
     blockIdx.x = drawn_block(number, blocks, seed);
     memset(shared, POISON, shared_bytes);
+    if (block.proxy.watching) block.proxy.begin(shared, shared_bytes, threads);
     if (!block.run(threads, (static_cast<unsigned long long>(seed) << 32) + blockIdx.x + 1)) {
       char where[300];
       block.describe(where, sizeof where);
@@ -170,6 +172,41 @@ const void* together(Together what, unsigned mask, const void* brought, int size
   return own.got;
 }
 
+void publish() {
+  Block& block = Block::only();
+  if (block.proxy.watching) block.proxy.publish(block.number());
+}
+
+// Threads wait with what they bring on their stacks, where the last one of them finds it.
+void multiply_together(const OfGroup& brought) {
+  Block& block = Block::only();
+  if (!block.proxy.watching) fault("warpgroups multiply in a program that is not watched (see proxy.hpp)");
+  const int begin = block.number() / GROUP * GROUP;
+  if (begin + GROUP > block.count) fault("of a warpgroup of 128 threads there are %d", block.count - begin);
+  block.current->product = &brought;
+  const OfGroup* products[GROUP];
+  for (int thread = 0; thread < GROUP; ++thread) {
+    products[thread] = block.threads[begin + thread].product;
+    if (!products[thread]) {
+      block.wait();
+      return;
+    }
+  }
+  for (const OfGroup* other : products) {
+    if (other->what == brought.what && other->columns == brought.columns && other->rows == brought.rows &&
+        other->beside == brought.beside && other->first == brought.first && other->second == brought.second) continue;
+    fault("threads of a warpgroup bring different products, of %d and %d columns: %016llx and %016llx, %016llx and %016llx",
+          brought.columns, other->columns, brought.first, other->first, brought.second, other->second);
+  }
+  multiply_group(products, pool.size, block.proxy);
+  for (int thread = 0; thread < GROUP; ++thread) block.threads[begin + thread].product = nullptr;
+  for (int warp = begin / LANES; warp < (begin + GROUP) / LANES; ++warp) {
+    const unsigned others = warp == block.number() / LANES ? ~block.bit() : ~0u;
+    block.make_ready(warp, others);
+  }
+  block.shuffle_order();
+}
+
 // A copy may arrive at any time before it is waited for: whether it does so at once is drawn.
 void copy_async(void* target, const void* source, int size, bool taken) {
   Block& block = Block::only();
@@ -203,6 +240,9 @@ void* shim_allocate(size_t size, const char* name) { return shim::memory.allocat
 int shim_release(const void* data) { return shim::memory.release(data) ? 0 : 1; }
 
 const char* shim_message() { return shim::message.c_str(); }
+
+// Whether the programs that are launched from here on multiply by warpgroups (see proxy.hpp).
+void shim_watch(int watching) { shim::Block::only().proxy.watching = watching != 0; }
 
 // 0, or 1 where shim_message says what is wrong.
 int shim_launch(void* function, unsigned blocks, unsigned threads, size_t shared_bytes, const unsigned long long* words,

@@ -41,7 +41,7 @@ class DeviceProgram:
 
     Attributes:
         code: what its plans launch, and the machine code.
-        ptx: assembly for newer devices.
+        ptx: assembly for newer devices; it is left out where the code is for one architecture alone.
     """
 
     code: DeviceCode
@@ -159,9 +159,10 @@ class Sources:
         errors += list(enumerate(interface.own_errors, OWN_ERRORS))
         rows = ",\n    ".join(f"{{{number}, {string_text(text)}}}" for number, text in errors)
         images, table = [], []
+        alone = _arch_numbers(self._arch)[2]
         for number, (part, made) in enumerate(zip(self.parts, self.compiled, strict=True)):
             images.append(words_text(f"sg_cubin{number}", made.code.image))
-            images.append(words_text(f"sg_ptx{number}", made.ptx.encode() + b"\0"))
+            images.append(words_text(f"sg_ptx{number}", b"\0" if alone else made.ptx.encode() + b"\0"))
             table.append(f"{{{string_text(part.name)}, sg_cubin{number}, sg_ptx{number}}}")
         return [
             f"static const sg_error sg_errors[] = {{\n    {rows}\n}};",

@@ -23,6 +23,8 @@
 //   sg_load<N>(to, from)       N values from aligned memory, by accesses of at most 16 bytes
 //   sg_load<N>(to, from, if)   the same, or zeros and no access
 //   sg_store<N>(to, from)      N values to aligned memory
+//   sg_descriptor(place, near, far)
+//                              where a matrix lies in shared memory, as wgmma takes it
 
 #ifndef SG_INLINE
 #define SG_INLINE __device__ __forceinline__
@@ -206,4 +208,11 @@ SG_INLINE void sg_store(T* to, const T (&from)[N]) {
     for (int lane = 0; lane < W; ++lane) whole.at[lane] = from[part * W + lane];
     reinterpret_cast<sg_lanes<T, W>*>(to)[part] = whole;
   }
+}
+
+// PTX ISA, "Matrix descriptor format" of wgmma: bits 0-13 the place, 16-29 the leading dimension's and 32-45 the stride
+// dimension's byte offset, all of them without their last four bits; no swizzling (bits 62-63). For matrices that are not
+// swizzled the leading dimension is the summed one, near, and the stride dimension that of rows, far.
+SG_INLINE unsigned long long sg_descriptor(unsigned place, unsigned near, unsigned far) {
+  return (place >> 4 & 0x3fffull) | (near >> 4 & 0x3fffull) << 16 | (far >> 4 & 0x3fffull) << 32;
 }
