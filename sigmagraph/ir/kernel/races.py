@@ -9,13 +9,27 @@ their indices differ along some axis, or that the conditions under which they ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
+from math import gcd
 from types import MappingProxyType
 
-from sigmagraph.dims import Dim, Size, coefficient, divide_exact, names, of_atom, product, substitute
-from sigmagraph.facts import Facts
+from sigmagraph.dims import (
+    Atom,
+    Dim,
+    Size,
+    coefficient,
+    divide_exact,
+    multiples,
+    names,
+    of_atom,
+    of_term,
+    product,
+    substitute,
+)
+from sigmagraph.facts import FEW, Facts
 from sigmagraph.ir.kernel.bounds import Number, Range, Scope
 from sigmagraph.ir.kernel.kernel import Buffer, Stmt
 
@@ -75,33 +89,22 @@ def find_race(var: str, extent: Size, outer: Scope, accesses: Sequence[Access]) 
     for access in accesses:
         if access.buffer.name in written:
             by_buffer.setdefault(access.buffer.name, []).append(access)
-    races = (_race_in(group, var, extent, _with_uniform(outer, group)) for group in by_buffer.values())
+    races = (_race_in(group, var, extent, outer) for group in by_buffer.values())
     return next((race for race in races if race is not None), None)
-
-
-def _with_uniform(outer: Scope, group: Sequence[Access]) -> Scope:
-    """What is known outside of a loop, and of the variables on which all threads agree."""
-    common = {name for name, _ in frozenset.intersection(*(a.uniform for a in group))}
-    ranges = dict(outer.ranges)
-    for name, (low, high) in group[0].scope.ranges.items() if common else ():
-        if name in common:  # a bound may speak of what is known before it
-            ranges[name] = low, high if high is not None and _is_outer(high, replace(outer, ranges=ranges)) else None
-    return replace(outer, ranges=ranges) if common else outer
 
 
 def _race_in(group: Sequence[Access], var: str, extent: Size, outer: Scope) -> tuple[Access, Access] | None:
     """What is looked for, among the accesses to a buffer."""
+    agreed = {name for name, _ in frozenset.intersection(*(a.uniform for a in group))}
+    outer = _with_uniform(outer, group[0], agreed)
     loop = _Loop(var, extent, outer.ranges, outer.assume)
-    if _in_cells(loop, outer, group) or _by_number(loop, outer, group):
-        return None
-    stores = [a for a in group if a.writes]
-    known = len(stores) < len(group) and (_in_cells(loop, outer, stores) or _by_number(loop, outer, stores))
-    for first, second in _pairs(group):
-        if known and first.writes and second.writes:
+    for part in _by_turns(group, agreed, outer):
+        if not any(a.writes for a in part) or _in_cells(loop, outer, part) or _by_number(loop, outer, part):
             continue
-        if _apart(loop, _Side.of(first, loop), _Side.of(second, loop)) or first.scope.dead or second.scope.dead:
-            continue
-        return first, second
+        for first, second in _pairs(part):
+            apart = _apart(loop, _Side.of(first, loop), _Side.of(second, loop))
+            if not apart and not first.scope.dead and not second.scope.dead:
+                return first, second
     return None
 
 
@@ -130,15 +133,30 @@ def _apart_along(loop: _Loop, outer: Scope, group: Sequence[Access], indices: Se
     if splits[0] is None:
         return False
     slope, base = splits[0]
-    offsets = [s[1] - base for s in splits if s is not None and s[0] == slope]
-    if len(offsets) != len(group) or slope == 0 or not _is_outer(slope, outer):
+    places = [s[1] for s in splits if s is not None and s[0] == slope]
+    if len(places) != len(group) or slope == 0 or not _is_outer(slope, outer):
         return False
-    if _is_outer(base, outer) and _interleave(slope, offsets, loop.extent) and all(a.span == 1 for a in group):
+    offsets = [place - base for place in places]
+    fixed = _is_outer(base, outer)
+    if fixed and _interleave(slope, offsets, loop.extent) and all(a.span == 1 for a in group):
         return True
     if not outer.nonnegative(slope - 1):
         return False
-    shifts = [0, base] if _is_outer(base, outer) else [base]
-    return any(all(_in_cell(a, o + shift, slope) for a, o in zip(group, offsets, strict=True)) for shift in shifts)
+    if isinstance(slope, int) and isinstance(loop.extent, int):
+        places, offsets = (_below(_above(slope * loop.extent, sizes), sizes) for sizes in (places, offsets))
+    cells = [offsets, places] if fixed else [places]
+    return any(all(_in_cell(a, o, slope) for a, o in zip(group, within, strict=True)) for within in cells)
+
+
+def _above(size: int, offsets: Sequence[Size]) -> int:
+    """What all terms are multiples of that are not less than a size, if it is not less either; else 0."""
+    found = gcd(*(c for offset in offsets for monomial, c in _terms(offset) if monomial and abs(c) >= size))
+    return found if found >= size else 0
+
+
+def _below(whole: int, offsets: Sequence[Size]) -> list[Size]:
+    """The offsets without multiples of a number, which do not matter to a digit below it."""
+    return [o - whole * multiples(o, whole) if whole else o for o in offsets]
 
 
 def _interleave(slope: Size, offsets: Sequence[Size], extent: Size) -> bool:
@@ -158,6 +176,52 @@ def _in_cell(access: Access, offset: Size, slope: Size) -> bool:
 def _is_outer(size: Size, outer: Scope) -> bool:
     """Whether an expression has the same value in all iterations: loop variables and lets start with ``%``."""
     return all(n in outer.ranges or not n.startswith("%") for n in names(size))
+
+
+# ---- memory that is used in turn
+
+
+def _with_uniform(outer: Scope, access: Access, agreed: Container[str]) -> Scope:
+    """What is known outside of a loop, and of the variables on which all threads agree."""
+    ranges = dict(outer.ranges)
+    for name, (low, high) in access.scope.ranges.items():
+        if name in agreed:  # a bound may speak of what is known before it
+            known = high is None or all(n in ranges or not n.startswith("%") for n in names(high))
+            ranges[name] = low, high if known else None
+    return replace(outer, ranges=ranges) if len(ranges) > len(outer.ranges) else outer
+
+
+def _by_turns(group: Sequence[Access], agreed: Container[str], outer: Scope) -> list[list[Access]]:
+    """The accesses in parts that stay apart: the buffer is cut into pieces, all threads agree on which one it is."""
+    parted = [_parted(a.flat, agreed) for a in group]
+    terms = [(monomial, c) for turn, _ in parted for monomial, c in _terms(turn)]
+    size = gcd(*(c for monomial, c in terms if monomial)) or gcd(*(c for _, c in terms))
+    if size <= 1:
+        return [list(group)]
+    parts: dict[Size, list[Access]] = {}
+    for access, (turn, rest) in zip(group, parted, strict=True):
+        number = multiples(turn, size)
+        place = rest + turn - size * number
+        if not (access.scope.nonnegative(place) and access.scope.nonnegative(size - access.span - place)):
+            return [list(group)]
+        parts.setdefault(number, []).append(access)
+    facts = outer.facts
+    apart = all(_beyond(a - b, 1, 1, facts) for a, b in combinations(parts, 2))
+    return list(parts.values()) if apart else [list(group)]
+
+
+def _parted(size: Size, agreed: Container[str]) -> tuple[Size, Size]:
+    """The terms on which all threads agree, and the others."""
+    own: Size = 0
+    for monomial, c in _terms(size):
+        term = of_term(monomial, c)
+        if all(name in agreed for name in names(term)):
+            own = own + term
+    return own, size - own
+
+
+def _terms(size: Size) -> Sequence[tuple[Sequence[Atom], int]]:
+    return size.terms if isinstance(size, Dim) else (((), size),)
 
 
 # ---- numbers composed of the variable and others
@@ -264,9 +328,10 @@ def _apart(loop: _Loop, first: _Side, second: _Side) -> bool:
         (*loop.assume, *first.assume, *later.assume),
     )
     ahead = [b - a for a, b in zip(first.coordinates, later.coordinates, strict=True)]
-    alone = first.span == later.span == 1
-    different = alone and any(_nonzero(size, delta, facts, _SPLITS) for size in ahead)
-    different = different or _beyond(ahead[-1], first.span, later.span, facts)
+    if first.span == later.span == 1:
+        different = any(_nonzero(size, delta, facts, _SPLITS) for size in ahead)
+    else:
+        different = _beyond(ahead[-1], first.span, later.span, facts)
     # Else one of the two may be impossible.
     return different or any(facts.nonnegative(-1 * a - 1) for a in (*first.assume, *later.assume))
 
@@ -274,21 +339,16 @@ def _apart(loop: _Loop, first: _Side, second: _Side) -> bool:
 def _beyond(ahead: Size, first: Size, second: Size, facts: Facts) -> bool:
     """Whether so many elements, and as many that begin so far ahead of them, are apart.
 
-    Where the distance is ``g*a + b``, it is so if ``b`` stays that far away from all multiples of ``g``.
+    Where the distance is ``g*a + b``, it is so if ``b`` stays that far away from two multiples of ``g`` that follow
+    each other.
     """
-
-    def is_apart(low: Size, high: Size) -> bool:
-        return facts.nonnegative(low - first) and facts.nonnegative(-1 * high - second)
-
-    if facts.nonnegative(ahead - first) or facts.nonnegative(-1 * ahead - second):
+    if facts.nonnegative(ahead - first, FEW) or facts.nonnegative(-1 * ahead - second, FEW):
         return True
     if isinstance(ahead, int):
         return False
-    for g in _scales(ahead, facts):
-        low = _multiples(ahead, g)[1]
-        if is_apart(low, low - g) or is_apart(low + g, low):
-            return True
-    return False
+    rests = ((_multiples(ahead, g)[1], g) for g in _scales(ahead, facts))
+    between = ((b, g) for rest, g in rests for b in (rest, rest + g))
+    return any(facts.nonnegative(b - first, FEW) and facts.nonnegative(g - b - second, FEW) for b, g in between)
 
 
 def _nonzero(size: Size, delta: str, facts: Facts, splits: int) -> bool:
