@@ -101,12 +101,16 @@ class ShimExecution:
 
 
 def on_shim(
-    graph: Graph, variables: Mapping[str, Variable], options: CompileOptions, driver: HostDriver | None = None
+    graph: Graph,
+    variables: Mapping[str, Variable],
+    options: CompileOptions,
+    driver: HostDriver | None = None,
+    arch: str = ARCH,
 ) -> Runner:
     """The program of a captured graph, on a device that is the shim."""
-    options = replace(options, target=Target("cuda", cpu=ARCH))
+    options = replace(options, target=Target("cuda", cpu=arch))
     program, code = build_program(graph, options, ShimBackend(options.target, options.precision))
-    device = Device(driver or HostDriver(seed=1, arch=ARCH))
+    device = Device(driver or HostDriver(seed=1, arch=arch))
     return assembled(program, variables, lambda _: on_device(code.object, device))
 
 

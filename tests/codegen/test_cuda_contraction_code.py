@@ -23,7 +23,7 @@ from sigmagraph.options import CompileOptions, Target
 from sigmagraph.tensor.capture import capture
 
 pytestmark = pytest.mark.extended
-ARCHES = ("sm_75", "sm_80", "sm_90")
+ARCHES = ("sm_75", "sm_80", "sm_90", "sm_90a")
 N = 1024
 # Two blocks fit into a multiprocessor: of 256 threads with 128 registers each, or of the 128 threads that tensor cores
 # are used by, with 255.
@@ -105,6 +105,8 @@ def instructions(cubin: bytes) -> Counter[str]:
     for line in listing.splitlines():
         if heading := re.match(r"\s*(?:\.text\.(\S+):|Function : (\S+))\s*$", line):
             name = heading[1] or heading[2]
+        elif "@!PT" in line:  # never; ptxas puts such loads in front of copies
+            continue
         elif instruction := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)", line):
             found.setdefault(name, Counter())[instruction[1]] += 1
     (own,) = (counts for name, counts in found.items() if is_own(name))
@@ -122,10 +124,18 @@ def test_slabs_go_through_vectors(arch: str, precision: str) -> None:
     for name, counts in counted(arch, precision).items():
         halves_of_threads = name == "bf16" and arch == "sm_75"  # 4 elements of 2 bytes for each of 256 threads
         width = "64" if halves_of_threads else "128"
-        assert number(counts, "LDG", width), name
-        assert number(counts, "STS", "128"), name
+        assert number(counts, "LDG", width) + number(counts, "LDGSTS", width), name
         assert number(counts, "LDL") == number(counts, "STL") == 0, name
-        assert number(counts, "BAR") == 2, name
+        assert number(counts, "BAR") == 1, name
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_factors_are_fetched_past_the_registers(arch: str) -> None:
+    """By sm_80 and newer; what warpgroups take as tf32 is rounded before, and then read by threads."""
+    for name, counts in counted(arch, "").items():
+        fetched = arch != "sm_75" and (arch != "sm_90a" or name == "bf16")
+        assert (number(counts, "LDGSTS", "128") > 0) == fetched, name
+        assert (number(counts, "STS") > 0) == (not fetched or name == "conv"), name  # what is beyond the edge is zero
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
@@ -137,6 +147,17 @@ def test_tensor_cores_multiply(arch: str) -> None:
         assert number(counts, "SHFL") == number(counts, "FFMA") == 0, name
     for name, counts in counted(arch, "highest").items():
         assert (number(counts, "HMMA") > 0) == (name == "bf16"), name
+
+
+def test_warpgroups_multiply() -> None:
+    """A step is four products, none of which is parted by a wait from the next."""
+    for name, counts in counted("sm_90a", "").items():
+        found = {full: n for full, n in counts.items() if full.startswith("HGMMA")}
+        assert sum(found.values()) == 4, name
+        assert all(("BF16" in full, "TF32" in full) == (name == "bf16", name != "bf16") for full in found), found
+        assert number(counts, "HMMA") == number(counts, "LDSM") == number(counts, "FFMA") == 0, name
+    for name, counts in counted("sm_90a", "highest").items():
+        assert any(full.startswith("HGMMA") for full in counts) == (name == "bf16"), name
 
 
 @pytest.mark.parametrize(("arch", "precision"), [("sm_75", ""), ("sm_80", "highest"), ("sm_90", "highest")])

@@ -12,17 +12,20 @@ from evaluators import kernels, lower
 
 import sigmagraph as sg
 from sigmagraph.codegen.cuda import contraction as scheduling
+from sigmagraph.codegen.cuda.arrangement import Cores
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.contraction import factors_for
 from sigmagraph.codegen.cuda.schedule import schedule
 from sigmagraph.codegen.cuda.tensor_cores import MMA_BF16, MMA_F16, TF32, Instruction
-from sigmagraph.codegen.cuda.tiles import PLAIN, Tile, _plain, by_warps, choose, parts, tiles_of
+from sigmagraph.codegen.cuda.tiles import PLAIN, Tile, _plain, by_groups, by_warps, choose, parts, tiles_of
+from sigmagraph.codegen.cuda.warpgroup import PUBLISH, group_product
 from sigmagraph.codegen.partition import Control, partition
 from sigmagraph.codegen.schedule.flat import flat
 from sigmagraph.codegen.templates import contraction as templates
 from sigmagraph.codegen.templates.contraction import as_contraction
 from sigmagraph.codegen.transform.secure import secure
 from sigmagraph.dims import Dim, Size, evaluate
+from sigmagraph.dtypes import BF16, F32, DType
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.kernel.compute import Compute
@@ -34,7 +37,8 @@ from sigmagraph.tensor.capture import capture
 
 EXACT, NARROW = Chip(80, narrow=False), Chip(80, narrow=True)  # precision "highest" and ""
 OLD = Chip(75, narrow=True)
-CHIPS = {"exact": EXACT, "narrow": NARROW}
+GROUPS = Chip.of("sm_90a", narrow=True)
+CHIPS = {"exact": EXACT, "narrow": NARROW, "groups": GROUPS}
 Shape = tuple[int | str, ...]
 
 
@@ -98,7 +102,9 @@ def test_narrow_results_take_narrow_tiles(instruction: Instruction | None) -> No
 
 
 @pytest.mark.parametrize(
-    "tile", [*PLAIN, *tiles_of(TF32), *tiles_of(MMA_F16)], ids=lambda t: f"{t.rows}x{t.columns}x{t.depth}"
+    "tile",
+    [*PLAIN, *tiles_of(TF32), *tiles_of(MMA_F16), *tiles_of(MMA_BF16, groups=True)[:4]],
+    ids=lambda t: f"{t.rows}x{t.columns}x{t.depth}",
 )
 def test_threads_share_the_sums_of_a_tile(tile: Tile) -> None:
     """Each sum has one thread, and each number of a thread's sums one place."""
@@ -181,6 +187,31 @@ def test_kernels_call_what_they_multiply_with() -> None:
     assert kernel.callees == ()
 
 
+def test_warpgroups_multiply_large_matrices() -> None:
+    for n, columns in ((64, 0), (1024, 64), (4096, 256)):
+        for dtype in ("float32", "bfloat16", "float16"):
+            (kernel,) = kernels_of(graph_of(sg.matmul, (n, 256), (256, n), dtype=dtype), GROUPS)
+            products = [p for p in map(group_product, called(kernel)) if p]
+            assert [p.columns for p in products] == ([columns] if columns else [])
+            assert (PUBLISH.name in called(kernel)) == bool(columns)
+            # What lies with rows side by side is multiplied so, but for f32.
+            assert all((p.first_by_rows, p.second_by_rows) == (False, dtype != "float32") for p in products)
+
+
+@pytest.mark.parametrize(("dtype", "deep"), [(F32, True), (BF16, True), (BF16, False)])
+def test_matrices_of_warpgroups_are_written_to_all_banks(dtype: DType, deep: bool) -> None:
+    """Eight threads write 128 bytes at a time; there are 32 banks of 4 bytes."""
+    form = Cores(dtype, 128, 128 // dtype.itemsize, deep)
+    if deep:
+        places = [form.at(0, form.line * lane) for lane in range(8)]
+    else:
+        places = [form.at(form.line * lane, 0) for lane in range(8)]
+    assert len({evaluate(place, {}) * dtype.itemsize // 16 % 8 for place in places}) == 8
+    elements = {form.at(row, k) for row in range(form.rows) for k in range(form.depth)}
+    assert len(elements) == form.rows * form.depth
+    assert max(evaluate(place, {}) for place in elements) < form.size
+
+
 WAITS = {"commit_fetches", "await_fetches_2"}
 FETCHED: dict[str, tuple[Callable[..., Any], tuple[Shape, ...], str, set[str]]] = {
     "vectors of both": (sg.matmul, ((128, 64), (64, 96)), "bfloat16", {"fetch_bf16_8"}),
@@ -228,9 +259,12 @@ def shared_in(kernel: Kernel) -> int:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 def test_slabs_fit_into_shared_memory(dtype: str) -> None:
-    """A block has 64 KB of sm_75; of all with fetches 99 KB and more, and two blocks are in the 164 KB of sm_80."""
+    """A block has 64 KB of sm_75; of all with fetches 99 KB or more, and two blocks are in the 164 KB of sm_80.
+
+    Of sm_90a it has 227 KB.
+    """
     for left, right in LARGE:
-        for chip, most in ((OLD, 48), (EXACT, 81), (NARROW, 81)):
+        for chip, most in ((OLD, 48), (EXACT, 81), (NARROW, 81), (GROUPS, 227)):
             (kernel,) = kernels_of(graph_of(sg.matmul, left, right, dtype=dtype), chip)
             assert 0 < shared_in(kernel) <= most << 10
 
@@ -331,10 +365,12 @@ PRODUCTS: dict[str, tuple[Callable[..., Any], tuple[Shape, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("chip", [pytest.param("exact", marks=pytest.mark.extended), "narrow"])
+@pytest.mark.parametrize("chip", [pytest.param("exact", marks=pytest.mark.extended), "narrow", "groups"])
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_nothing_has_to_be_guarded(name: str, chip: str) -> None:
+def test_nothing_has_to_be_guarded(name: str, chip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     function, shapes = PRODUCTS[name]
+    if chip == "groups":  # at any size
+        monkeypatch.setattr(scheduling, "tiles_of", lambda instruction, _: tiles_of(instruction, groups=True)[:1])
     for kernel in kernels_of(graph_of(function, *shapes), CHIPS[chip]):
         assert secure(kernel)[1] == 0
 
@@ -356,10 +392,12 @@ def turned(x: sg.Tensor) -> sg.Tensor:
     return sg.transpose(x, (0, 2, 1))
 
 
-def tiny(instruction: Instruction | None) -> tuple[Tile, ...]:
-    """Tiles of 16 rows, and of 16 or 8 columns."""
+def tiny(instruction: Instruction | None, groups: bool) -> tuple[Tile, ...]:
+    """Tiles of 16 rows, and of 16 or 8 columns; of 64 rows where warpgroups multiply."""
     if instruction is None:
         return (_plain(4, 4, 4, 4, 4, 1.0),)
+    if groups:
+        return (by_groups(instruction.dtype, 1, 8, 1, 1.0, 2),)
     return (by_warps(instruction, 1, 1, 1, 1, instruction.depth, 1.0),)
 
 
@@ -397,6 +435,11 @@ def test_threads_compute_what_the_graph_says(name: str) -> None:
 @pytest.mark.parametrize(("dtype", "shapes"), [("float32", ((17, 9), (9, 8))), ("float16", ((9, 17), (17, 7)))])
 def test_warps_compute_what_the_graph_says(dtype: str, shapes: tuple[Shape, ...]) -> None:
     check(sg.matmul, shapes, NARROW, dtype)
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_warpgroups_compute_what_the_graph_says() -> None:
+    check(sg.matmul, ((9, 17), (17, 7)), GROUPS, "float16")
 
 
 @pytest.mark.usefixtures("small_tiles")

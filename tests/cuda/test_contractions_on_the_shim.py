@@ -16,12 +16,16 @@ from typing import Any
 import cuda_shim
 import numpy as np
 import pytest
-from cuda_programs import Together, on_shim
+from cuda_programs import ARCH, Together, on_shim
 
 import sigmagraph as sg
+from sigmagraph.codegen.cuda import contraction as tiling
 from sigmagraph.codegen.cuda import schedule as scheduling
+from sigmagraph.codegen.cuda.tensor_cores import Instruction
+from sigmagraph.codegen.cuda.tiles import Tile, tiles_of
 from sigmagraph.codegen.templates import contraction as templates
 from sigmagraph.dims import evaluate
+from sigmagraph.errors import DeviceError
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.graph.opdef import NDArray
@@ -175,11 +179,15 @@ def scheduled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def compare(
-    cases: Mapping[str, Case], options: CompileOptions, scheduled: list[Any], batches: Sequence[int] = (9,)
+    cases: Mapping[str, Case],
+    options: CompileOptions,
+    scheduled: list[Any],
+    batches: Sequence[int] = (9,),
+    arch: str = ARCH,
 ) -> None:
     """Compare a program with the interpreter of graphs, for some sizes of what is symbolic."""
     graph = graph_of(cases)
-    runner = on_shim(graph, {}, options, cuda_shim.HostDriver(seed=len(cases)))
+    runner = on_shim(graph, {}, options, cuda_shim.HostDriver(seed=len(cases), arch=arch), arch)
     assert len(scheduled) >= len(graph.outputs) - ("one row" in cases)  # that is a sum for each column
     for batch in batches:
         arrays = arrays_for(graph, batch)
@@ -203,6 +211,84 @@ def test_warps_multiply(scheduled: list[Any]) -> None:
     """Products of f32 rounded to tf32, and of halves."""
     cases = some(MATRICES, "odd", "batches", "dense") | some(CONVOLUTIONS, "no padding") | some(TYPES, "float16")
     compare(cases, NARROW, scheduled)
+
+
+LINES = {
+    "no pairs": Case(sg.matmul, ((70, 67), (67, 131)), 67, dtype="bfloat16"),
+    "pairs": Case(sg.matmul, ((70, 66), (66, 130)), 66, dtype="float16"),
+    "fours": Case(sg.matmul, ((70, 68), (68, 132)), 68, dtype="bfloat16"),
+    "turned fours": Case(
+        lambda a, b: sg.matmul(sg.transpose(a), sg.transpose(b)), ((68, 132), (260, 68)), 68, dtype="bfloat16"
+    ),
+    "turned": Case(lambda a, b: sg.matmul(sg.transpose(a), sg.transpose(b)), ((67, 131), (259, 67)), 67),
+}
+TILES = ("128x256", "128x128", "128x64", "64x128")
+OF_GROUPS: dict[str, Mapping[str, Case]] = {
+    "some": {
+        **some(MATRICES, "odd", "any batch", "long", "dense"),
+        **some(CONVOLUTIONS, "padded", "no padding"),
+        **some(TYPES, "bfloat16", "half conv"),
+        **some(LINES, "no pairs", "fours", "turned"),
+    },
+    "matrices": MATRICES,
+    "convolutions": CONVOLUTIONS,
+    "gradients": GRADIENTS,
+    "types": TYPES,
+    "lines": LINES,
+}
+
+
+@pytest.mark.parametrize(
+    ("tile", "cases"),
+    [
+        ("128x256", "some"),
+        *(pytest.param(t, c, marks=pytest.mark.extended) for t in TILES for c in OF_GROUPS if c != "some"),
+    ],
+)
+def test_warpgroups_multiply(tile: str, cases: str, scheduled: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of everything that they can multiply, in a tile that they have, whatever its size."""
+
+    only(tile, monkeypatch)
+    compare(OF_GROUPS[cases], NARROW, scheduled, (5,), "sm_90a")
+
+
+def only(tile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have warpgroups multiply, in one tile."""
+
+    def chosen(instruction: Instruction | None, groups: bool) -> Sequence[Tile]:
+        assert groups
+        return [t for t in tiles_of(instruction, groups) if t.group is None or f"{t.rows}x{t.columns}" == tile][:1]
+
+    monkeypatch.setattr(tiling, "tiles_of", chosen)
+
+
+def test_what_warpgroups_do_not_see_is_found(scheduled: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What threads have written has to be published; what they fetch has to be waited for before."""
+    only("128x128", monkeypatch)
+    a, b = (sg.placeholder(name, (128, 128), "bfloat16") for name in "ab")
+    graph, together = capture([a, b], {"y": a @ b})[0], Together("sm_90a")
+    number = together.add(graph, NARROW)
+    text = together.text_of(number)
+    assert len(scheduled) == text.count("sg_wgmma_bf16<") == text.count("sg_publish();") == 1
+    copies = [
+        text,
+        text.replace("sg_publish();", ""),
+        re.sub(r"(sg_await_fetches_\d)\(\);\n(.*)\n", r"\2\n\1();\n", text),
+    ]
+    assert len(set(copies)) == 3
+    numbers = [together.altered(number, copy) for copy in copies]
+    arrays = arrays_for(graph, 1)
+    want = interpret(graph, arrays)["y"]
+    case = Case(sg.matmul, (), 128, dtype="bfloat16")
+
+    def finds(number: int, seed: int) -> bool:
+        try:
+            check(case, together.run(number, arrays, cuda_shim.HostDriver(seed, "sm_90a"))["y"], want, "y")
+        except (DeviceError, AssertionError):
+            return True
+        return False
+
+    assert [any(finds(n, seed) for seed in range(4)) for n in numbers] == [False, True, True]
 
 
 def test_what_is_not_aligned_is_copied_by_elements(scheduled: list[Any]) -> None:

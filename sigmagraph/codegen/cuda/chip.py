@@ -20,6 +20,11 @@ class Chip:
     narrow: bool
     groups: bool = False
 
+    @property
+    def processors(self) -> int:
+        """Multiprocessors that a device of the architecture is taken to have: A100's, H100's."""
+        return 132 if self.groups else 108
+
     @staticmethod
     def of(arch: str, narrow: bool) -> Chip:
         """The GPU of an architecture such as ``sm_80``."""

@@ -34,7 +34,6 @@ from sigmagraph.ir.kernel.kernel import (
 from sigmagraph.ops.rules import unflatten
 
 ROW, COLUMN, OTHER, PART, STEP = "%row", "%column", "%other", "%part", "%step"
-AHEAD = 3  # steps, which are under way while one is multiplied
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +57,11 @@ def contraction_launches(contraction: Contraction, chip: Chip) -> Launches:
     rows, columns = contraction.left.extent, contraction.right.extent
     others = product(a.extent for a in contraction.batch)
     summed = product(a.extent for a in contraction.reduction.axes)
-    tile = choose(tiles_of(factors.instruction), rows, columns, others)
-    count = parts(tile, rows, columns, others, summed)
+    tile = choose(tiles_of(factors.instruction, chip.groups), rows, columns, others, chip.processors)
+    count = parts(tile, rows, columns, others, summed, chip.processors)
+    ahead = min(tile.ahead, ahead_on(chip))
     if count == 1:
-        return Launches(Tiling(contraction, factors, tile, ahead_on(chip)).nest(), None, ())
+        return Launches(Tiling(contraction, factors, tile, ahead).nest(), None, ())
     compute, reduction = contraction.compute, contraction.reduction
     size = product(a.extent for a in compute.axes)
     partial = Buffer("%partial", reduction.dtype, (count * size,), Role.TEMP)
@@ -71,12 +71,12 @@ def contraction_launches(contraction: Contraction, chip: Chip) -> Launches:
     sums = replace(contraction, compute=replace(compute, lets=(), stores=(store,)))
     fold = Fold("add", Load(partial.name, (at,), reduction.dtype), reduction.result)
     rest = replace(compute, sweeps=(Sweep((), (part,), (), (fold,)),))
-    return Launches(Tiling(sums, factors, tile, ahead_on(chip), count).nest(), rest, (partial,))
+    return Launches(Tiling(sums, factors, tile, ahead, count).nest(), rest, (partial,))
 
 
 def ahead_on(chip: Chip) -> int:
-    """How many steps before it is needed a step is fetched; 0 where there is no such instruction."""
-    return AHEAD if chip.arch >= fetch.ARCH else 0
+    """How many steps before it is needed a step may be fetched; 0 where there is no such instruction."""
+    return fetch.MOST if chip.arch >= fetch.ARCH else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +139,13 @@ class Tiling:
         walked = Steps(axes, total, tile.depth, even)
 
         def slab(name: str, factor: Factor, value: Expr, rows: int, block: str) -> Slab:
-            by_depth = tile.warp is not None
-            threads = tile.layout.threads
-            others, rounding = self.others, factors.rounding
-            return Slab(name, factor, value, rounding, rows, Dim(block), walked, others, threads, by_depth, ahead)
+            return Slab(name, factor, value, factors.rounding, rows, Dim(block), walked, self.others, tile, ahead)
 
         self.left = slab("left", contraction.left, factors.left, tile.rows, ROW)
         self.right = slab("right", contraction.right, factors.right, tile.columns, COLUMN)
         first = 0 if count == 1 else tile.depth * self.steps * Dim(PART)
-        self.pipeline = Pipeline((self.left, self.right), STEP, self.steps, first, tile.depth, ahead)
+        slabs, published = (self.left, self.right), tile.group is not None
+        self.pipeline = Pipeline(slabs, STEP, self.steps, first, tile.depth, ahead, published)
 
     def nest(self) -> For:
         """The loops over blocks, and all that is inside."""

@@ -16,7 +16,7 @@ from sigmagraph.ir.kernel.kernel import Block, Buffer, Call, For, Kernel, Kernel
 
 ARCH = 80  # from which architecture on it exists
 _BYTES = (4, 8, 16)
-_MOST = 8  # groups of copies that may be under way
+MOST = 8  # groups of copies that may be under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def commit() -> Call:
 
 def wait(pending: int) -> Call:
     """Wait for all groups of this thread but the last so many."""
-    assert pending < _MOST
+    assert pending < MOST
     return Call(f"{_WAIT}_{pending}", (), ())
 
 
@@ -78,5 +78,5 @@ _FETCHES = frozenset(
 KERNELS = (
     *(fetch.kernel() for fetch in sorted(_FETCHES, key=lambda f: f.name)),
     _nothing(_COMMIT),
-    *(_nothing(f"{_WAIT}_{pending}") for pending in range(_MOST)),
+    *(_nothing(f"{_WAIT}_{pending}") for pending in range(MOST)),
 )

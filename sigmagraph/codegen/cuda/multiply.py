@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sigmagraph.codegen.cuda.arrangement import Cores, Lines
 from sigmagraph.codegen.cuda.staging import Slab
 from sigmagraph.codegen.cuda.tensor_cores import COLUMNS, ROWS, SUMS, Instruction, Matrices
-from sigmagraph.codegen.cuda.tiles import THREAD, WARP, Tile, Walk, Warp
+from sigmagraph.codegen.cuda.tiles import THREAD, WARP, Group, Tile, Walk, Warp
+from sigmagraph.codegen.cuda.warpgroup import THREADS
 from sigmagraph.dims import Dim, Size
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.kernel.expr import Expr, Load, apply
@@ -17,6 +19,8 @@ from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, Call, For, LoopKin
 
 def multiply(tile: Tile, left: Slab, right: Slab, sums: Buffer) -> Block:
     """The products of a step of two slabs, added to the sums of a thread."""
+    if tile.group:
+        return _by_group(tile.group, left, right, sums)
     return _by_warp(tile, tile.warp, left, right, sums) if tile.warp else _by_thread(tile, left, right, sums)
 
 
@@ -60,7 +64,7 @@ def _fetch(slab: Slab, target: Buffer, first: Size, walks: tuple[Walk, ...], uni
     for walk in walks:
         place, row = place + (walk.sums // unit) * Dim(walk.var), row + walk.step * Dim(walk.var)
     body: Block = (
-        Store(target.name, (place,), Load(slab.shared.name, (slab.now + slab.at(row, Dim("%k")),), slab.dtype)),
+        Store(target.name, (place,), Load(slab.shared.name, (slab.now + slab.form.at(row, Dim("%k")),), slab.dtype)),
     )
     for number, walk in enumerate(reversed(walks)):
         kind = LoopKind.UNROLLED if number or walk.step != 1 else LoopKind.VECTORIZED
@@ -72,6 +76,25 @@ def _multiply_add(a: Expr, b: Expr, c: Expr) -> Expr:
     if c.dtype.is_float and c.dtype.itemsize >= 4:
         return apply("fma", a, b, c)
     return apply("add", c, apply("mul", a, b))
+
+
+# ---- by warpgroups
+
+
+def _by_group(group: Group, left: Slab, right: Slab, sums: Buffer) -> Block:
+    first, second = left.form, right.form
+    assert isinstance(first, Cores)
+    assert isinstance(second, Cores)
+    product = group.product(first_by_rows=not first.deep, second_by_rows=not second.deep)
+    dims = Dim(THREAD) % THREADS + 1, first.near, first.far, second.near, second.far
+    at = left.now + first.at(group.row, 0)
+    return (
+        Call(
+            product.name,
+            dims,
+            (View(left.shared.name, (at,)), View(right.shared.name, (right.now,)), View(sums.name, (0,))),
+        ),
+    )
 
 
 # ---- by warps
@@ -126,10 +149,10 @@ class Fragments:
         u, p, q, e = (Dim(f"%{name}") for name in "upqe")
         row, place = self.line + ROWS * u, instruction.first * u
         if _matrices(slab):
-            near, far = slab.at(ROWS // 2, 0), slab.at(0, instruction.half)
-            read = loops((self._load(slab.at(row, self.deep), near, far, place),), ("%u", self.count))
+            near, far = slab.form.at(ROWS // 2, 0), slab.form.at(0, instruction.half)
+            read = loops((self._load(slab.form.at(row, self.deep), near, far, place),), ("%u", self.count))
             return (*read, *self._round(instruction.first))
-        at = slab.at(row + lane // 4 + ROWS // 2 * q, self.deep + instruction.deep_of(lane, p, e))
+        at = slab.form.at(row + lane // 4 + ROWS // 2 * q, self.deep + instruction.deep_of(lane, p, e))
         element = self._read(place + instruction.pair * (2 * p + q) + e, at)
         return loops((element,), ("%u", self.count), ("%p", 2), ("%q", 2), ("%e", instruction.pair))
 
@@ -142,12 +165,12 @@ class Fragments:
         instruction, slab, lane = self.instruction, self.slab, Dim(THREAD) % WARP
         g, p, e = (Dim(f"%{name}") for name in "gpe")
         if order is None and self.count % 2 == 0 and _matrices(slab):
-            near, far = slab.at(0, instruction.half), slab.at(COLUMNS, 0)
-            start = slab.at(self.line + 2 * COLUMNS * g, self.deep)
+            near, far = slab.form.at(0, instruction.half), slab.form.at(COLUMNS, 0)
+            start = slab.form.at(self.line + 2 * COLUMNS * g, self.deep)
             read = loops((self._load(start, near, far, 2 * instruction.second * g),), ("%g", self.count // 2))
             return (*read, *self._round(instruction.second))
         index = order(lane, p) if order else instruction.deep_of(lane, p, e)
-        at = slab.at(self.line + COLUMNS * g + lane // 4, self.deep + index)
+        at = slab.form.at(self.line + COLUMNS * g + lane // 4, self.deep + index)
         element = self._read(instruction.second * g + instruction.pair * p + e, at)
         return loops((element,), ("%g", self.count), ("%p", 2), ("%e", instruction.pair))
 
@@ -167,16 +190,17 @@ class Fragments:
 
     def _load(self, start: Size, near: Size, far: Size, place: Size) -> Call:
         """Read four matrices."""
-        matrices = _matrices(self.slab)
+        matrices, form = _matrices(self.slab), self.slab.form
         assert matrices
+        assert isinstance(form, Lines)
         views = View(self.slab.shared.name, (self.slab.now + start,)), View(self.target.name, (place,))
-        return Call(matrices.name, (Dim(THREAD) % WARP + 1, self.slab.pitch, near, far), views)
+        return Call(matrices.name, (Dim(THREAD) % WARP + 1, form.pitch, near, far), views)
 
 
 def _matrices(slab: Slab) -> Matrices | None:
     """How a warp reads matrices of a slab: those of f32 only where summed indices lie side by side."""
-    if slab.dtype.itemsize == 2 or slab.deep:
-        return Matrices(slab.dtype, transposed=not slab.deep)
+    if slab.dtype.itemsize == 2 or slab.form.deep:
+        return Matrices(slab.dtype, transposed=not slab.form.deep)
     return None
 
 

@@ -74,8 +74,7 @@ class Online:
         self.products = columns // COLUMNS
         total, depth, right = softmax.column.extent, self.tile.depth, softmax.means.right
         steps = Steps(softmax.means.reduction.axes, total, depth, divide_exact(total, KEYS) is not None)
-        threads, rounding = WARP * WARPS, means.rounding
-        self.values = Slab("values", right, means.right, rounding, columns, 0, steps, {}, threads, True, ahead)
+        self.values = Slab("values", right, means.right, means.rounding, columns, 0, steps, {}, self.tile, ahead)
         self.pipeline = Pipeline((self.values,), "%step", KEYS // depth, KEYS * Dim(PIECE), depth, ahead)
         self.sums = _local("%means", self.tile.layout.sums)
         self.greatest, self.total = _local("%greatest", 2), _local("%total", 2)

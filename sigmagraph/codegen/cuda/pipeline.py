@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sigmagraph.codegen.cuda.fetch import commit, wait
 from sigmagraph.codegen.cuda.staging import Slab
+from sigmagraph.codegen.cuda.warpgroup import publish
 from sigmagraph.dims import Dim, Size
 from sigmagraph.ir.kernel.kernel import Alloc, Barrier, Block, For, If, LoopKind, Stmt
 
@@ -26,6 +27,7 @@ class Pipeline:
         first: the summed index that they begin with.
         depth: summed indices of a step.
         ahead: how many steps before it is needed a step is fetched.
+        published: whether who multiplies sees only what threads have published.
     """
 
     slabs: Sequence[Slab]
@@ -34,6 +36,7 @@ class Pipeline:
     first: Size
     depth: int
     ahead: int
+    published: bool = False
 
     def begin(self) -> Block:
         """Bring the first steps."""
@@ -51,6 +54,8 @@ class Pipeline:
         out: list[Stmt] = []
         if self._fetched:
             out.append(wait(self.ahead - 1))
+        if self.published:
+            out.append(publish())
         out.append(Barrier())
         if self._fetched:
             later = step + self.ahead

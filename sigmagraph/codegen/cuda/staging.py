@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sigmagraph.codegen.cuda.elementwise import VECTOR_BYTES, divides
 from sigmagraph.codegen.cuda.fetch import Fetch
 from sigmagraph.codegen.cuda.numbers import digits_of, divided
-from sigmagraph.codegen.cuda.tiles import THREAD
+from sigmagraph.codegen.cuda.tiles import THREAD, Tile
 from sigmagraph.codegen.templates.factors import Factor
 from sigmagraph.codegen.templates.pieces import Instance, indices_in, instantiate, slope, uses
 from sigmagraph.dims import Dim, Size, divide_exact, substitute
@@ -54,18 +54,22 @@ class Slab:
         block: which block of rows it is.
         steps: the summed axes.
         others: what other axes are.
-        threads: how many bring it.
-        by_depth: whether summed indices may lie side by side in shared memory, if they do so where they come from.
+        tile: how it is multiplied.
         ahead: how many steps before it is needed a step may be fetched; 0 where there is no such instruction.
 
     Attributes:
+        gathered: whether a thread reads what lies below each other, and threads side by side what lies side by side.
         fetched: whether elements are fetched, and not read by threads.
         rounding: what is left to be done with elements where they are multiplied.
         stages: for how many steps there is room.
-        size: elements from one of them to the next.
+        form: where elements of one of them lie.
         shared: where they lie for all threads.
         held: what a thread has read of one.
     """
+
+    along: str
+    lanes: int
+    counted: bool
 
     def __init__(
         self,
@@ -77,38 +81,38 @@ class Slab:
         block: Size,
         steps: Steps,
         others: Mapping[str, Size],
-        threads: int,
-        by_depth: bool,
+        tile: Tile,
         ahead: int,
     ) -> None:
         self.name, self.factor, self.value = name, factor, value
         self.rows, self.block, self.steps = rows, block, steps
-        self.threads = threads
+        self.threads = tile.layout.threads
         self.dtype = value.dtype
         self.axes = {OWN: factor.axes, SUMMED: steps.axes}
         numbered = {**digits_of(Dim(OWN), factor.axes), **digits_of(Dim(SUMMED), steps.axes)}
         self._plain: dict[str, Size] = {**others, **numbered}
         self._choose_vectors()
-        self.deep = by_depth and self.along == SUMMED
-        each = self.rows * steps.depth // threads
+        self.form = tile.arranged(self.dtype, rows, self.along == SUMMED)
+        self.gathered = tile.group is not None and self.form.deep and self.along == OWN
+        if self.gathered:
+            self.along, self.lanes, self.counted, self.place = (
+                SUMMED,
+                VECTOR_BYTES // self.dtype.itemsize,
+                False,
+                self._plain,
+            )
+            self.divided = divided(self._indices(self.place))
+        each = self.rows * steps.depth // self.threads
         self.turns = each // self.lanes
-        # What is read at once is in different banks of memory, whether it lies beside each other or below.
-        # Rows of matrices are 16 bytes; single words of one row, and those of four lines, are read beside each other.
-        near = self.deep or self.dtype.itemsize == 2
-        self.pitch = (steps.depth if self.deep else rows) + (16 if near else 32) // self.dtype.itemsize
-        self.size = (rows if self.deep else steps.depth) * self.pitch
-        found = self._found() if ahead else None
+        unread = tile.group is not None and rounding  # by threads, which would have to round them
+        found = self._found() if ahead and not unread else None
         self.fetched = found is not None
-        if found:
-            self.value, self.rounding, self.stages = found, rounding, ahead + 1
-        else:
-            self.value, self.rounding, self.stages = apply(rounding, value) if rounding else value, "", 2
-        self.shared = Buffer(f"%{name}", self.dtype, (self.stages * self.size,), Role.TEMP, Space.SHARED)
+        self.value = found or value
+        # Nobody waits for what has been read before it is written down: it is rounded then.
+        self.rounding, self._rounded = (rounding, "") if found else ("", rounding)
+        self.stages = ahead + 1 if found else 2
+        self.shared = Buffer(f"%{name}", self.dtype, (self.stages * self.form.size,), Role.TEMP, Space.SHARED)
         self.held = Buffer(f"%{name}.held", self.dtype, (each,), Role.TEMP, Space.LOCAL)
-
-    def at(self, row: Size, deep: Size) -> Size:
-        """Where an element lies in shared memory, seen from the first one of the step."""
-        return row * self.pitch + deep if self.deep else deep * self.pitch + row
 
     # ---- who brings what
 
@@ -165,8 +169,16 @@ class Slab:
     def _element(self, turn: Size, lane: Size) -> tuple[Size, Size]:
         """Row and summed index of an element that a thread brings."""
         number = self.threads * turn + Dim(THREAD)
+        if self.gathered:
+            return number % self.rows, self.lanes * (number // self.rows) + lane
         fast = (self.steps.depth if self.along == SUMMED else self.rows) // self.lanes
-        slow, at = number // fast, self.lanes * (number % fast) + lane
+        across = min(fast, self.threads // self.form.lines)
+        if across < fast:  # turns go along the vectors of some lines first
+            parts, down = fast // across, self.threads // across
+            slow, at = down * (turn // parts) + Dim(THREAD) // across, across * (turn % parts) + Dim(THREAD) % across
+        else:
+            slow, at = number // fast, number % fast
+        at = self.lanes * at + lane
         return (slow, at) if self.along == SUMMED else (at, slow)
 
     def _found(self) -> Load | None:
@@ -178,15 +190,25 @@ class Slab:
             return None
         if any(uses(size, list(lets)) for size in (*load.index, *load.guard)):
             return None
-        turned = (self.along == SUMMED) is not self.deep
         varies = any(uses(substitute(g, self.place), [_LANE if self.counted else self.along]) for g in load.guard)
-        return None if self.lanes > 1 and (turned or varies) else load
+        return None if self.lanes > 1 and (self.gathered or self._turned or varies) else load
+
+    @property
+    def _turned(self) -> bool:
+        """Whether what is read side by side is not written side by side."""
+        return (self.along == SUMMED) is not self.form.deep
+
+    def _place(self, step: Size) -> Size:
+        """Where an element that a thread brings lies in shared memory."""
+        if self._turned:
+            return self.start(step) + self.form.at(*self._element(self._turn, self._lane))
+        return self.start(step) + self.form.at(*self._element(self._turn, 0)) + self._lane
 
     # ---- statements
 
     def start(self, step: Size) -> Size:
         """Where a step lies in shared memory."""
-        return self.size * (step % self.stages)
+        return self.form.size * (step % self.stages)
 
     @property
     def now(self) -> Size:
@@ -204,7 +226,7 @@ class Slab:
         lets, instance = self._at(own, number)
         load = instance.value(self.value)
         assert isinstance(load, Load)
-        place = self.start(step) + self.at(row, deep)
+        place = self._place(step)
         first = (substitute(place, self._at_lane(0)),)
         source = View(load.buffer, tuple(substitute(i, self._at_lane(0)) for i in load.index))
         body: Block = (Fetch(self.dtype, self.lanes).call(source, View(self.shared.name, first)),)
@@ -223,15 +245,18 @@ class Slab:
         body: Block = (*lets, *instance.lets, Store(self.held.name, (place,), instance.value(self.value)))
         zero: Block = (Store(self.held.name, (place,), self._zero),)
         guard = self._limits(own, number)
+        if self.gathered:
+            body = (If(guard, body, zero),) if guard else body
+            return self._loops((For(str(lane), self.lanes, LoopKind.UNROLLED, body),))
         if guard:
             return self._loops((If(guard, self._vector(body), self._vector(zero)),))
         return self._loops(self._vector(body))
 
     def write(self, step: Size) -> Block:
         """Write down what has been read, as a step."""
-        row, deep = self._element(self._turn, self._lane)
-        value = Load(self.held.name, (self.lanes * self._turn + self._lane,), self.dtype)
-        return self._loops(self._vector((Store(self.shared.name, (self.start(step) + self.at(row, deep),), value),)))
+        value: Expr = Load(self.held.name, (self.lanes * self._turn + self._lane,), self.dtype)
+        value = apply(self._rounded, value) if self._rounded else value
+        return self._loops(self._vector((Store(self.shared.name, (self._place(step),), value),)))
 
     @property
     def _zero(self) -> Const:
@@ -252,7 +277,7 @@ class Slab:
         return (For(str(self._lane), self.lanes, LoopKind.VECTORIZED, body),) if self.lanes > 1 else body
 
     def _limits(self, own: Size, number: Size) -> tuple[Size, ...]:
-        """What is at least 0 for elements that exist, of which a vector has all or none."""
+        """What is at least 0 for elements that exist; of those, a vector that is read as one has all or none."""
         limits: list[Size] = []
         even = divide_exact(self.factor.extent, self.rows) is not None
         for name, value, extent, whole in (
@@ -262,9 +287,13 @@ class Slab:
             if not whole:
                 counted = self.counted and name == self.along
                 count = divide_exact(extent, self.lanes) if counted else extent
-                last = self._vector_of(value) if counted else substitute(value, self._at_lane(self.lanes - 1))
+                last = self._vector_of(value) if counted else substitute(value, self._at_end)
                 limits.append((count or 0) - 1 - last)
         return tuple(limits)
+
+    @property
+    def _at_end(self) -> dict[str, Size]:
+        return {} if self.gathered else self._at_lane(self.lanes - 1)
 
     def _at_lane(self, lane: int) -> dict[str, Size]:
         return {str(self._lane): lane} if self.lanes > 1 else {}

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sigmagraph.codegen.cuda.tensor_cores import COLUMNS, ROWS, SUMS, Instruction
+from sigmagraph.codegen.cuda.arrangement import Cores, Lines
+from sigmagraph.codegen.cuda.tensor_cores import COLUMNS, ROWS, SUMS, TF32, Instruction
+from sigmagraph.codegen.cuda.warpgroup import ROWS as GROUP_ROWS
+from sigmagraph.codegen.cuda.warpgroup import THREADS, GroupProduct
 from sigmagraph.dims import Dim, Size, ceildiv, nominal, product
+from sigmagraph.dtypes import DType
 
 THREAD = "%thread"  # the number of a thread in its block
 WARP = 32
-PROCESSORS = 108  # of a device; what is chosen depends on sizes only, so it is the same for all of them
+PROCESSORS = 108  # of a device; what is chosen depends on sizes and architecture only, so it is the same for all
 LEAST_STEPS = 16  # of a part of the summed axes
 
 
@@ -72,6 +76,27 @@ class Warp:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """The part of a tile that a warpgroup has: as many rows as a product, and all columns.
+
+    Attributes:
+        dtype: of the factors.
+        columns: of a product.
+        slices: of summed indices in a step.
+        row: where its part begins.
+    """
+
+    dtype: DType
+    columns: int
+    slices: int
+    row: Size
+
+    def product(self, first_by_rows: bool, second_by_rows: bool) -> GroupProduct:
+        """What it multiplies with, for factors that lie so."""
+        return GroupProduct(self.dtype, self.columns, self.slices, first_by_rows, second_by_rows)
+
+
+@dataclass(frozen=True, slots=True)
 class Tile:
     """So many rows and columns of sums, and so many products of each at a time.
 
@@ -79,8 +104,10 @@ class Tile:
         rows, columns: of sums.
         depth: products of each in a step.
         layout: who has which.
-        rate: sums of a step in a unit of time, compared with those of other tiles of its kind.
-        warp: how warps multiply; None where each thread does so by itself.
+        rate: sums of a step in a unit of time, compared with those of other tiles for the same factors.
+        warp: how warps multiply, if they do; where neither they nor warpgroups do so, each thread does by itself.
+        group: how warpgroups multiply, if they do.
+        ahead: so many steps are fetched before they are needed, where that is possible.
     """
 
     rows: int
@@ -89,6 +116,20 @@ class Tile:
     layout: Layout
     rate: float
     warp: Warp | None = None
+    group: Group | None = None
+    ahead: int = 3
+
+    def arranged(self, dtype: DType, rows: int, along: bool) -> Lines | Cores:
+        """Where elements of so many rows of a factor lie.
+
+        Args:
+            dtype: of the elements.
+            rows: how many there are.
+            along: whether summed indices lie side by side where they come from.
+        """
+        if self.group:
+            return Cores(dtype, rows, self.depth, deep=along or not GroupProduct.turns(dtype))
+        return Lines(dtype, rows, self.depth, deep=along and self.warp is not None)
 
 
 def _plain(down: int, across: int, rows: int, columns: int, depth: int, rate: float) -> Tile:
@@ -137,10 +178,34 @@ def by_warps(instruction: Instruction, down: int, across: int, high: int, wide: 
     return Tile(down * high * ROWS, across * wide * COLUMNS, depth, layout, rate, warp)
 
 
-def tiles_of(instruction: Instruction | None) -> tuple[Tile, ...]:
-    """The tiles that there are for an instruction, or for none."""
+def by_groups(dtype: DType, groups: int, columns: int, slices: int, rate: float, ahead: int) -> Tile:
+    """A tile of some warpgroups, each of which has 64 rows."""
+    row = GROUP_ROWS * (Dim(THREAD) // THREADS)
+    group = Group(dtype, columns, slices, row)
+    depth = group.product(first_by_rows=False, second_by_rows=False).depth
+    # Sums are where products of warps have them.
+    layout = by_warps(TF32, groups * GROUP_ROWS // ROWS, 1, 1, columns // COLUMNS, depth, rate).layout
+    return Tile(groups * GROUP_ROWS, columns, depth, layout, rate, None, group, ahead)
+
+
+def tiles_of(instruction: Instruction | None, groups: bool = False) -> tuple[Tile, ...]:
+    """The tiles that there are for an instruction, or for none; with those of warpgroups, if there are such."""
     if instruction is None:
         return PLAIN
+    return (*_of_groups(instruction.dtype), *_of_warps(instruction)) if groups else _of_warps(instruction)
+
+
+def _of_groups(dtype: DType) -> tuple[Tile, ...]:
+    """A step is 128 bytes of each row. Of the 227 KB of a multiprocessor a block of the first has all, others half."""
+    return (
+        by_groups(dtype, 2, 256, 4, 2.0, 3),
+        by_groups(dtype, 2, 128, 4, 1.7, 2),
+        by_groups(dtype, 2, 64, 4, 1.1, 3),
+        by_groups(dtype, 1, 128, 4, 1.1, 3),
+    )
+
+
+def _of_warps(instruction: Instruction) -> tuple[Tile, ...]:
     depth = 2 * instruction.depth
     return (
         by_warps(instruction, 2, 2, 4, 8, depth, 1.0),
@@ -155,22 +220,22 @@ def tile_of_rows(instruction: Instruction | None) -> Tile:
     return tiles_of(instruction)[1]
 
 
-def choose(tiles: Sequence[Tile], rows: Size, columns: Size, others: Size) -> Tile:
+def choose(tiles: Sequence[Tile], rows: Size, columns: Size, others: Size, processors: int = PROCESSORS) -> Tile:
     """The tile that takes least time for so many rows and columns, so many times over."""
 
     def time(tile: Tile) -> float:
         blocks = nominal(product([ceildiv(rows, tile.rows), ceildiv(columns, tile.columns), others]))
-        return max(1, -(-blocks // PROCESSORS)) * tile.rows * tile.columns / tile.rate
+        return max(1, -(-blocks // processors)) * tile.rows * tile.columns / tile.rate
 
     return min(tiles, key=time)
 
 
-def parts(tile: Tile, rows: Size, columns: Size, others: Size, summed: Size) -> int:
+def parts(tile: Tile, rows: Size, columns: Size, others: Size, summed: Size, processors: int = PROCESSORS) -> int:
     """Into how many parts the summed indices are cut, so that there are blocks for all processors.
 
     Parts of equally many steps are better than more of them.
     """
     blocks = nominal(product([ceildiv(rows, tile.rows), ceildiv(columns, tile.columns), others]))
     steps = nominal(ceildiv(summed, tile.depth))
-    most = max(1, min(PROCESSORS // max(1, blocks), steps // LEAST_STEPS))
+    most = max(1, min(processors // max(1, blocks), steps // LEAST_STEPS))
     return next((count for count in range(most, most // 2, -1) if steps % count == 0), most)

@@ -27,7 +27,7 @@ from sigmagraph.dims import Dim, Size
 from sigmagraph.dtypes import BF16, F16, F32, DType
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.expr import Const, Index, Load, apply, cast
-from sigmagraph.ir.kernel.kernel import Block, Buffer, For, If, Kernel, KernelStage, Let, LoopKind, Role, Store
+from sigmagraph.ir.kernel.kernel import Block, Buffer, Call, For, If, Kernel, KernelStage, Let, LoopKind, Role, Store
 
 ROWS, THREADS = 64, 128  # of a product, and of a group
 WIDTHS = (8, 16, 32, 64, 128, 192, 256)  # columns that the prelude has instructions for
@@ -63,7 +63,7 @@ class GroupProduct:
 
     def __post_init__(self) -> None:
         by_rows = self.first_by_rows or self.second_by_rows
-        if self.dtype not in _TYPES.values() or (by_rows and self.dtype is F32):
+        if self.dtype not in _TYPES.values() or (by_rows and not self.turns(self.dtype)):
             raise CompileError(
                 "warpgroups do not multiply this",
                 expected="bf16 or f16, or f32 whose summed indices lie side by side",
@@ -79,6 +79,11 @@ class GroupProduct:
     @property
     def _type(self) -> str:
         return next(name for name, dtype in _TYPES.items() if dtype is self.dtype)
+
+    @staticmethod
+    def turns(dtype: DType) -> bool:
+        """Whether rows of a factor of this type may lie side by side."""
+        return dtype.itemsize == 2
 
     @property
     def line(self) -> int:
@@ -169,6 +174,11 @@ PUBLISH = Kernel("publish", (), (), (), KernelStage.SCHEDULED)
 It means nothing: memory is one for all in kernel IR. On a GPU tensor cores go another way to it (PTX ISA, "Async
 proxy").
 """
+
+
+def publish() -> Call:
+    """What this thread has written to shared memory is there for warpgroups behind the next barrier."""
+    return Call(PUBLISH.name, (), ())
 
 
 def group_product(name: str) -> GroupProduct | None:
