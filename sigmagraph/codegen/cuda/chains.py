@@ -27,7 +27,7 @@ from sigmagraph.codegen.schedule.task import Rows, limited, places_of
 from sigmagraph.codegen.templates.contraction import as_contraction
 from sigmagraph.codegen.templates.factors import Contraction
 from sigmagraph.codegen.transform.rename import copy_block
-from sigmagraph.dims import Dim, Size, ceildiv, nominal, product, total
+from sigmagraph.dims import Dim, Size, ceildiv, evaluate, nominal, product, total
 from sigmagraph.ir.kernel.compute import Chain, Compute
 from sigmagraph.ir.kernel.expr import Expr, Index, Load, rebuild
 from sigmagraph.ir.kernel.kernel import (
@@ -121,7 +121,7 @@ def _turns(body: Block, tasks: Size, homes: int) -> Block:
 class _Part(Protocol):
     """What the threads of a block do for a task: a member, or several."""
 
-    def shared(self) -> Block:
+    def shared(self) -> Sequence[Alloc]:
         """The memory through which threads speak."""
         ...
 
@@ -137,7 +137,7 @@ class _Plain:
     compute: Compute
     threads: int
 
-    def shared(self) -> Block:
+    def shared(self) -> Sequence[Alloc]:
         return ()
 
     def part(self) -> Block:
@@ -150,7 +150,6 @@ class _Parts:
 
     Attributes:
         threads: how many there are.
-        shared: the memory through which they speak.
     """
 
     def __init__(self, members: Sequence[_Member], chip: Chip) -> None:
@@ -163,16 +162,34 @@ class _Parts:
         self.factors = dict(zip(map(id, contractions), factors, strict=True))
         tiles = [tile_of_rows(f.instruction) for f in factors]
         self.threads = tiles[0].layout.threads if tiles else THREADS
-        self.shared: Block = ()
+        self._rooms: dict[str, Buffer] = {}
 
     def thread(self) -> Block:
         """The statements of a thread; between parts all wait for each other."""
         out: list[Stmt] = []
         for number, part in enumerate(self._parts()):
-            copied = copy_block((*part.shared(), *part.part()), {}, f"{{}}.m{number}".format)
-            self.shared += tuple(s for s in copied if _is_shared(s))
-            out += [*(s for s in copied if not _is_shared(s)), Barrier()]
+            shared = part.shared()
+            names = _Names(self._rooms_for([alloc.buffer for alloc in shared]), number)
+            copied = copy_block((*shared, *part.part()), {}, names)
+            out += [*copied[len(shared) :], Barrier()]
         return tuple(out)
+
+    @property
+    def shared(self) -> Block:
+        """The memory through which threads speak: as much as the greediest part has, as each has it in turn."""
+        return tuple(map(Alloc, self._rooms.values()))
+
+    def _rooms_for(self, buffers: Sequence[Buffer]) -> dict[str, str]:
+        """In which room each buffer of a part lies."""
+        out: dict[str, str] = {}
+        for buffer in buffers:
+            taken = sum(self._rooms[room].dtype is buffer.dtype for room in out.values())
+            room = f"%shared.{buffer.dtype}.{taken}"
+            known = self._rooms.setdefault(room, replace(buffer, name=room))
+            if evaluate(known.size, {}) < evaluate(buffer.size, {}):
+                self._rooms[room] = replace(known, shape=buffer.shape)
+            out[buffer.name] = room
+        return out
 
     def _parts(self) -> Iterator[_Part]:
         at = 0
@@ -200,8 +217,15 @@ class _Parts:
         return Online(softmax, *factors, self.ahead) if softmax and width(softmax) else None
 
 
-def _is_shared(stmt: Stmt) -> bool:
-    return isinstance(stmt, Alloc) and stmt.buffer.space is Space.SHARED
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What names of a part become: memory for all has that of its room, all others have the part's number."""
+
+    rooms: Mapping[str, str]
+    number: int
+
+    def __call__(self, name: str) -> str:
+        return self.rooms.get(name, f"{name}.m{self.number}")
 
 
 def _at_home(block: Block, starts: Mapping[str, Size]) -> Block:

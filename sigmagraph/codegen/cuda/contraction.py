@@ -151,7 +151,7 @@ class Tiling:
         """The loops over blocks, and all that is inside."""
         contraction, tile = self.contraction, self.tile
         threads = For(THREAD, tile.layout.threads, LoopKind.THREAD_X, self.thread())
-        body = (*self.shared(), threads)
+        body: Block = (*self.shared(), threads)
         loop = For(COLUMN, ceildiv(contraction.right.extent, tile.columns), LoopKind.BLOCK_X, body)
         loop = For(ROW, ceildiv(contraction.left.extent, tile.rows), LoopKind.BLOCK_Y, (loop,))
         around = [(OTHER, product(a.extent for a in contraction.batch))] if contraction.batch else []
@@ -167,10 +167,10 @@ class Tiling:
         """What a thread does that has its share of all tiles, one after the other."""
         columns = ceildiv(self.contraction.right.extent, self.tile.columns)
         rows = ceildiv(self.contraction.left.extent, self.tile.rows)
-        body = (*self.thread(), Barrier())  # all have to be done with the memory in which the next tile begins
+        body: Block = (*self.thread(), Barrier())  # all have to be done with the memory in which the next tile begins
         return (For(ROW, rows, LoopKind.SERIAL, (For(COLUMN, columns, LoopKind.SERIAL, body),)),)
 
-    def shared(self) -> Block:
+    def shared(self) -> tuple[Alloc, ...]:
         """The memory through which threads speak."""
         return Alloc(self.left.shared), Alloc(self.right.shared)
 

@@ -79,7 +79,7 @@ class Online:
         self.sums = _local("%means", self.tile.layout.sums)
         self.greatest, self.total = _local("%greatest", 2), _local("%total", 2)
 
-    def shared(self) -> Block:
+    def shared(self) -> tuple[Alloc, ...]:
         """The memory through which threads speak."""
         return (*self.first.shared(), Alloc(self.values.shared))
 
