@@ -65,10 +65,10 @@ class _Member:
 
 
 def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
-    """The scheduled kernel of a chain; None where there are too few blocks of rows for all processors."""
+    """The scheduled kernel of a chain; None where there are too few blocks of rows for half of the processors."""
     rows = Rows(chain.rows, ROWS)
     tasks = product(axis.extent for axis in rows.outer)
-    if isinstance(tasks, int) and tasks < PROCESSORS:
+    if isinstance(tasks, int) and tasks < PROCESSORS // 2:
         return None
     places = places_of(chain)
     kept = {b.name: replace(rows.scratch(b), name=places[b.name], space=Space.GLOBAL) for b in chain.kept}
