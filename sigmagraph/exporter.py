@@ -271,7 +271,8 @@ class _State:
 
     def __init__(self, portable: Portable) -> None:
         self._portable = portable
-        self._arrays = {key: variable.value for key, variable in portable.variables.items()}
+        # Nobody writes to these, and a training that goes on meanwhile does not show in them.
+        self._arrays = {key: variable.read().copy() for key, variable in portable.variables.items()}
         self.file = state_file(self._arrays, portable.metadata)
         self._head, self.stored = file_order(self.file)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import cuda_shim
 import numpy as np
 import pytest
+from cuda_programs import ShimExecution
 from safetensors.numpy import load_file, save_file
 
 import sigmagraph as sg
@@ -81,18 +82,21 @@ class Batch:
     targets: np.ndarray
 
 
-def trainer() -> sg.Trainer:
-    """A small network with random numbers, and a rule with memory and counters."""
+def trainer(device: ShimExecution | None = None) -> sg.Trainer:
+    """A small network with random numbers, and a rule with memory and counters; it trains on a device if there is one."""
     chain = L.Input(4, 3) + L.Dense(9, "relu") + L.Dropout(0.3) + L.Dense(3) + L.SoftmaxCrossEntropy()
     rng = np.random.default_rng(5)
     x = rng.standard_normal((70, 4, 3)).astype(np.float32)
     data = sg.data.Dataset(x, (x.sum(axis=(1, 2)) > 0).astype(np.int32) + (x[:, 0, 0] > 1))
     rule = optimisers.Adam(learning_rate=float(RATE))
+    operator, target = ("cuda", device.target) if device else (None, None)
     return sg.Environment("t", seed=3).trainer(
         "trainer",
         sg.Network("net", chain),
         optimiser=rule,
         data=data.batches(7),
+        operator=operator,
+        target=target,
         options=sg.CompileOptions(precision="highest"),
     )
 
@@ -300,6 +304,26 @@ def test_code_for_one_architecture_alone_comes_without_assembly(
     text = (tmp_path / "f.c").read_text("ascii")
     assert f"#define SG_ARCH_ALONE {int(alone)}" in text
     assert constants_of(text)["sg_ptx0"].rstrip(b"\0") == (b"" if alone else b"// assembly")
+
+
+def test_an_export_leaves_the_values_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are fetched once, and no step has to bring them there again; the file has them as they were at the export."""
+    monkeypatch.setattr(exporter, "backend_for", TextBackend)
+    of = trainer(ShimExecution(driver := cuda_shim.HostDriver(seed=1)))
+    of.run(iterations=2, lines=False)
+    before = driver.counts["uploaded"]
+    of.run(iterations=3, lines=False)
+    usual = driver.counts["uploaded"] - before  # the batch and the hyperparameters
+    export = sg.export(tmp_path, name="net", trainer=of, target=TARGET, embed_weights=True)
+    wanted = {name: of.network.variables[name].read().copy() for name in ("1-dense.weights", "3-dense.biases")}
+    before = driver.counts["uploaded"]
+    of.run(iterations=3, lines=False)
+    assert driver.counts["uploaded"] - before == usual
+    stored = load_file(export.folder / "net.safetensors")
+    assert stored["course/iteration"] == 5
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(stored[f"network/{name}"], value, err_msg=name)
+        assert (of.network.variables[name].read() != value).any(), name  # that have changed since
 
 
 GRAPH = """sigmagraph 1
