@@ -37,8 +37,8 @@ $_API int32_t @_state_open(void **state, int32_t device);
 /* Give everything back. */
 $_API int32_t @_state_close(void *state);
 
-/* What went wrong in the last call with this state that did not give $_OK: what was asked for, the kernel, what the
- * driver said. The text stays until the next call. */
+/* What went wrong in the last call with this state that did not give $_OK: what was asked for, the kernel and the lines
+ * and layers of the model that it computes, what the driver said. The text stays until the next call. */
 $_API const char *@_state_message(const void *state);
 
 /* Bytes of a state on the device. */

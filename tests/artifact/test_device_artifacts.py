@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cuda_shim
 import numpy as np
@@ -30,6 +31,7 @@ from sigmagraph.codegen.cuda.program import Generation
 from sigmagraph.errors import CompileError, InputError, TargetError
 from sigmagraph.ir.interface import STATUS_TEXTS, Status
 from sigmagraph.options import HIGHEST, Target
+from sigmagraph.tensor.workspace import scope
 
 HERE = Path(__file__).parent
 CLIENTS = HERE / "clients"
@@ -37,6 +39,9 @@ STAND_IN = Path(__file__).parents[1] / "cuda" / "driver" / "libcuda.cpp"
 WARNINGS = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 RATE = np.float32(0.01)
 TARGET = "cuda:sm_80"
+SOFTMAX = ' of the driver), at "test_device_artifacts.py":'  # the line and the layer are those of the network
+LETTER = "ö"  # has two bytes
+HIDDEN = 256  # columns of the largest value
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is missing"),
@@ -172,7 +177,7 @@ def test_training_on_a_device_is_that_of_the_processor(shipped: Shipped, tmp_pat
     assert load_file(tmp_path / "new.safetensors")["course/iteration"] == len(steps)
 
 
-def in_python(shipped: Shipped, client: str, *arguments: Path) -> None:
+def in_python(shipped: Shipped, client: str, *arguments: Path | str) -> None:
     """Run a program of Python's with the stand-in."""
     paths = os.pathsep.join(map(str, (Path(sg.__file__).parents[1], Path(cuda_shim.__file__).parent, HERE)))
     variables = {**os.environ, "LD_LIBRARY_PATH": str(shipped.driver), "PYTHONPATH": paths}
@@ -238,23 +243,93 @@ def test_wrong_calls_are_refused(shipped: Shipped, tmp_path: Path) -> None:
         (
             {"STAND_IN_MEMORY": "100"},
             "MEMORY",
-            ["the device has no ", " bytes for the state of 'net'; 100 of 100 are free"],
+            [
+                "the device has no 2368 bytes for the state of 'net'; 100 of 100 are free: out of memory",
+                "; the largest of 16 values is 'network/1-dense.weights': 432 bytes",
+            ],
         ),
-        ({"STAND_IN_MEMORY": "4000"}, "MEMORY", ["for the arena, inputs and outputs of 'predict' with batch = 7"]),
+        (
+            {"STAND_IN_MEMORY": "4000"},
+            "MEMORY",
+            [
+                "for the arena, inputs and outputs of 'predict' with batch = 7; 80 of 4000 are free: out of memory",
+                "; the arena alone has 384 bytes; with every dim at 1 the smallest plan is 768 bytes, beside 3920 for ",
+                "; the largest buffer is the input 'inputs': 336 bytes",
+            ],
+        ),
         (
             {"STAND_IN_FAILS": "softmax"},
             "LAUNCH",
-            ["failed in the kernel '", "softmax", "' of 'predict'", "launch failure"],
+            ["failed in the kernel '", "softmax", "' of 'predict'", "launch failure", SOFTMAX],
+        ),
+        ({"STAND_IN_REFUSES": "softmax"}, "LAUNCH", ["the device refuses the kernel '", "invalid argument", SOFTMAX]),
+        (
+            {"STAND_IN_LACKS": "softmax"},
+            "DEVICE",
+            ["the device does not have the kernel '", "softmax", " (", ", 0 bytes of shared memory): ", SOFTMAX],
         ),
     ],
 )
 def test_a_device_that_cannot_is_told_of(
     shipped: Shipped, environment: dict[str, str], status: str, parts: list[str]
 ) -> None:
-    done = shipped.run("device", "predict", shipped.folder / "net.safetensors", "", **environment)
+    done = shipped.run("device", "1", shipped.folder / "net.safetensors", "", **environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{int(Status[status])}: {STATUS_TEXTS[Status[status]]}: ")
     assert [part for part in parts if part not in done.stdout] == [], done.stdout
+
+
+# A program in a file whose name and whose layer's have what means something in C, in formats or in comments.
+ODD = f'''
+def odd(x, w):
+    with scope('"{LETTER}"\\n%s */ ??/'):
+        return sg.softmax(x @ w, axis=0).sum(axis=1)
+'''
+ODD_FILE = f'/nowhere/{LETTER}"d\\e %n\n.py'
+ODD_NODES = f'"{LETTER}"d/e %n .py":4 ""{LETTER}" %s */ ??/"'  # on one line, as comments of the text have it, too
+
+
+def odd_function() -> sg.CompiledFunction:
+    """A function of ODD_FILE, with a value that is larger than what goes in and comes out."""
+    names: dict[str, Any] = {"sg": sg, "scope": scope}
+    exec(compile(ODD, ODD_FILE, "exec"), names)  # the file is not there
+    x, w = sg.placeholder("x", (sg.Dim("n"), 4)), sg.parameter("w", np.ones((4, HIDDEN), np.float32))
+    return sg.compile([x], {"y": names["odd"](x, w)})
+
+
+def many_kernels() -> sg.CompiledFunction:
+    """A kernel for each of some layers, and two inputs with long names."""
+    n, extra = sg.Dim("n"), [sg.placeholder(name, (1,)) for name in (3000 * LETTER, f"a{3000 * LETTER}")]
+    x = y = sg.placeholder("x", (n, 4))
+    for number in range(15):
+        with scope(f"{number}-{LETTER}"):
+            w = sg.parameter(f"w{number}", np.eye(4 + number, 5 + number, dtype=np.float32))
+            y = sg.softmax(y @ w, axis=0)  # of other sizes each: layers that are alike have one kernel
+    return sg.compile([x, *extra], {"y": y, "sum": extra[0] + extra[1]})
+
+
+@pytest.fixture(scope="module")
+def faulty(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    """An artifact with odd names in it."""
+    place = tmp_path_factory.mktemp("faulty")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporter, "backend_for", ShimBackend)
+        functions = {"odd": odd_function(), "many": many_kernels()}
+        export = sg.export(place, name="f", functions=functions, target=TARGET, embed_weights=True)
+    return Shipped(export, shipped.driver)
+
+
+@pytest.mark.parametrize("what", ["named_at_once", "found_later", "too_little_memory", "cut_between_letters"])
+def test_failures_name_kernels_lines_and_layers(faulty: Shipped, what: str) -> None:
+    in_python(faulty, "faults.py", faulty.folder, what)
+
+
+def test_odd_names_are_literals_of_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "backend_for", TextBackend)
+    sg.export(tmp_path, name="f", functions={"odd": odd_function()}, target=TARGET)
+    text = (tmp_path / "f.c").read_text("ascii")
+    assert text.count(r'"\"\303\266\"d/e %n .py\":4 \"\"\303\266\" %s */ \?\?/\""') > 1
+    subprocess.run(["gcc", *WARNINGS, "-fsyntax-only", str(tmp_path / "f.c")], check=True)
 
 
 def test_loops_choices_and_checks_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,10 +84,16 @@ size_t total() { return number("STAND_IN_MEMORY", size_t(1) << 30); }
 
 size_t arch() { return number("STAND_IN_ARCH", 80); }
 
-// A part of the name of a kernel that fails, whatever it is given.
-bool is_to_fail(const std::string& name) {
-  const char* part = getenv("STAND_IN_FAILS");
+// Whether a variable has a part of a kernel's name.
+bool is_named(const char* variable, const std::string& name) {
+  const char* part = getenv(variable);
   return part && name.find(part) != std::string::npos;
+}
+
+// A kernel that fails whatever it is given, if it was launched so often before.
+bool is_to_fail(const std::string& name) {
+  static size_t launched = 0;
+  return is_named("STAND_IN_FAILS", name) && launched++ >= number("STAND_IN_FAILS_AFTER", 0);
 }
 
 template <typename F>
@@ -323,7 +329,7 @@ API(cuModuleGetFunction)(void** function, void* module, const char* name) {
   WITH_CONTEXT;
   auto& functions = static_cast<Module*>(module)->functions;
   const auto found = functions.find(name);
-  if (found == functions.end()) return NOT_FOUND;
+  if (found == functions.end() || is_named("STAND_IN_LACKS", name)) return NOT_FOUND;
   return *function = &found->second, SUCCESS;
 }
 API(cuFuncGetAttribute)(int* value, int, void*) { return *value = 0, SUCCESS; }
@@ -344,6 +350,7 @@ API(cuLaunchKernel)(void* which, unsigned x, unsigned y, unsigned z, unsigned th
   const Function function = *static_cast<Function*>(which);
   if (!x || x > 0x7fffffffu || y != 1 || z != 1 || threads_y != 1 || threads_z != 1) return INVALID_VALUE;
   if (!threads || int(threads) > function.threads || threads > MAX_THREADS) return INVALID_VALUE;
+  if (is_named("STAND_IN_REFUSES", function.name)) return INVALID_VALUE;
   if (shared > DEFAULT_SHARED && int(shared) > function.shared) return INVALID_VALUE;
   const char* data = nullptr;
   size_t size = 0;

@@ -67,7 +67,9 @@ enum {
     SG_USUAL_SHARED = 49152, /* that need not be asked for */
     SG_CAPTURED_BY_THREAD = 1,
     SG_APART = 256, /* what begins of inputs, outputs and constants are multiples of */
-    SG_REMEMBERED = 4 /* combinations of dims, of each function */
+    SG_REMEMBERED = 4, /* combinations of dims, of each function */
+    SG_LISTED = 12, /* kernels in a message */
+    SG_MESSAGE = 4096 /* its bytes */
 };
 #define SG_UP(size) (((size) + (SG_APART - 1)) / SG_APART * SG_APART)
 #define SG_AT(address, offset) ((address) + (uint64_t)(offset))
@@ -81,9 +83,9 @@ enum {
 struct sg_state;
 
 /* A function of a module: what the driver calls it, what it is part of, a letter for each argument (P: an address, i: 32
- * bits, q: 64 bits), and how it is launched. */
+ * bits, q: 64 bits), lines and layers whose nodes it computes, and how it is launched. */
 typedef struct sg_kernel {
-    const char *symbol, *name, *letters;
+    const char *symbol, *name, *letters, *nodes;
     int module;
     unsigned threads, shared;
 } sg_kernel;
@@ -107,6 +109,9 @@ typedef struct sg_program {
     const sg_port *ports;
     int32_t (*check)(struct sg_state *s, const int64_t *dims);
     int64_t (*place)(const int64_t *dims, int64_t *at, int64_t *bytes); /* of all ports; how much memory in all */
+    int64_t (*slots)(const int64_t *dims, int64_t *bytes); /* of the pieces of the arena; how much that is in all */
+    const int *users; /* of each of these pieces the first kernel, or -1 */
+    int slot_count;
     int32_t (*run)(struct sg_state *s, const int64_t *dims, uint64_t base, const int64_t *at);
     int32_t (*ahead)(struct sg_state *s); /* what depends on the state alone; may be null */
     int checked, updates, outdates;
@@ -119,6 +124,7 @@ typedef struct sg_bound {
     int64_t dims[SG_DIMS];
     int used, runs;
     void *graph;
+    unsigned char kernels[SG_KERNELS]; /* whether it launches them */
 } sg_bound;
 
 typedef struct sg_state {
@@ -135,7 +141,10 @@ typedef struct sg_state {
     int fresh[SG_PROGRAMS]; /* whether what was done ahead is up to date */
     int next[SG_PROGRAMS];
     sg_bound bound[SG_PROGRAMS][SG_REMEMBERED];
-    char message[1024];
+    sg_bound *captured; /* what launches go to, in place of the device */
+    unsigned char suspects[SG_KERNELS]; /* whether they were launched since the device was waited for last */
+    int blamed; /* the number of a kernel that is known to have failed, from 1 */
+    char message[SG_MESSAGE];
 } sg_state;
 
 /* One call of the self-test. */
@@ -164,29 +173,92 @@ static inline int64_t sg_most(int64_t a, int64_t b) { return a < b ? b : a; }
 
 /* ---- errors */
 
+/* Put words behind those of the message. If there is no room for all of them it ends with dots, and not within a letter. */
+static void sg_add(sg_state *s, const char *format, va_list arguments) {
+    const size_t length = strlen(s->message), room = sizeof s->message - length;
+    size_t end = sizeof s->message - sizeof "...";
+    const int added = vsnprintf(s->message + length, room, format, arguments);
+    if (added >= 0 && (size_t)added < room) return;
+    while (end && (s->message[end] & 0xc0) == 0x80) --end; /* not the first byte of a letter */
+    memcpy(s->message + end, "...", sizeof "...");
+}
+
+static void sg_say(sg_state *s, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    sg_add(s, format, arguments);
+    va_end(arguments);
+}
+
 /* Take note of what went wrong, and give the status. The state may be null. */
 static int32_t sg_refused(sg_state *s, int32_t status, const char *format, ...) {
     va_list arguments;
     if (!s) return status;
+    s->message[0] = 0;
     va_start(arguments, format);
-    vsnprintf(s->message, sizeof s->message, format, arguments);
+    sg_add(s, format, arguments);
     va_end(arguments);
     return status;
 }
 
-/* The same for a result of the driver, whose words come behind what was said. */
-static int32_t sg_failed(sg_state *s, int code, const char *format, ...) {
+/* A kernel, and where what it computes comes from. */
+static void sg_say_kernel(sg_state *s, int number) {
+    const sg_kernel *kernel = &sg_kernels[number];
+    const char *open = *kernel->nodes ? " (" : "", *close = *kernel->nodes ? ")" : "";
+    sg_say(s, "'%s' of '%s'%s%s%s", kernel->name, sg_images[kernel->module].name, open, kernel->nodes, close);
+}
+
+/* What a result of the driver may come from besides: drivers tell of kernels that failed when they are asked for something. */
+static void sg_say_suspects(sg_state *s) {
+    int n, count = 0, listed = 0;
+    for (n = 0; n < SG_KERNELS; ++n) count += s->suspects[n];
+    if (s->blamed) {
+        sg_say(s, "; before that failed ");
+        sg_say_kernel(s, s->blamed - 1);
+    } else if (count) {
+        sg_say(s, "; it may be one of %d kernels that were not waited for: ", count);
+        for (n = 0; n < SG_KERNELS && listed < SG_LISTED; ++n) {
+            if (!s->suspects[n]) continue;
+            if (listed++) sg_say(s, ", ");
+            sg_say_kernel(s, n);
+        }
+        if (count > listed) sg_say(s, ", and %d more", count - listed);
+    }
+}
+
+/* Put the driver's words for a result behind what was said; the status. */
+static int32_t sg_told(sg_state *s, int code) {
     const char *text = "";
-    size_t length;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(s->message, sizeof s->message, format, arguments);
-    va_end(arguments);
-    length = strlen(s->message);
     if (s->driver.cuGetErrorString(code, &text) || !text) text = "";
-    snprintf(s->message + length, sizeof s->message - length, ": %s (result %d of the driver)", text, code);
+    sg_say(s, ": %s (result %d of the driver)", text, code);
     if (code == SG_OUT_OF_MEMORY) return $_ERROR_MEMORY;
     return s->ready ? $_ERROR_LAUNCH : $_ERROR_DEVICE;
+}
+
+/* Take note of what the driver did not do. */
+static int32_t sg_failed(sg_state *s, int code, const char *format, ...) {
+    va_list arguments;
+    int32_t status;
+    s->message[0] = 0;
+    va_start(arguments, format);
+    sg_add(s, format, arguments);
+    va_end(arguments);
+    status = sg_told(s, code);
+    if (status != $_ERROR_MEMORY) sg_say_suspects(s);
+    return status;
+}
+
+/* The same of a kernel, and how much of something it was to have. */
+static int32_t sg_failed_kernel(sg_state *s, int code, int number, const char *what, int64_t count, const char *unit) {
+    const sg_kernel *kernel = &sg_kernels[number];
+    int32_t status;
+    s->message[0] = 0;
+    sg_say(s, "the device %s the kernel '%s' of '%s' (%s, %lld %s)", what, kernel->name, sg_images[kernel->module].name,
+        kernel->symbol, (long long)count, unit);
+    status = sg_told(s, code);
+    if (*kernel->nodes) sg_say(s, ", at %s", kernel->nodes);
+    sg_say_suspects(s);
+    return status;
 }
 
 static int32_t sg_too_large(sg_state *s, const char *what, int64_t size) {
@@ -197,7 +269,10 @@ static int32_t sg_too_large(sg_state *s, const char *what, int64_t size) {
 
 static int32_t sg_wait(sg_state *s, const char *what) {
     const int code = s->driver.cuStreamSynchronize(s->stream);
-    return code ? sg_failed(s, code, "the device failed in %s", what) : $_OK;
+    if (code) return sg_failed(s, code, "the device failed in %s", what);
+    memset(s->suspects, 0, sizeof s->suspects);
+    s->blamed = 0;
+    return $_OK;
 }
 
 static int32_t sg_move(sg_state *s, uint64_t target, uint64_t source, int64_t size) {
@@ -226,6 +301,7 @@ static int32_t sg_launch(sg_state *s, int number, int64_t blocks, const uint64_t
     unsigned char buffer[SG_ARGUMENTS];
     size_t size = 0;
     void *extra[5];
+    int32_t status;
     int code;
     if (blocks <= 0) return $_OK;
     if (blocks >= SG_LIMIT) return sg_too_large(s, kernel->name, blocks);
@@ -248,15 +324,16 @@ static int32_t sg_launch(sg_state *s, int number, int64_t blocks, const uint64_t
     ++s->launched;
     code = s->driver.cuLaunchKernel(s->functions[number], (unsigned)blocks, 1, 1, kernel->threads, 1, 1, kernel->shared,
         s->stream, NULL, extra);
-    if (code)
-        return sg_failed(s, code, "the device refuses the kernel '%s' of '%s' (%s, %lld blocks)", kernel->name,
-            sg_images[kernel->module].name, kernel->symbol, (long long)blocks);
-    if (!s->waits) return $_OK;
+    if (code) return sg_failed_kernel(s, code, number, "refuses", blocks, "blocks");
+    if (!s->waits) {
+        (s->captured ? s->captured->kernels : s->suspects)[number] = 1;
+        return $_OK;
+    }
     code = s->driver.cuStreamSynchronize(s->stream);
-    if (code)
-        return sg_failed(s, code, "the device failed in the kernel '%s' of '%s' (%s, %lld blocks)", kernel->name,
-            sg_images[kernel->module].name, kernel->symbol, (long long)blocks);
-    return $_OK;
+    if (!code) return $_OK;
+    status = sg_failed_kernel(s, code, number, "failed in", blocks, "blocks");
+    s->blamed = number + 1;
+    return status;
 }
 
 /* ---- native routines */
@@ -355,21 +432,22 @@ static int32_t sg_get_functions(sg_state *s) {
         code = s->driver.cuModuleGetFunction(&s->functions[n], s->modules[kernel->module], kernel->symbol);
         if (!code && kernel->shared > SG_USUAL_SHARED)
             code = s->driver.cuFuncSetAttribute(s->functions[n], SG_MOST_SHARED, (int)kernel->shared);
-        if (code)
-            return sg_failed(s, code, "the kernel '%s' of '%s' (%s) with %u bytes of shared memory cannot be had", kernel->name,
-                sg_images[kernel->module].name, kernel->symbol, kernel->shared);
+        if (code) return sg_failed_kernel(s, code, n, "does not have", kernel->shared, "bytes of shared memory");
     }
     return $_OK;
 }
 
 /* What is done once with the device at hand. */
 static int32_t sg_set_up(sg_state *s, int kind) {
+    int32_t status;
     int n;
     int code = s->driver.cuStreamCreate(&s->stream, 1); /* which does not wait for the usual stream */
     if (code) return sg_failed(s, code, "a stream cannot be had");
     for (n = 0; n < SG_PROGRAMS && sg_images[n].cubin; ++n) SG_TRY(sg_load(s, n, kind));
     SG_TRY(sg_get_functions(s));
-    SG_TRY(sg_allocate(s, &s->values, SG_VALUES, "the state of '@'"));
+    status = sg_allocate(s, &s->values, SG_VALUES, "the state of '@'");
+    if (status == $_ERROR_MEMORY) sg_say(s, "%s", sg_largest_stored);
+    if (status) return status;
     SG_TRY(sg_allocate(s, &s->constants, SG_CONSTANTS, "the constants of '@'"));
     code = s->driver.cuMemsetD8Async(s->values, 0, SG_VALUES, s->stream);
     if (code) return sg_failed(s, code, "the state cannot be cleared");
@@ -441,11 +519,38 @@ static sg_bound *sg_remembered(sg_state *s, int p, const int64_t *dims) {
     return bound;
 }
 
+/* What a call needs for which there is no memory: the arena, the largest of all, and the least that any call does. */
+static void sg_say_needs(sg_state *s, int p, const int64_t *dims) {
+    const sg_program *program = &sg_programs[p];
+    int64_t at[SG_PORTS], bytes[SG_PORTS], slots[SG_SLOTS], ones[SG_DIMS], largest = 0;
+    const int64_t arena = program->slots(dims, slots);
+    int n, slot = -1, port = -1;
+    for (n = 0; n < SG_DIMS; ++n) ones[n] = 1;
+    sg_say(s, "; the arena alone has %lld bytes; %sthe smallest plan is %lld bytes, beside %lld for parameters and constants; "
+        "CompileOptions(remat=True) makes arenas smaller", (long long)arena, program->dims ? "with every dim at 1 " : "",
+        (long long)program->place(ones, at, bytes), (long long)SG_VALUES + SG_CONSTANTS);
+    program->place(dims, at, bytes);
+    for (n = 0; n < program->slot_count; ++n)
+        if (slots[n] > largest) largest = slots[slot = n];
+    for (n = 0; n < program->inputs + program->outputs; ++n)
+        if (bytes[n] > largest) largest = bytes[port = n];
+    sg_say(s, "; the largest buffer is ");
+    if (port >= 0) {
+        sg_say(s, "the %s '%s'", port < program->inputs ? "input" : "output", program->ports[port].name);
+    } else {
+        sg_say(s, "a value of ");
+        if (slot >= 0 && program->users[slot] >= 0) sg_say_kernel(s, program->users[slot]);
+        else sg_say(s, "'%s'", program->name);
+    }
+    sg_say(s, ": %lld bytes", (long long)largest);
+}
+
 /* Have a block of memory for the arena, inputs and outputs of a call; the one that there was is given up first. */
 static int32_t sg_make_room(sg_state *s, int p, const int64_t *dims, int64_t size) {
     const sg_program *program = &sg_programs[p];
     char what[512];
     size_t length;
+    int32_t status;
     int n, k;
     if (size <= s->block_size) return $_OK;
     for (n = 0; n < SG_PROGRAMS; ++n)
@@ -458,7 +563,9 @@ static int32_t sg_make_room(sg_state *s, int p, const int64_t *dims, int64_t siz
         length = strlen(what);
         snprintf(what + length, sizeof what - length, "%s%s = %lld", n ? ", " : " with ", program->dim_names[n], (long long)dims[n]);
     }
-    SG_TRY(sg_allocate(s, &s->block, size, what));
+    status = sg_allocate(s, &s->block, size, what);
+    if (status == $_ERROR_MEMORY) sg_say_needs(s, p, dims);
+    if (status) return status;
     s->block_size = size;
     return $_OK;
 }
@@ -470,7 +577,7 @@ static int32_t sg_execute(sg_state *s, int p, const int64_t *dims, const int64_t
     sg_bound *bound = sg_remembered(s, p, dims);
     void *graph = NULL;
     int32_t status;
-    int code, ended;
+    int n, code, ended;
     if (!bound->runs) {
         SG_TRY(sg_wait(s, "what was asked for before"));
         s->launched = 0;
@@ -483,7 +590,9 @@ static int32_t sg_execute(sg_state *s, int p, const int64_t *dims, const int64_t
     if (!bound->graph) {
         code = s->driver.cuStreamBeginCapture_v2(s->stream, SG_CAPTURED_BY_THREAD);
         if (code) return sg_failed(s, code, "'%s' cannot be captured", program->name);
+        s->captured = bound;
         status = program->run(s, dims, s->block, at);
+        s->captured = NULL;
         ended = s->driver.cuStreamEndCapture(s->stream, &graph);
         if (graph && (status || ended)) s->driver.cuGraphDestroy(graph);
         if (status) return status;
@@ -496,6 +605,7 @@ static int32_t sg_execute(sg_state *s, int p, const int64_t *dims, const int64_t
         }
     }
     code = s->driver.cuGraphLaunch(bound->graph, s->stream);
+    for (n = 0; n < SG_KERNELS; ++n) s->suspects[n] |= bound->kernels[n];
     return code ? sg_failed(s, code, "the device failed when '%s' began", program->name) : $_OK;
 }
 
@@ -697,8 +807,9 @@ int32_t @_state_prepare(void *state) {
     SG_TRY(sg_known(s));
     if (!s->begun) return sg_refused(s, $_ERROR_STATE, "the state has no values yet: read a file");
     SG_TRY(sg_enter(s));
+    status = sg_wait(s, "what was asked for before");
     s->waits = 1;
-    for (p = 0, status = $_OK; !status && p < SG_PROGRAMS && sg_programs[p].name; ++p) status = sg_do_ahead(s, p);
+    for (p = 0; !status && p < SG_PROGRAMS && sg_programs[p].name; ++p) status = sg_do_ahead(s, p);
     s->waits = 0;
     sg_leave(s);
     return status;

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from sigmagraph.codegen.cuda.library.text import size_text, string_text
+from sigmagraph.codegen.cuda.library.text import cut_text, size_text, string_text
 from sigmagraph.dims import Size
 from sigmagraph.ir.launch import (
     BRANCH,
@@ -28,29 +28,58 @@ _FIXED: Mapping[str, tuple[str, int]] = MappingProxyType(
 )
 
 
+# Bytes of a text of nodes: compilers need not take literals of more than 4095, and the library's messages have no more.
+_NODES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a kernel is launched.
+
+    Attributes:
+        letters: of its arguments.
+        threads: of a block.
+        shared: bytes of shared memory of a block.
+    """
+
+    letters: str
+    threads: int
+    shared: int
+
+
 class Kernels:
-    """The table of all kernels of a library."""
+    """The table of all kernels of a library.
+
+    Attributes:
+        rows: the table.
+        most_arguments: of a kernel.
+    """
 
     def __init__(self) -> None:
         self.rows: list[str] = []
+        self.most_arguments = 0
         self._numbers: dict[tuple[int, str], int] = {}
 
-    def number(self, module: int, symbol: str, name: str, letters: str, threads: int, shared: int) -> int:
+    def number(self, module: int, symbol: str, name: str, nodes: str, shape: Shape) -> int:
         """The place of a kernel in the table.
 
         Args:
             module: the number of the module that has it.
             symbol: what it is called there.
             name: what it carries out, in words.
-            letters: of its arguments.
-            threads: of a block.
-            shared: bytes of shared memory of a block.
+            nodes: where the nodes come from that it computes.
+            shape: how it is launched.
         """
         found = self._numbers.setdefault((module, symbol), len(self.rows))
         if found == len(self.rows):
-            texts = ", ".join(map(string_text, (symbol, name, letters)))
-            self.rows.append(f"{{{texts}, {module}, {threads}, {shared}}}")
+            texts = ", ".join(map(string_text, (symbol, name, shape.letters, cut_text(nodes, _NODES))))
+            self.rows.append(f"{{{texts}, {module}, {shape.threads}, {shape.shared}}}")
+            self.most_arguments = max(self.most_arguments, len(shape.letters))
         return found
+
+    def known(self, module: int, symbol: str) -> int:
+        """The place of a kernel that is in the table."""
+        return self._numbers[module, symbol]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +185,7 @@ class PlanWriter:
             letters = "P" * len(grid.buffers) + "i" * len(grid.dims)
             words = [self._at(step.places[n]) for n in grid.buffers]
             words += [f"(uint64_t){self.names[name]}" for name in grid.dims]
-            shape = (letters, grid.threads, grid.shared)
+            shape = Shape(letters, grid.threads, grid.shared)
             self._call(grid.symbol, step.kernel, shape, self._size(grid.blocks), words, level)
 
     def _copy(self, source: Place, target: Place, size: Size, level: int) -> None:
@@ -170,15 +199,13 @@ class PlanWriter:
     def _fixed(self, symbol: str, blocks: str, words: list[str], level: int) -> None:
         """Launch one of the kernels that every module has."""
         letters, threads = _FIXED[symbol]
-        self._call(symbol, symbol, (letters, threads, 0), blocks, words, level)
+        self._call(symbol, symbol, Shape(letters, threads, 0), blocks, words, level)
 
-    def _call(
-        self, symbol: str, name: str, shape: tuple[str, int, int], blocks: str, words: list[str], level: int
-    ) -> None:
-        letters, threads, shared = shape
+    def _call(self, symbol: str, name: str, shape: Shape, blocks: str, words: list[str], level: int) -> None:
         if self.launches.controlled:
-            letters, words = letters + _FLOW, [*words, self.addresses.flow, str(level)]
-        number = self.kernels.number(self.module, symbol, name, letters, threads, shared)
+            shape = replace(shape, letters=shape.letters + _FLOW)
+            words = [*words, self.addresses.flow, str(level)]
+        number = self.kernels.number(self.module, symbol, name, self.launches.nodes.get(name, ""), shape)
         passed = f"SG_WORDS({', '.join(words or ['0'])})"
         self._line(f"SG_TRY(sg_launch(s, {number}, {blocks}, {passed})); /* {symbol} */")
 

@@ -21,6 +21,12 @@ def _spelled(byte: int) -> str:
     return character if 32 <= byte < 127 else f"\\{byte:03o}"
 
 
+def cut_text(text: str, most: int) -> str:
+    """A text of so many bytes of UTF-8 at most; a longer one ends with dots."""
+    data = text.encode()
+    return text if len(data) <= most else data[: most - 3].decode(errors="ignore") + "..."
+
+
 def words_text(name: str, data: bytes) -> str:
     """Bytes as a constant of words of 64 bits, the lowest byte first, as on all hosts of GPUs; zeros fill the last.
 

@@ -30,7 +30,7 @@ from sigmagraph.ir.launch import LIMIT, RUNNING, DeviceCode, Launches, flow_word
 from sigmagraph.ir.plan import Check, Plan, Port, first_user, flat_steps
 
 # Rows of tables that would be empty, which C does not allow.
-_NO_TEXT, _NO_PORT, _NO_KERNEL = '""', '{"", 1}', '{"", "", "", 0, 0, 0}'
+_NO_TEXT, _NO_PORT, _NO_KERNEL = '""', '{"", 1}', '{"", "", "", "", 0, 0, 0}'
 APART = 256  # what inputs, outputs and constants begin at multiples of
 _ARCH = re.compile(r"sm_(\d+)(\d)([a-z]?)")
 
@@ -125,7 +125,8 @@ class Sources:
             "SG_KERNELS": len(self.kernels.rows),
             "SG_DIMS": max((len(f.dims) for f in functions), default=0),
             "SG_PORTS": max((len(f.inputs) + len(f.outputs) for f in functions), default=0),
-            "SG_ARGUMENTS": 8 * max((row.count("P") + row.count("i") + 1 for row in self.kernels.rows), default=1),
+            "SG_SLOTS": max((len(part.main.slots) for part in self.parts), default=0),
+            "SG_ARGUMENTS": 8 * self.kernels.most_arguments,
         }
         return "\n".join(f"#define {name} {max(count, 1)}" for name, count in counts.items()) + "\n"
 
@@ -171,11 +172,19 @@ class Sources:
             words_text("sg_state_text", text),
             words_text("sg_weights", self._weights()),
             words_text("sg_constants", bytes(self.constants)),
+            f"static const char sg_largest_stored[] = {string_text(self._largest_stored())};",
             *images,
             f"static const sg_image sg_images[SG_PROGRAMS] = {{\n    {_rows(table)}\n}};",
             f"static const sg_kernel sg_kernels[SG_KERNELS] = {{\n    {_rows(self.kernels.rows, _NO_KERNEL)}\n}};",
             "static const sg_program sg_programs[SG_PROGRAMS];",
         ]
+
+    def _largest_stored(self) -> str:
+        """What a message says besides where there is no memory for the state."""
+        if not self.interface.stored:
+            return ""
+        largest = max(self.interface.stored, key=lambda stored: stored.bytes)
+        return f"; the largest of {len(self.interface.stored)} values is '{largest.name}': {largest.bytes} bytes"
 
     def _weights(self) -> bytes:
         """The values at export as they lie on the device; nothing where they are not embedded."""
@@ -208,6 +217,7 @@ class Sources:
                 f"static int32_t sg_run{number}(sg_state *s, const int64_t *dims, uint64_t base, const int64_t *at)",
                 ("s", "dims", "base", "at"),
             ),
+            self._slots(number, part.main, launches),
         ]
         ahead = placed.program.ahead
         if ahead is not None:
@@ -222,7 +232,8 @@ class Sources:
         outdates = any(self._reads_of(other) & set(part.updates) for other in range(len(self.parts)))
         self.rows.append(
             f"{{{string_text(part.name)}, {len(function.dims)}, {len(function.inputs)}, {len(function.outputs)}, "
-            f"sg_dims{number}, sg_ports{number}, sg_check{number}, sg_place{number}, sg_run{number}, "
+            f"sg_dims{number}, sg_ports{number}, sg_check{number}, sg_place{number}, "
+            f"sg_slots{number}, sg_users{number}, {len(part.main.slots)}, sg_run{number}, "
             f"{f'sg_ahead{number}' if ahead else 'NULL'}, {int(checked)}, {int(bool(part.updates))}, {int(outdates)}, "
             f"{flow}, {function.first_error + len(function.requirements)}}}"
         )
@@ -307,6 +318,19 @@ class Sources:
             lines.append(f"    end += SG_UP(bytes[{n}]);")
         unused = "".join(f" (void){name};" for name in names.values())
         return "\n".join([*lines, f"    (void)dims; (void)at; (void)bytes;{unused}", "    return end;", "}\n"])
+
+    def _slots(self, number: int, plan: Plan, launches: Launches) -> str:
+        """What lies in the arena, for messages: how large each slot is, and the kernel that writes to it first."""
+        names = {name: f"d{n}" for n, name in enumerate(plan.dims)}
+        lines = [f"static int64_t sg_slots{number}(const int64_t *dims, int64_t *bytes) {{"]
+        lines += [f"    const int64_t d{n} = dims[{n}]; /* {name} */" for n, name in enumerate(plan.dims)]
+        lines += [f"    bytes[{n}] = {size_text(size, names)};" for n, size in enumerate(plan.slots)]
+        unused = "".join(f" (void){name};" for name in names.values())
+        lines += [f"    (void)dims; (void)bytes;{unused}", f"    return {size_text(plan.arena_bytes(1), names)};", "}"]
+        users = [first_user(plan, n) for n in range(len(plan.slots))]
+        found = [launches.grids.get(user, ()) for user in users]
+        rows = ", ".join(str(self.kernels.known(number, grids[0].symbol) if grids else -1) for grids in found)
+        return "\n".join([*lines, f"static const int sg_users{number}[] = {{{rows or -1}}};\n"])
 
     # ---- what the host calls
 
