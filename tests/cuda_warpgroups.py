@@ -13,7 +13,7 @@ from sigmagraph.codegen.cuda.callees import called
 from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.legalize import legalize
 from sigmagraph.codegen.cuda.program import Generation
-from sigmagraph.codegen.cuda.warpgroup import PUBLISH, ROWS, THREADS, WIDTHS, GroupProduct
+from sigmagraph.codegen.cuda.warpgroup import PUBLISH, ROWS, THREADS, WIDTHS, GroupProduct, GroupWait
 from sigmagraph.dims import Dim
 from sigmagraph.dtypes import BF16, F16, F32
 from sigmagraph.ir.kernel.expr import Load
@@ -108,6 +108,7 @@ def kernel_of(product: GroupProduct, groups: int = 1, steps: int = 1) -> Kernel:
         Call(PUBLISH.name, (), ()),
         Barrier(),
         multiply,
+        GroupWait(product.columns).call(sums),
         Barrier(),
     )
     every = product.sums

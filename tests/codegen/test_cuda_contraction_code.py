@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 import sigmagraph as sg
+from sigmagraph.codegen.cuda import contraction
 from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.cuda.compile import Compiled, compile_text, compiler_name
+from sigmagraph.codegen.cuda.nvcc import find_nvcc, run_nvcc
 from sigmagraph.codegen.cuda.program import Generation
 from sigmagraph.codegen.cuda.sass import find_disassembler
+from sigmagraph.codegen.cuda.tiles import tiles_of
 from sigmagraph.driver import build
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.graph.graph import Graph
@@ -34,10 +37,11 @@ class Noting(CudaBackend):
     """The target as it is; what its compiler gives is kept."""
 
     made: Compiled | None = None
+    text = ""
 
     def generation(self, listing: bool) -> Generation:
         def compile_it(text: str) -> Compiled:
-            self.made = compile_text(text, self.arch)
+            self.made, self.text = compile_text(text, self.arch), text
             return self.made
 
         return Generation(self.arch, compile_it, listing)
@@ -158,6 +162,23 @@ def test_warpgroups_multiply() -> None:
         assert number(counts, "HMMA") == number(counts, "LDSM") == number(counts, "FFMA") == 0, name
     for name, counts in counted("sm_90a", "highest").items():
         assert any(full.startswith("HGMMA") for full in counts) == (name == "bf16"), name
+
+
+@pytest.mark.skipif(not find_nvcc()[0], reason="there is no nvcc")
+@pytest.mark.parametrize("number", range(4))
+def test_no_product_waits_for_another_one(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what ptxas says, in each of the tiles of warpgroups."""
+    monkeypatch.setattr(
+        contraction, "tiles_of", lambda instruction, _: tiles_of(instruction, groups=True)[number : number + 1]
+    )
+    options = CompileOptions(cache=False, target=Target("cuda", cpu="sm_90a"))
+    for graph in graphs().values():
+        backend = Noting(options.target)
+        build(graph, options, backend)
+        assert re.search(r"sg_wgmma_wait<\d+>", backend.text)
+        said = run_nvcc(backend.text, "cubin", ("-arch", "sm_90a", "-O3", "-std=c++17", "-Xptxas", "-v")).said
+        assert "Used" in said
+        assert "serialized" not in said
 
 
 @pytest.mark.parametrize(("arch", "precision"), [("sm_75", ""), ("sm_80", "highest"), ("sm_90", "highest")])

@@ -18,7 +18,7 @@ from sigmagraph.codegen.cuda.contraction import factors_for
 from sigmagraph.codegen.cuda.schedule import schedule
 from sigmagraph.codegen.cuda.tensor_cores import MMA_BF16, MMA_F16, TF32, Instruction
 from sigmagraph.codegen.cuda.tiles import PLAIN, Tile, _plain, by_groups, by_warps, choose, parts, tiles_of
-from sigmagraph.codegen.cuda.warpgroup import PUBLISH, group_product
+from sigmagraph.codegen.cuda.warpgroup import PUBLISH, GroupProduct, of_group
 from sigmagraph.codegen.partition import Control, partition
 from sigmagraph.codegen.schedule.flat import flat
 from sigmagraph.codegen.templates import contraction as templates
@@ -191,11 +191,22 @@ def test_warpgroups_multiply_large_matrices() -> None:
     for n, columns in ((64, 0), (1024, 64), (4096, 256)):
         for dtype in ("float32", "bfloat16", "float16"):
             (kernel,) = kernels_of(graph_of(sg.matmul, (n, 256), (256, n), dtype=dtype), GROUPS)
-            products = [p for p in map(group_product, called(kernel)) if p]
+            products = [p for p in map(of_group, called(kernel)) if isinstance(p, GroupProduct)]
             assert [p.columns for p in products] == ([columns] if columns else [])
             assert (PUBLISH.name in called(kernel)) == bool(columns)
             # What lies with rows side by side is multiplied so, but for f32.
             assert all((p.first_by_rows, p.second_by_rows) == (False, dtype != "float32") for p in products)
+
+
+def test_the_next_step_is_written_while_warpgroups_multiply() -> None:
+    """A product is begun, what threads have read of the next step is rounded and written, and then it is waited for."""
+    (kernel,) = kernels_of(graph_of(sg.matmul, (1024, 256), (256, 1024)), GROUPS)
+    (step,) = (s for s in statements(kernel.body) if isinstance(s, For) and s.var == "%step")
+    calls = [number for number, s in enumerate(step.body) if isinstance(s, Call) and of_group(s.kernel)]
+    assert len(calls) == 2
+    assert calls[1] == len(step.body) - 1
+    between = statements(step.body[calls[0] + 1 : calls[1]])
+    assert {s.buffer for s in between if isinstance(s, Store)} == {"%left", "%right"}
 
 
 @pytest.mark.parametrize(("dtype", "deep"), [(F32, True), (BF16, True), (BF16, False)])

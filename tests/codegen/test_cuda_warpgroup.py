@@ -29,7 +29,7 @@ from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.compile import compile_text, compiler_name
 from sigmagraph.codegen.cuda.cubin import read_resources
 from sigmagraph.codegen.cuda.nvcc import find_nvcc, run_nvcc
-from sigmagraph.codegen.cuda.warpgroup import THREADS, GroupProduct, group_product
+from sigmagraph.codegen.cuda.warpgroup import THREADS, GroupProduct, GroupWait, of_group
 from sigmagraph.dims import Dim
 from sigmagraph.dtypes import BF16, F16, F32, I32
 from sigmagraph.errors import CompileError, DeviceError, VerifyError
@@ -54,7 +54,7 @@ def test_what_a_product_means(product: GroupProduct, groups: int) -> None:
 
 @pytest.mark.parametrize("product", [*SMALL, *LARGE, *OTHERS], ids=name_of)
 def test_names_say_which_product_it_is(product: GroupProduct) -> None:
-    assert group_product(product.name) == product
+    assert of_group(product.name) == product
     (kernel,) = called((Call(product.name, (), ()),))
     assert kernel == product.kernel()
     verify_kernel(kernel)
@@ -79,8 +79,9 @@ def test_there_are_no_other_products() -> None:
     for columns, slices in ((12, 1), (512, 1), (64, 0)):
         with pytest.raises(CompileError, match="no product of this size"):
             GroupProduct(BF16, columns, slices)
-    for name in ("wgmma", "mma_bf16", "wgmma_f64_8x8_ss", "publish"):
-        assert group_product(name) is None
+    assert of_group("wgmma_wait_64") == GroupWait(64)
+    for name in ("wgmma", "mma_bf16", "wgmma_f64_8x8_ss", "wgmma_wait", "publish"):
+        assert of_group(name) is None
 
 
 def test_reads_are_bounded_by_the_distances() -> None:
@@ -151,6 +152,8 @@ DEFECTS: dict[str, tuple[int, str, str, str]] = {
     "late": (1, PUBLISHED, "__syncthreads();\n    sg_publish();", "wgmma does not see what was written"),
     "stale": (1, PUBLISHED, "if (step == 0) sg_publish();\n    __syncthreads();", "wgmma does not see what was"),
     "one": (1, PUBLISHED, "if (thread != 77) sg_publish();\n    __syncthreads();", "wgmma does not see what was"),
+    "unwaited": (1, "sg_wgmma_wait<64>(sums);", ";", ""),
+    "early": (1, "sg_wgmma_wait<64>(sums);", "sums[3] += 1.0f; sg_wgmma_wait<64>(sums); sums[3] -= 1.0f;", ""),
     "barrier": (1, PUBLISHED, "sg_publish();", "wgmma does not see what was written"),
     "missing": (1, COME, f"if (thread != 5) {COME}", "wait for ever: of 128 threads 1 wait at __syncthreads"),
     "half": (2, COME, f"if (thread % 128 < 64) {COME}", "of 256 threads 128 wait at __syncthreads"),
@@ -216,6 +219,7 @@ extern "C" __global__ void __launch_bounds__(128)
   __syncthreads();
   float sums[4] = {0, 0, 0, 0};
   sg_wgmma_f16<8, 1, false, false>(left, right, sums, thread + 1, 64, 128, 64, 128);
+  sg_wgmma_wait<8>(sums);
   for (int i = 0; i < 4; ++i) c[4 * thread + i] = sums[i];
 }
 """
@@ -261,7 +265,7 @@ def test_sums_stay_in_registers_and_products_follow_each_other() -> None:
 def test_ptxas_says_when_products_wait_for_each_other() -> None:
     """So that the test above would find it."""
     text, _ = text_of([(GroupProduct(F16, 64, 2), 1, 2)])
-    what = "sg_wgmma_close<columns>(sums); "
+    what = "sg_wgmma_begin<columns>(sums);"
     broken = text.replace(what, f"sums[0] += 1.0f; {what}")
     assert broken != text
     assert SERIALIZED in run_nvcc(broken, "cubin", OPTIONS).said

@@ -5,19 +5,19 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from sigmagraph.codegen.cuda import fetch, tensor_cores
-from sigmagraph.codegen.cuda.warpgroup import PUBLISH, group_product
+from sigmagraph.codegen.cuda.warpgroup import PUBLISH, of_group
 from sigmagraph.ir.kernel.kernel import Block, Call, Kernel, statements
 
-# All but the products of warpgroups, which are many: their names say which one it is.
+# All but those of warpgroups, which are many: their names say which one it is.
 _PRELUDE = MappingProxyType({kernel.name: kernel for kernel in (*tensor_cores.KERNELS, *fetch.KERNELS, PUBLISH)})
 BY_ELEMENT = frozenset(f.name for f in fetch.KERNELS if f.params)  # there is a function for unaligned memory as well
 
 
 def prelude_function(name: str) -> str:
     """The function of the prelude that a kernel is; empty where it is none."""
-    product = group_product(name)
-    if product is not None:
-        return product.function
+    found = of_group(name)
+    if found is not None:
+        return found.function
     return f"sg_{name}" if name in _PRELUDE else ""
 
 
@@ -27,5 +27,5 @@ def called(block: Block) -> tuple[Kernel, ...]:
 
 
 def _kernel(name: str) -> Kernel:
-    product = group_product(name)
-    return _PRELUDE[name] if product is None else product.kernel()
+    found = of_group(name)
+    return _PRELUDE[name] if found is None else found.kernel()

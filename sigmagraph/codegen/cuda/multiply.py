@@ -10,7 +10,7 @@ from sigmagraph.codegen.cuda.arrangement import Cores, Lines
 from sigmagraph.codegen.cuda.staging import Slab
 from sigmagraph.codegen.cuda.tensor_cores import COLUMNS, ROWS, SUMS, Instruction, Matrices
 from sigmagraph.codegen.cuda.tiles import THREAD, WARP, Group, Tile, Walk, Warp
-from sigmagraph.codegen.cuda.warpgroup import THREADS
+from sigmagraph.codegen.cuda.warpgroup import THREADS, GroupWait
 from sigmagraph.dims import Dim, Size
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.kernel.expr import Expr, Load, apply
@@ -22,6 +22,11 @@ def multiply(tile: Tile, left: Slab, right: Slab, sums: Buffer) -> Block:
     if tile.group:
         return _by_group(tile.group, left, right, sums)
     return _by_warp(tile, tile.warp, left, right, sums) if tile.warp else _by_thread(tile, left, right, sums)
+
+
+def wait(tile: Tile, sums: Buffer) -> Block:
+    """Waits for the products of a step, if they may have to be waited for."""
+    return (GroupWait(tile.group.columns).call(sums),) if tile.group else ()
 
 
 Order: TypeAlias = "Callable[[Size, Size], Size]"

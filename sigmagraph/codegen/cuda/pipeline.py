@@ -48,8 +48,14 @@ class Pipeline:
             out += [Alloc(slab.held), *slab.bring(self.first), *slab.write(0)]
         return tuple(out)
 
-    def loop(self, kind: LoopKind, products: Block) -> For:
-        """The loop over steps, in which ``slab.now`` is where the one that is multiplied lies."""
+    def loop(self, kind: LoopKind, products: Block, end: Block = ()) -> For:
+        """The loop over steps.
+
+        Args:
+            kind: of the loop.
+            products: multiply a step, for which ``slab.now`` is where it lies.
+            end: waits for products, if something else can be done before.
+        """
         step = Dim(self.var)
         out: list[Stmt] = []
         if self._fetched:
@@ -66,7 +72,7 @@ class Pipeline:
         out += [slab.named(step) for slab in self.slabs]
         out += products
         out += _where(left, tuple(s for slab in self._read for s in slab.write(step + 1)))
-        return For(self.var, self.count, kind, tuple(out))
+        return For(self.var, self.count, kind, (*out, *end))
 
     @property
     def _fetched(self) -> list[Slab]:

@@ -27,7 +27,20 @@ from sigmagraph.dims import Dim, Size
 from sigmagraph.dtypes import BF16, F16, F32, DType
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.kernel.expr import Const, Index, Load, apply, cast
-from sigmagraph.ir.kernel.kernel import Block, Buffer, Call, For, If, Kernel, KernelStage, Let, LoopKind, Role, Store
+from sigmagraph.ir.kernel.kernel import (
+    Block,
+    Buffer,
+    Call,
+    For,
+    If,
+    Kernel,
+    KernelStage,
+    Let,
+    LoopKind,
+    Role,
+    Store,
+    View,
+)
 
 ROWS, THREADS = 64, 128  # of a product, and of a group
 WIDTHS = (8, 16, 32, 64, 128, 192, 256)  # columns that the prelude has instructions for
@@ -35,12 +48,13 @@ _CORE = 8  # rows of a core matrix, of 16 bytes
 _THREAD = "thread"  # dims are at least 1: threads are counted from there
 _DISTANCES = ("first_near", "first_far", "second_near", "second_far")
 _TYPES = {"bf16": BF16, "f16": F16, "tf32": F32}
+_WAIT = re.compile(r"wgmma_wait_(\d+)")
 _NAME = re.compile(r"wgmma_(bf16|f16|tf32)_(\d+)x(\d+)_([sr])([sr])")
 
 
 @dataclass(frozen=True, slots=True)
 class GroupProduct:
-    """``sums[64, columns] += first[64, depth] * second[depth, columns]`` by a warpgroup.
+    """``sums[64, columns] += first[64, depth] * second[depth, columns]`` by a warpgroup, which has to be waited for.
 
     f32 are multiplied as tf32: they are rounded to it before (``round_tf32``). Sums are f32.
 
@@ -168,6 +182,40 @@ class GroupProduct:
         return row[0] * far + deep[0] * near + inner
 
 
+@dataclass(frozen=True, slots=True)
+class GroupWait:
+    """Waits for the products that a thread has begun, for whose sums it is; before that it may do anything else.
+
+    In kernel IR products are there at once. That it comes before sums are used is not seen there, but where the text is
+    executed: there sums are not what they should be until they have been waited for.
+
+    Attributes:
+        columns: of the products.
+    """
+
+    columns: int
+
+    @property
+    def name(self) -> str:
+        """Of the kernel that it is."""
+        return f"wgmma_wait_{self.columns}"
+
+    @property
+    def function(self) -> str:
+        """The function of the prelude."""
+        return f"sg_wgmma_wait<{self.columns}>"
+
+    def kernel(self) -> Kernel:
+        """What it computes: nothing. All threads come."""
+        together = Let("%together", apply("shuffle", Const(0.0, F32), Index(0)))
+        params = (Buffer("%sums", F32, (self.columns // 2,), Role.INOUT),)
+        return Kernel(self.name, (), params, (together,), KernelStage.SCHEDULED)
+
+    def call(self, sums: Buffer) -> Call:
+        """Wait for what is added to sums."""
+        return Call(self.name, (), (View(sums.name, (0,)),))
+
+
 PUBLISH = Kernel("publish", (), (), (), KernelStage.SCHEDULED)
 """What threads call between what they write to shared memory and the barrier behind which a warpgroup reads it.
 
@@ -181,8 +229,11 @@ def publish() -> Call:
     return Call(PUBLISH.name, (), ())
 
 
-def group_product(name: str) -> GroupProduct | None:
-    """The product that is the kernel of a name; None where that is another kernel."""
+def of_group(name: str) -> GroupProduct | GroupWait | None:
+    """The product, or the waiting for one, that is the kernel of a name; None where that is another kernel."""
+    wait = _WAIT.fullmatch(name)
+    if wait is not None:
+        return GroupWait(int(wait[1]))
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -193,4 +244,4 @@ def group_product(name: str) -> GroupProduct | None:
 
 def of_warpgroups(name: str) -> bool:
     """Whether a kernel is there for warpgroups only."""
-    return name == PUBLISH.name or group_product(name) is not None
+    return name == PUBLISH.name or of_group(name) is not None

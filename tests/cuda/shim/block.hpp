@@ -29,6 +29,7 @@ struct Thread {
   int line = 0;
   int groups = 0;  // of copies
   const OfGroup* product = nullptr;  // that it waits for
+  float sums[128];  // of products that it has begun
   std::vector<Arriving> arriving;
 };
 

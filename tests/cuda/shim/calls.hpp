@@ -46,6 +46,9 @@ const void* together(Together what, unsigned mask, const void* brought, int size
 // The product, carried out when all threads of the warpgroup are here.
 void multiply_together(const OfGroup& brought);
 
+// What the sums of the thread become when it has waited for the products of its warpgroup.
+float* sums_on_their_way();
+
 // From the next barrier on wgmma sees what the thread has written to shared memory.
 void publish();
 

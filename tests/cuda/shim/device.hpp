@@ -167,23 +167,29 @@ SHIM_LDMATRIX(bf16_trans, unsigned short, LDMATRIX_TRANS)
 SHIM_LDMATRIX(f16_trans, unsigned short, LDMATRIX_TRANS)
 
 // Of warpgroups (warpgroup.cuh): addresses are counted from the begin of shared memory. Products are formed at once, and
-// all threads come to each of them.
+// all threads come to each of them; but sums are NaN until they are waited for.
 SG_INLINE unsigned sg_place(const void* from, SHIM_HERE) {
   shim::need_aligned(from, line);
   return unsigned(static_cast<const unsigned char*>(from) - shim::shared);
 }
 SG_INLINE void sg_publish() { shim::publish(); }
 template <int columns>
-SG_INLINE void sg_wgmma_open(float*, int own) {
+SG_INLINE void sg_wgmma_open(float* sums, int own) {
   if (own != int(threadIdx.x % 128u) + 1) shim::fault("the thread takes itself for number %d of its warpgroup", own);
+  __builtin_memcpy(shim::sums_on_their_way(), sums, columns / 2 * sizeof(float));
+  for (int i = 0; i < columns / 2; ++i) sums[i] = __builtin_nanf("");
 }
 template <int columns>
-SG_INLINE void sg_wgmma_close(float*) {}
+SG_INLINE void sg_wgmma_begin(float*) {}
+template <int columns>
+SG_INLINE void sg_wgmma_wait(float* sums) {
+  __builtin_memcpy(sums, shim::sums_on_their_way(), columns / 2 * sizeof(float));
+}
 
 #define SHIM_WGMMA(name, what)                                                                                  \
   template <int columns, bool rows, bool beside>                                                                \
-  SG_INLINE void sg_wgmma_##name##_slice(unsigned long long first, unsigned long long second, float* sums) {    \
-    shim::multiply_together({shim::what, columns, rows, beside, first, second, sums});                          \
+  SG_INLINE void sg_wgmma_##name##_slice(unsigned long long first, unsigned long long second, float*) {         \
+    shim::multiply_together({shim::what, columns, rows, beside, first, second, shim::sums_on_their_way()});     \
   }
 SHIM_WGMMA(bf16, MMA_BF16)
 SHIM_WGMMA(f16, MMA_F16)

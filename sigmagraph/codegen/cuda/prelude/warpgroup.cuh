@@ -4,7 +4,8 @@
 //   sg_place(from)                where something lies in shared memory, in bytes
 //   sg_publish()                  what the thread has written to shared memory is there for wgmma behind the next barrier
 //   sg_wgmma_open<n>(sums, own)   before the first product; own is the number of the thread in its group, from 1
-//   sg_wgmma_close<n>(sums)       the sums are there
+//   sg_wgmma_begin<n>(sums)       behind the last one: from here on others may be done before it is waited for
+//   sg_wgmma_wait<n>(sums)        the sums are there; nothing touches them before
 //   sg_wgmma_bf16_slice<n, a, b>(first, second, sums), sg_wgmma_f16_slice, sg_wgmma_tf32_slice
 //                                 sums[64, n] += first[64, depth] second[depth, n] of 32 bytes of summed indices, for
 //                                 factors that descriptors say the places of; a and b: whether rows of the first and
@@ -32,8 +33,13 @@ SG_INLINE void sg_wgmma_open(float* sums, int) {
 }
 
 template <int columns>
-SG_INLINE void sg_wgmma_close(float* sums) {
-  asm volatile("wgmma.commit_group.sync.aligned;\n\twgmma.wait_group.sync.aligned 0;" : : : "memory");
+SG_INLINE void sg_wgmma_begin(float*) {
+  asm volatile("wgmma.commit_group.sync.aligned;" : : : "memory");
+}
+
+template <int columns>
+SG_INLINE void sg_wgmma_wait(float* sums) {
+  asm volatile("wgmma.wait_group.sync.aligned 0;" : : : "memory");
   sg_wgmma_hold<columns>(sums);
 }
 
@@ -100,7 +106,9 @@ SG_INLINE void sg_wgmma_open(float*, int) {
   SG_WGMMA_MISSING(columns);
 }
 template <int columns>
-SG_INLINE void sg_wgmma_close(float*) {}
+SG_INLINE void sg_wgmma_begin(float*) {}
+template <int columns>
+SG_INLINE void sg_wgmma_wait(float*) {}
 template <int columns, bool rows, bool beside>
 SG_INLINE void sg_wgmma_bf16_slice(unsigned long long, unsigned long long, float*) {}
 template <int columns, bool rows, bool beside>
@@ -125,7 +133,7 @@ SG_INLINE void sg_wgmma_tf32_slice(unsigned long long, unsigned long long, float
       sg_wgmma_##name##_slice<columns, rows, beside>(sg_descriptor(a + 2 * i * a_near, a_near, a_far),        \
                                                      sg_descriptor(b + 2 * i * b_near, b_near, b_far), sums); \
     }                                                                                                         \
-    sg_wgmma_close<columns>(sums);                                                                            \
+    sg_wgmma_begin<columns>(sums);                                                                            \
   }
 SG_WGMMA(bf16, unsigned short)
 SG_WGMMA(f16, unsigned short)
