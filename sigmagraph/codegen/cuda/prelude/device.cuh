@@ -78,6 +78,10 @@ SG_INLINE void sg_mma_tf32(const float* a, const float* b, float* c, int) {
 SG_MMA_HALVES(bf16)
 SG_MMA_HALVES(f16)
 
+// Where something lies in shared memory, in bytes. Unlike assembly, compilers know what this does: constants that are
+// added to addresses become offsets of instructions.
+SG_INLINE unsigned sg_place(const void* at) { return unsigned(__cvta_generic_to_shared(at)); }
+
 // Lane 8 m + r says where row r of matrix m begins; lanes are counted from 1.
 #define SG_LDMATRIX(name, T, suffix)                                                                       \
   SG_INLINE void sg_ldmatrix_##name(const T* from, T* to, int lane, int pitch, int near, int far) {        \
@@ -85,10 +89,9 @@ SG_MMA_HALVES(f16)
     const T* row = from + own / 8 % 2 * near + own / 16 * far + own % 8 * pitch;                            \
     unsigned words[4];                                                                                     \
     asm volatile(                                                                                          \
-        "{ .reg .u64 at; .reg .u32 place; cvta.to.shared.u64 at, %4; cvt.u32.u64 place, at; "               \
-        "ldmatrix.sync.aligned.m8n8.x4" suffix ".shared.b16 {%0, %1, %2, %3}, [place]; }"                   \
+        "ldmatrix.sync.aligned.m8n8.x4" suffix ".shared.b16 {%0, %1, %2, %3}, [%4];"                       \
         : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])                                   \
-        : "l"(row)                                                                                         \
+        : "r"(sg_place(row))                                                                               \
         : "memory");                                                                                       \
     sg_words(to, words);                                                                                   \
   }
@@ -103,10 +106,9 @@ SG_LDMATRIX(f16_trans, unsigned short, ".trans")
   SG_INLINE void sg_fetch_##name##_##count##_by_element(const T* from, T* to) { sg_copy<count>(to, from); }        \
   SG_INLINE void sg_fetch_##name##_##count(const T* from, T* to) {                                                \
     asm volatile(                                                                                                \
-        "{ .reg .u64 at, source; .reg .u32 place; cvta.to.shared.u64 at, %0; cvt.u32.u64 place, at; "            \
-        "cvta.to.global.u64 source, %1; cp.async." through " [place], [source], %2; }"                           \
+        "{ .reg .u64 source; cvta.to.global.u64 source, %1; cp.async." through " [%0], [source], %2; }"          \
         :                                                                                                        \
-        : "l"(to), "l"(from), "n"(count * int(sizeof(T)))                                                        \
+        : "r"(sg_place(to)), "l"(from), "n"(count * int(sizeof(T)))                                              \
         : "memory");                                                                                             \
   }
 #define SG_FETCHES(name, T, word, pair, vector)            \

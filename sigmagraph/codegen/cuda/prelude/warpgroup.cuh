@@ -1,7 +1,6 @@
 // Products of matrices in shared memory by the 128 threads of a warpgroup, which sm_90a has (PTX ISA, wgmma.mma_async).
 // A host compiler that defines SG_HOST has its own of:
 //
-//   sg_place(from)                where something lies in shared memory, in bytes
 //   sg_publish()                  what the thread has written to shared memory is there for wgmma behind the next barrier
 //   sg_wgmma_open<n>(sums, own)   before the first product; own is the number of the thread in its group, from 1
 //   sg_wgmma_begin<n>(sums)       behind the last one: from here on others may be done before it is waited for
@@ -14,8 +13,6 @@
 #ifndef SG_HOST
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-
-SG_INLINE unsigned sg_place(const void* from) { return unsigned(__cvta_generic_to_shared(from)); }
 
 SG_INLINE void sg_publish() { asm volatile("fence.proxy.async.shared::cta;" : : : "memory"); }
 
@@ -96,7 +93,6 @@ SG_WGMMA_SLICE(tf32, "k8.f32.tf32.tf32", SG_WGMMA_NO_WAYS)
 
 // Other architectures say what is wrong if a text uses them: they are looked at then only.
 #define SG_WGMMA_MISSING(threads) static_assert(threads == 0, "warpgroups multiply on sm_90a only (wgmma)")
-SG_INLINE unsigned sg_place(const void*) { return 0; }
 template <int threads = 128>
 SG_INLINE void sg_publish() {
   SG_WGMMA_MISSING(threads);
