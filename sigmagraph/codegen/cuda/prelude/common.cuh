@@ -11,7 +11,7 @@
 //   sg_add sub mul neg abs     integer arithmetic that wraps; the least number's absolute value is itself
 //   sg_div(a, b)               integers toward zero; 0 for a zero divisor; the least number over -1 is itself
 //   sg_and or xor not shl shr  on integers; shr moves zeros in; shifts by the width or more give 0
-//   sg_min max                 NaN where an operand is NaN; of two zeros the second
+//   sg_min max                 NaN where an operand is NaN; of two zeros either
 //   sg_absolute(x)             of floats, by the sign bit
 //   sg_floordiv(a, b)          rounded down, for b > 0
 //   sg_quotient(a, b)          the same where a is not negative

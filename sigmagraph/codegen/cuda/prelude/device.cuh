@@ -60,6 +60,18 @@ SG_INLINE unsigned short sg_f32_to_bf16(float x) {
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 
+// One instruction each. Of two zeros either may be the result.
+SG_INLINE float sg_min(float a, float b) {
+  float least;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(least) : "f"(a), "f"(b));
+  return least;
+}
+SG_INLINE float sg_max(float a, float b) {
+  float greatest;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(greatest) : "f"(a), "f"(b));
+  return greatest;
+}
+
 SG_INLINE void sg_mma_tf32(const float* a, const float* b, float* c, int) {
   asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
