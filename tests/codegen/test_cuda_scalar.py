@@ -121,6 +121,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     lines.append("static float sg_f16_to_f32(unsigned short b) { return float(sg_bitcast<_Float16>(b)); }")
     lines.append("static unsigned short sg_f32_to_f16(float x) { return sg_bitcast<unsigned short>(_Float16(x)); }")
     lines.append("static unsigned short sg_f32_to_bf16(float x) { return sg_round_to_bf16(x); }")
+    lines.append("static float sg_exp2_approx(float x) { float y = exp2(double(x)); return y < 0x1p-126f ? 0.0f : y; }")
     for name, dtype in CASES:
         types = [BOOL, dtype, dtype] if name == "select" else [dtype] * SCALARS[name].arity
         text = WRITERS[name]([Text(f"a{n}") for n in range(len(types))], dtype)

@@ -126,3 +126,9 @@ def test_text_that_llvm_refuses_is_an_error() -> None:
         compile_module("define void @f() { ret i32 0 }", processor(Target()))
     with pytest.raises(CompileError, match="cannot be loaded"):
         Loaded(b"not an object", ("f",), processor(Target()), "broken")
+
+
+def test_processors_do_not_approximate_powers_of_two() -> None:
+    text = "sigmagraph 1\nkernel @k stage(legal) params(%x: in f32[1], %y: out f32[1]) { %y[0] = exp2_approx(%x[0]) }\n"
+    with pytest.raises(CompileError, match="processors do not approximate"):
+        run_native(parse_kernel(text), [np.ones(1, np.float32)] * 2, {})

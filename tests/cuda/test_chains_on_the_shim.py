@@ -18,6 +18,8 @@ from sigmagraph.dims import evaluate
 from sigmagraph.driver import planned
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
+from sigmagraph.ir.kernel.printer import print_kernel
+from sigmagraph.ir.kernel.scalar import SCALARS
 from sigmagraph.options import HIGHEST, CompileOptions, Target
 from sigmagraph.tensor.capture import capture
 
@@ -140,6 +142,47 @@ def test_what_is_not_finite_stays_in_its_rows(spoilt: float) -> None:
     want = interpret(graph, arrays)["y"]
     got = run_on_shim(graph, arrays, CompileOptions(cache=False))["y"]
     np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("hidden", [-np.inf, np.finfo(np.float32).min, -1e10, -1e9, -1e4])
+def test_masks_of_any_size_are_those_of_the_interpreter(hidden: float) -> None:
+    """Rows of which nothing, the first piece or all is hidden: only -inf makes no difference between the last two."""
+    graph = attention((1, 140, 8), mask="float32")
+    arrays = arrays_for(graph)
+    arrays["q"], arrays["k"], arrays["v"] = (SCALARS["round_tf32"].evaluate(arrays[name]) for name in "qkv")
+    arrays["mask"][0] = 0
+    arrays["mask"][0, 30:60, :70] = arrays["mask"][0, 60:90] = hidden
+    want = interpret(graph, arrays)["y"].copy()
+    if np.isfinite(hidden) and abs(hidden) >= 1e9:  # in f32 scores of such rows are all the same
+        want[0, 60:90] = arrays["v"][0].mean(0)
+    got = run_on_shim(graph, arrays, CompileOptions(cache=False))["y"]
+    # Queries and weights are rounded to 10 bits of fraction. A score, a sum of 8 products with keys, is off by as much
+    # of it; where it is added to a mask of some size, sums are rounded to other neighbours besides.
+    size = np.abs(arrays["q"][0]) @ np.abs(arrays["k"][0]).T / np.sqrt(8)
+    unit = 2.0**-11 * (1 + 2 * size.max()) + (np.spacing(np.float32(abs(hidden))) if abs(hidden) == 1e4 else 0)
+    np.testing.assert_allclose(got, want, rtol=0, atol=2 * unit * np.abs(arrays["v"]).max())
+
+
+@pytest.mark.usefixtures("eager")
+def test_powers_of_two_are_far_below_the_rounding_of_factors() -> None:
+    """What tensor cores are given is rounded before: what is left is the exponential, weights and the order of sums."""
+    graph = attention((1, 140, 8), scale=0.5)
+    arrays = {name: SCALARS["round_tf32"].evaluate(array) for name, array in arrays_for(graph).items()}
+    want = interpret(graph, arrays)["y"]
+    got = run_on_shim(graph, arrays, CompileOptions(cache=False))["y"]
+    # Half the queries are exact, and so are products. Of the weights, whose total is formed before, 2^-11 each is lost;
+    # powers are off by 2^-22, multiply-adds by 2^-24 of some dozens, sums by less than that.
+    np.testing.assert_allclose(got, want, rtol=0, atol=(2**-11 + 2**-18) * np.abs(arrays["v"]).max())
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize(("precision", "approximated"), [("", True), (HIGHEST, False)])
+def test_powers_of_two_are_approximated_on_tensor_cores_only(precision: str, approximated: bool) -> None:
+    target = Target("cuda", cpu=ARCH)
+    options = CompileOptions(cache=False, target=target, precision=precision)
+    (kernel,) = planned(CASES["even"][0], options, CudaBackend(target, precision)).legal
+    assert ("exp2_approx" in print_kernel(kernel)) == approximated
 
 
 def test_scores_take_memory_for_the_blocks_that_run_and_no_more() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sigmagraph.errors import DeviceError, DeviceMemoryError
+from sigmagraph.ir.kernel.scalar import SCALARS
 
 pytestmark = pytest.mark.skipif(not cuda_shim.available(), reason="there is no g++")
 
@@ -260,6 +261,20 @@ def test_conversions_of_short_floats(image: cuda_shim.HostImage) -> None:
     with np.errstate(over="ignore"):
         np.testing.assert_array_equal(f16, x.astype(np.float16).view(np.uint16))
     np.testing.assert_array_equal(bf16, x.astype(ml_dtypes.bfloat16).view(np.uint16))
+
+
+def test_powers_of_two_are_as_far_off_as_they_may_be(image: cuda_shim.HostImage) -> None:
+    rng = np.random.default_rng(0)
+    edges = [0.0, -0.0, 1e-40, -125.9, -126.0, -126.1, -149.0, -200.0, 128.0, np.inf, -np.inf, np.nan]
+    x = np.concatenate([np.array(edges), rng.uniform(-130, 128, 1000)]).astype(np.float32)
+    n = len(x)
+    got = cuda_shim.call(image, "powers", -(-n // 256), 256, 0, [x, ((n,), "f4")], [n])[1]
+    with np.errstate(over="ignore"):
+        want = SCALARS["exp2_approx"].evaluate(x)
+    inner = (want != 0) & (x != 0) & np.isfinite(want)
+    np.testing.assert_array_equal(got[~inner], want[~inner])  # small results are 0, and 2^0 is 1
+    ulps = got[inner].view(np.int32) - want[inner].view(np.int32)
+    assert set(ulps) == {-2, 2}
 
 
 def test_the_driver_does_what_the_protocol_says(image: cuda_shim.HostImage) -> None:

@@ -8,6 +8,7 @@ hold the factors of the next one, if summed indices are taken in another order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from sigmagraph.codegen.cuda.contraction import COLUMN, ROW, Factors, Tiling
@@ -43,6 +44,10 @@ from sigmagraph.ir.kernel.kernel import (
 ROWS, KEYS = 64, 64  # of a block, and of a piece
 WIDTHS = (32, 64, 128)  # results of a row that there is a tile for
 WARPS = ROWS // OF_WARP
+# The exponential of a difference is a power of two of products, one multiply-add. Where the shift is farther from 0,
+# products would be off by more than 8, or infinite, as with masks of -1e9 or the least number. Floats are 16 apart
+# there: weights other than 1 are too small to matter, and are powers of two of the difference, which is exact.
+LOG2E, FAR = Const(math.log2(math.e), F32), Const(2.0**27, F32)
 LOWEST = Const(float("-inf"), F32)
 PIECE = "%piece"
 
@@ -139,11 +144,12 @@ class Online:
     def _weigh(self) -> Block:
         """Weights of the scores of a row but for their scale, and what has been summed for another shift."""
         best, part = Load("%best", (0,), F32), Load("%part", (0,), F32)
-        before, now, shift, change, weight = (
-            Var(name, F32) for name in ("%before", "%now", "%shift", "%change", "%weight")
+        before, now, shift, factor, offset, change, weight = (
+            Var(f"%{name}", F32) for name in ("before", "now", "shift", "factor", "offset", "change", "weight")
         )
         greatest, total = (Load(b.name, (Dim("%h"),), F32) for b in (self.greatest, self.total))
-        moved = apply("exp", apply("sub", self._shift(before), shift))
+        far = apply("gt", apply("abs", shift), FAR)
+        moved = apply("exp2_approx", apply("sub", apply("mul", self._shift(before), factor), offset))
         return (
             Alloc(_local(best.buffer, 1)),
             Alloc(_local(part.buffer, 1)),
@@ -152,11 +158,13 @@ class Online:
             *self._scores(_set(best, apply("max", best, self._score))),
             *_found_by_row("max", best, now.name),
             Let(shift.name, self._shift(now)),
+            Let(factor.name, apply("select", far, _number(1), LOG2E)),
+            Let(offset.name, apply("mul", shift, factor)),
             Let(change.name, apply("select", apply("eq", before, LOWEST), _number(0), moved)),
             _set(greatest, now),
             _set(part, _number(0)),
             *self._scores(
-                Let(weight.name, apply("exp", apply("sub", self._score, shift))),
+                Let(weight.name, apply("exp2_approx", apply("fma", self._score, factor, apply("neg", offset)))),
                 _set(self._score, weight),
                 _set(part, apply("add", part, weight)),
             ),

@@ -154,6 +154,7 @@ WRITERS: Mapping[str, Writer] = MappingProxyType(
         "split_fma": _lacking,
         "soft_fma": _lacking,
         "soft_sqrt": _lacking,
+        "exp2_approx": _function("sg_exp2_approx"),
         "shuffle": _shuffle("__shfl_sync"),
         "shuffle_xor": _shuffle("__shfl_xor_sync"),
         "shuffle_down": _shuffle("__shfl_down_sync"),

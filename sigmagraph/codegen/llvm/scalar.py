@@ -197,6 +197,10 @@ def _convert_f16(out: Instructions, a: Register, dtype: DType) -> Register:
     )
 
 
+def _lacking(_out: Instructions, _args: Sequence[Register], _dtype: DType) -> Register:
+    raise CompileError("processors do not approximate powers of two", expected="exp2", got="exp2_approx")
+
+
 def _zero(a: Register) -> str:
     return "zeroinitializer" if a.lanes > 1 else literal(0, a.dtype)
 
@@ -226,6 +230,7 @@ EMITTERS: Mapping[str, Emitter] = MappingProxyType(
         "split_fma": _split,
         "soft_fma": _routine("soft_fma"),
         "soft_sqrt": _routine("soft_sqrt"),
+        "exp2_approx": _lacking,
     }
     | {name: _compare(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")}
 )

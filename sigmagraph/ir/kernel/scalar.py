@@ -192,6 +192,12 @@ def _round_tf32(x: Any) -> Any:
     return np.where(np.isfinite(x), near.astype(np.int32).view(np.float32), x)[()]
 
 
+def _exp2_approx(x: Any) -> Any:
+    """2^x, or 0 where that is no normal number (PTX ISA, ``ex2.approx.ftz.f32``, which may be off by 2 ulp besides)."""
+    power = _wide(np.exp2)(np.asarray(x, np.float32))
+    return np.where(power < np.finfo(np.float32).tiny, np.float32(0), power)[()]
+
+
 def _lane(*_: Any) -> Any:
     raise DTypeError("a warp operation has no meaning for a single thread")
 
@@ -257,6 +263,8 @@ SCALARS: Mapping[str, ScalarOp] = MappingProxyType(
             ScalarOp("soft_fma", 3, _double, _fma, cost=100),
             ScalarOp("soft_sqrt", 1, _double, np.sqrt, cost=400),
             ScalarOp("round_tf32", 1, _single, _round_tf32, primitive=False, cost=6),
+            # What GPUs have an instruction for, and processors lack.
+            ScalarOp("exp2_approx", 1, _single, _exp2_approx, cost=4),
             ScalarOp("shuffle", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
             ScalarOp("shuffle_xor", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
             ScalarOp("shuffle_down", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
