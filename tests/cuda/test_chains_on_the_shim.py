@@ -197,6 +197,18 @@ def test_scores_take_memory_for_the_blocks_that_run_and_no_more() -> None:
     assert sizes[0] == sizes[1] <= chains.MANY * 64 * 4 * 64 + 1024
 
 
+@pytest.mark.parametrize("precision", ["highest", ""], ids=["highest", "tensor cores"])
+@pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_90a"])
+def test_nothing_has_to_be_guarded(arch: str, precision: str) -> None:
+    """Even columns, odd ones, and as many as one likes; all, or those before each row."""
+    target = Target("cuda", cpu=arch)
+    options = CompileOptions(cache=False, target=target, precision=precision)
+    for shape in ((64, 1024, 64), (70, 100, 40), (sg.Dim("B"), 130, 64)):
+        for causal in (False, True):
+            made = planned(attention(shape, causal=causal), options, CudaBackend(target, precision))
+            assert made.guarded == 0
+
+
 def test_few_rows_run_one_member_after_the_other() -> None:
     target = Target("cuda", cpu=ARCH)
     graph = attention((1, 1024, 64))  # sixteen blocks of rows

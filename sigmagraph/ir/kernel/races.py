@@ -206,8 +206,11 @@ def _by_turns(group: Sequence[Access], agreed: Container[str], outer: Scope) -> 
             return [list(group)]
         parts.setdefault(number, []).append(access)
     facts = outer.facts
-    apart = all(_beyond(a - b, 1, 1, facts) for a, b in combinations(parts, 2))
-    return list(parts.values()) if apart else [list(group)]
+    if all(_beyond(a - b, 1, 1, facts) for a, b in combinations(parts, 2)):
+        return list(parts.values())
+    # What no run gets to may have been simplified to anything.
+    living = [a for a in group if not a.scope.dead]
+    return _by_turns(living, agreed, outer) if len(living) < len(group) else [list(group)]
 
 
 def _parted(size: Size, agreed: Container[str]) -> tuple[Size, Size]:
