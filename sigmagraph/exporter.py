@@ -271,8 +271,8 @@ class _State:
 
     def __init__(self, portable: Portable) -> None:
         self._portable = portable
-        # Nobody writes to these, and a training that goes on meanwhile does not show in them.
-        self._arrays = {key: variable.read().copy() for key, variable in portable.variables.items()}
+        # Values that are only read: devices need not take up again what they have.
+        self._arrays = {key: variable.read() for key, variable in portable.variables.items()}
         self.file = state_file(self._arrays, portable.metadata)
         self._head, self.stored = file_order(self.file)
 

@@ -273,7 +273,7 @@ def test_wrong_calls_are_refused(shipped: Shipped, tmp_path: Path) -> None:
 def test_a_device_that_cannot_is_told_of(
     shipped: Shipped, environment: dict[str, str], status: str, parts: list[str]
 ) -> None:
-    done = shipped.run("device", "1", shipped.folder / "net.safetensors", "", **environment)
+    done = shipped.run("device", "predict", shipped.folder / "net.safetensors", "", **environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{int(Status[status])}: {STATUS_TEXTS[Status[status]]}: ")
     assert [part for part in parts if part not in done.stdout] == [], done.stdout
@@ -297,6 +297,12 @@ def odd_function() -> sg.CompiledFunction:
     return sg.compile([x], {"y": names["odd"](x, w)})
 
 
+def with_work_ahead() -> sg.CompiledFunction:
+    """A product with what depends on a parameter alone."""
+    x, w = sg.placeholder("x", (sg.Dim("n"), 4)), sg.parameter("v", np.ones((4, 3), np.float32))
+    return sg.compile([x], {"y": x @ sg.tanh(w)})
+
+
 def many_kernels() -> sg.CompiledFunction:
     """A kernel for each of some layers, and two inputs with long names."""
     n, extra = sg.Dim("n"), [sg.placeholder(name, (1,)) for name in (3000 * LETTER, f"a{3000 * LETTER}")]
@@ -314,12 +320,15 @@ def faulty(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> Shippe
     place = tmp_path_factory.mktemp("faulty")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporter, "backend_for", ShimBackend)
-        functions = {"odd": odd_function(), "many": many_kernels()}
+        functions = {"odd": odd_function(), "many": many_kernels(), "ahead": with_work_ahead()}
         export = sg.export(place, name="f", functions=functions, target=TARGET, embed_weights=True)
     return Shipped(export, shipped.driver)
 
 
-@pytest.mark.parametrize("what", ["named_at_once", "found_later", "too_little_memory", "cut_between_letters"])
+@pytest.mark.parametrize(
+    "what",
+    ["named_at_once", "found_later", "failed_ahead", "refused_later", "too_little_memory", "cut_between_letters"],
+)
 def test_failures_name_kernels_lines_and_layers(faulty: Shipped, what: str) -> None:
     in_python(faulty, "faults.py", faulty.folder, what)
 

@@ -1,6 +1,5 @@
 /* device WHAT STATE CUT_STATE: wrong calls of a library for devices give their status and a message, and leave the state as
- * it was. Or, where WHAT is a number, so many predictions, of which the last one has to fail, and what is said of those that
- * do. */
+ * it was. Or, for another WHAT, a call that has to fail, and what is said of it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,11 +82,6 @@ static int misuse(void *state, const char *whole, const char *cut) {
     return 0;
 }
 
-static int tell(const void *state, int32_t status) {
-    printf("%d: %s: %s\n", (int)status, net_error(status), net_state_message(state));
-    return 0;
-}
-
 int main(int argc, char **argv) {
     void *state;
     int32_t status, closed;
@@ -96,13 +90,9 @@ int main(int argc, char **argv) {
     if (!status && !strcmp(argv[1], "misuse")) {
         status = misuse(state, argv[2], argv[3]);
     } else {
-        int left = atoi(argv[1]);
         if (!status) status = net_state_load(state, argv[2]);
-        if (status) left = tell(state, status);
-        for (; left > 0; --left) {
-            status = net_predict(state, NULL, BATCH, inputs, predictions);
-            if (status) tell(state, status);
-        }
+        if (!status) status = net_predict(state, NULL, BATCH, inputs, predictions);
+        if (status) printf("%d: %s: %s\n", (int)status, net_error(status), net_state_message(state));
         status = status == NET_OK;
     }
     closed = net_state_close(state);

@@ -66,6 +66,27 @@ def found_later(artifact: Artifact) -> None:
     assert listed == ", ".join([*kernels, f"and {count - LISTED} more"]), text
 
 
+def failed_ahead(artifact: Artifact) -> None:
+    """What a call does ahead is not waited for kernel by kernel."""
+    assert not artifact._library.call("state_init", artifact._library.place)  # what was done ahead is out of date
+    os.environ["STAND_IN_FAILS"] = "tanh"
+    text = error_of(artifact, "ahead", X)
+    assert "it may be one of 2 kernels that were not waited for: " in text, text
+    assert re.search(r"'\w*tanh\w*' of 'ahead' \(\"test_device_artifacts\.py\":\d+", text), text
+
+
+def refused_later(artifact: Artifact) -> None:
+    """Where everything was waited for nothing else may have failed than what the driver names."""
+    for _ in range(2):
+        artifact.many(X, ONE, ONE)
+    os.environ["STAND_IN_REFUSES"] = "matmul"
+    text = error_of(artifact, "odd", X)
+    assert re.search(
+        r"device refuses the kernel '\w*matmul\w*' of 'odd' .*invalid argument \(result 1 of the driver\)", text
+    )
+    assert text.endswith(f", at {ODD_NODES}"), text
+
+
 def too_little_memory(artifact: Artifact) -> None:
     """Of a call for which there is too little is said what it needs, and a smaller one works."""
     function = next(f for f in artifact.interface.functions if f.name == "odd")

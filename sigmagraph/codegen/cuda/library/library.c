@@ -124,7 +124,6 @@ typedef struct sg_bound {
     int64_t dims[SG_DIMS];
     int used, runs;
     void *graph;
-    unsigned char kernels[SG_KERNELS]; /* whether it launches them */
 } sg_bound;
 
 typedef struct sg_state {
@@ -141,9 +140,8 @@ typedef struct sg_state {
     int fresh[SG_PROGRAMS]; /* whether what was done ahead is up to date */
     int next[SG_PROGRAMS];
     sg_bound bound[SG_PROGRAMS][SG_REMEMBERED];
-    sg_bound *captured; /* what launches go to, in place of the device */
-    unsigned char suspects[SG_KERNELS]; /* whether they were launched since the device was waited for last */
-    int blamed; /* the number of a kernel that is known to have failed, from 1 */
+    int unwaited; /* the number, from 1, of a program that began since the device was waited for last */
+    int blamed; /* the number, from 1, of a kernel that is known to have failed */
     char message[SG_MESSAGE];
 } sg_state;
 
@@ -210,20 +208,21 @@ static void sg_say_kernel(sg_state *s, int number) {
 
 /* What a result of the driver may come from besides: drivers tell of kernels that failed when they are asked for something. */
 static void sg_say_suspects(sg_state *s) {
-    int n, count = 0, listed = 0;
-    for (n = 0; n < SG_KERNELS; ++n) count += s->suspects[n];
+    int n, end, first = 0;
     if (s->blamed) {
         sg_say(s, "; before that failed ");
         sg_say_kernel(s, s->blamed - 1);
-    } else if (count) {
-        sg_say(s, "; it may be one of %d kernels that were not waited for: ", count);
-        for (n = 0; n < SG_KERNELS && listed < SG_LISTED; ++n) {
-            if (!s->suspects[n]) continue;
-            if (listed++) sg_say(s, ", ");
-            sg_say_kernel(s, n);
-        }
-        if (count > listed) sg_say(s, ", and %d more", count - listed);
+        return;
     }
+    while (first < SG_KERNELS && sg_kernels[first].module != s->unwaited - 1) ++first;
+    for (end = first; end < SG_KERNELS && sg_kernels[end].module == s->unwaited - 1;) ++end; /* a program's are together */
+    if (first == end || !*sg_kernels[first].symbol) return;
+    sg_say(s, "; it may be one of %d kernels that were not waited for: ", end - first);
+    for (n = first; n < end && n < first + SG_LISTED; ++n) {
+        if (n > first) sg_say(s, ", ");
+        sg_say_kernel(s, n);
+    }
+    if (n < end) sg_say(s, ", and %d more", end - n);
 }
 
 /* Put the driver's words for a result behind what was said; the status. */
@@ -270,8 +269,7 @@ static int32_t sg_too_large(sg_state *s, const char *what, int64_t size) {
 static int32_t sg_wait(sg_state *s, const char *what) {
     const int code = s->driver.cuStreamSynchronize(s->stream);
     if (code) return sg_failed(s, code, "the device failed in %s", what);
-    memset(s->suspects, 0, sizeof s->suspects);
-    s->blamed = 0;
+    s->unwaited = s->blamed = 0;
     return $_OK;
 }
 
@@ -325,10 +323,7 @@ static int32_t sg_launch(sg_state *s, int number, int64_t blocks, const uint64_t
     code = s->driver.cuLaunchKernel(s->functions[number], (unsigned)blocks, 1, 1, kernel->threads, 1, 1, kernel->shared,
         s->stream, NULL, extra);
     if (code) return sg_failed_kernel(s, code, number, "refuses", blocks, "blocks");
-    if (!s->waits) {
-        (s->captured ? s->captured->kernels : s->suspects)[number] = 1;
-        return $_OK;
-    }
+    if (!s->waits) return $_OK;
     code = s->driver.cuStreamSynchronize(s->stream);
     if (!code) return $_OK;
     status = sg_failed_kernel(s, code, number, "failed in", blocks, "blocks");
@@ -577,7 +572,7 @@ static int32_t sg_execute(sg_state *s, int p, const int64_t *dims, const int64_t
     sg_bound *bound = sg_remembered(s, p, dims);
     void *graph = NULL;
     int32_t status;
-    int n, code, ended;
+    int code, ended;
     if (!bound->runs) {
         SG_TRY(sg_wait(s, "what was asked for before"));
         s->launched = 0;
@@ -590,9 +585,7 @@ static int32_t sg_execute(sg_state *s, int p, const int64_t *dims, const int64_t
     if (!bound->graph) {
         code = s->driver.cuStreamBeginCapture_v2(s->stream, SG_CAPTURED_BY_THREAD);
         if (code) return sg_failed(s, code, "'%s' cannot be captured", program->name);
-        s->captured = bound;
         status = program->run(s, dims, s->block, at);
-        s->captured = NULL;
         ended = s->driver.cuStreamEndCapture(s->stream, &graph);
         if (graph && (status || ended)) s->driver.cuGraphDestroy(graph);
         if (status) return status;
@@ -605,12 +598,13 @@ static int32_t sg_execute(sg_state *s, int p, const int64_t *dims, const int64_t
         }
     }
     code = s->driver.cuGraphLaunch(bound->graph, s->stream);
-    for (n = 0; n < SG_KERNELS; ++n) s->suspects[n] |= bound->kernels[n];
+    s->unwaited = p + 1;
     return code ? sg_failed(s, code, "the device failed when '%s' began", program->name) : $_OK;
 }
 
 static int32_t sg_do_ahead(sg_state *s, int p) {
     if (!sg_programs[p].ahead || s->fresh[p]) return $_OK;
+    if (!s->waits) s->unwaited = p + 1;
     SG_TRY(sg_programs[p].ahead(s));
     s->fresh[p] = 1;
     return $_OK;

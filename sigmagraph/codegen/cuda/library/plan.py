@@ -26,8 +26,6 @@ _FLOW = "Pi"  # letters of what functions of a controlled plan take last
 _FIXED: Mapping[str, tuple[str, int]] = MappingProxyType(
     {COPY: ("PPq", COPY_THREADS), CHECK: ("Pi", 1), BRANCH: ("Pii", 1)}
 )
-
-
 # Bytes of a text of nodes: compilers need not take literals of more than 4095, and the library's messages have no more.
 _NODES = 2000
 
