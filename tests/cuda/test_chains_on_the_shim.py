@@ -177,6 +177,34 @@ def test_powers_of_two_are_far_below_the_rounding_of_factors() -> None:
 
 
 @pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("size", [0, 3e6, 5e7, -5e7, 2e8, -2e8])
+def test_rows_whose_shift_grows_are_those_of_the_interpreter(size: float) -> None:
+    """Scores of some size, which are floats beside each other but for their pieces: each piece has a greater shift."""
+    graph = attention((1, 140, 8), mask="float32")
+    arrays = arrays_for(graph)
+    arrays["q"][:], arrays["v"] = 0, SCALARS["round_tf32"].evaluate(arrays["v"])
+    step = max(np.spacing(np.float32(abs(size))), 1)  # of scores from one piece of 64 to the next
+    arrays["mask"][:] = size + step * (np.arange(140) // 64)
+    weights = np.exp(arrays["mask"] - np.float64(size) - 2 * step)
+    want = weights @ arrays["v"] / weights.sum(-1, keepdims=True)
+    got = run_on_shim(graph, arrays, CompileOptions(cache=False))["y"]
+    # Weights are rounded to 10 bits of fraction; beyond 2^27 those other than 1 are 2^-16 or less, of 64 keys beside 12.
+    far = 2 * 64 / 12 * 2.0**-16 if abs(size) > 2**27 else 0
+    np.testing.assert_allclose(got, want, rtol=0, atol=(2**-11 + 2**-18 + far) * np.abs(arrays["v"]).max())
+
+
+@pytest.mark.usefixtures("eager")
+def test_weights_of_great_scores_fit_f16() -> None:
+    """Powers that are off by as much as products of such scores are rounded by would be infinite, or 0."""
+    graph = attention((1, 70, 8), dtype="float16")
+    arrays = arrays_for(graph)
+    arrays["q"][:] = arrays["k"][:] = 28000
+    got = run_on_shim(graph, arrays, CompileOptions(cache=False))["y"]
+    want = np.broadcast_to(arrays["v"].astype(np.float64).mean(1, keepdims=True), got.shape)
+    np.testing.assert_allclose(got.astype(np.float64), want, rtol=0, atol=2**-11)
+
+
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(("precision", "approximated"), [("", True), (HIGHEST, False)])
 def test_powers_of_two_are_approximated_on_tensor_cores_only(precision: str, approximated: bool) -> None:
     target = Target("cuda", cpu=ARCH)

@@ -41,12 +41,14 @@ SG_INLINE unsigned short sg_f32_to_bf16(float x) {
   return (unsigned short)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-// As far from 2^x as ex2.approx.ftz.f32 may be, to one side or the other; exact where it has to be.
+// As far from 2^x as ex2.approx.ftz.f32 may be, to one side or the other; exact where the PTX ISA has it in its table.
+// Subnormal operands and results are 0.
 SG_INLINE float sg_exp2_approx(float x) {
+  if (__builtin_fabsf(x) < 0x1p-126f) return 1.0f;
   const float power = float(__builtin_exp2(double(x)));
-  if (power < 0x1p-126f) return 0.0f;
-  if (!(power < __builtin_inff()) || x == 0.0f) return power;
-  return shim::float_of(shim::bits_of(power) + ((shim::bits_of(x) & 1u) != 0u ? 2u : -2u));
+  if (!(power < __builtin_inff())) return power;
+  const float off = shim::float_of(shim::bits_of(power) + ((shim::bits_of(x) & 1u) != 0u ? 2u : -2u));
+  return power >= 0x1p-126f && off >= 0x1p-126f ? off : 0.0f;
 }
 
 // Nearest, ties away from zero: cvt.rna.tf32.f32.

@@ -65,6 +65,10 @@ SG_INLINE float sg_exp2_approx(float x) {
   return power;
 }
 
+// Where something lies in shared memory, in bytes. Unlike assembly, compilers know what this does: constants that are
+// added to addresses become offsets of instructions.
+SG_INLINE unsigned sg_place(const void* at) { return unsigned(__cvta_generic_to_shared(at)); }
+
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 
 // One instruction each. Of two zeros either may be the result.
@@ -96,10 +100,6 @@ SG_INLINE void sg_mma_tf32(const float* a, const float* b, float* c, int) {
   }
 SG_MMA_HALVES(bf16)
 SG_MMA_HALVES(f16)
-
-// Where something lies in shared memory, in bytes. Unlike assembly, compilers know what this does: constants that are
-// added to addresses become offsets of instructions.
-SG_INLINE unsigned sg_place(const void* at) { return unsigned(__cvta_generic_to_shared(at)); }
 
 // Lane 8 m + r says where row r of matrix m begins; lanes are counted from 1.
 #define SG_LDMATRIX(name, T, suffix)                                                                       \
