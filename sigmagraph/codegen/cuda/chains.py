@@ -202,7 +202,7 @@ class _Parts:
             member = self.members[at]
             if member.contraction:
                 factors = self.factors[id(member.contraction)]
-                yield Tiling(member.contraction, factors, tile_of_rows(factors.instruction), self.ahead)
+                yield Tiling(member.contraction, factors, tile_of_rows(factors.instruction), self._ahead(factors))
             else:
                 yield _Plain(member.compute, self.threads)
             at += 1
@@ -214,7 +214,12 @@ class _Parts:
         first, last = members[0].contraction, members[2].contraction
         factors = self.factors[id(first)], self.factors[id(last)]
         softmax = softmax_between(first, members[1].compute, last) if all(f.instruction for f in factors) else None
-        return Online(softmax, *factors, self.ahead) if softmax and width(softmax) else None
+        ahead = min(map(self._ahead, factors))
+        return Online(softmax, *factors, ahead) if softmax and width(softmax) else None
+
+    def _ahead(self, factors: Factors) -> int:
+        """How many steps ahead factors are fetched: none if all warps would have to round them, each by itself."""
+        return 0 if factors.rounding else self.ahead
 
 
 @dataclass(frozen=True, slots=True)
