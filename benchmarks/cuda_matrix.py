@@ -34,11 +34,12 @@ from sigmagraph.runtime.cuda import cuda_devices, probe
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "cuda-matrix.md"
-ARCHS = ("sm_75", "sm_80", "sm_90")
+ARCHS = ("sm_75", "sm_80", "sm_90a")
 OPTIONS = CompileOptions(cache=False, checks=False, verify=False, precision="highest")
 TOGETHER = 50  # programs whose texts are compiled as one
 Case: TypeAlias = Any  # one sample of one op, of the tests
 Faults: TypeAlias = dict[str, str]  # by sample what went wrong; empty where nothing did
+Run: TypeAlias = Callable[[Any, Sequence[tuple[int, Case]]], Faults]  # of programs together, and their numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,11 @@ def columns(cases: Sequence[Case]) -> Iterator[Column]:
     yield Column(
         "shim",
         "the CUDA C, compiled by g++ and executed on this processor" if shim.available() else "there is no g++",
-        _together(cases, _on_shim) if shim.available() else None,
+        _together(cases, "sm_80", _on_shim) if shim.available() else None,
     )
     compiler, missing = _compiler()
     for arch in ARCHS:
-        faults = _together(cases, partial(_compiled, arch=arch)) if compiler else None
+        faults = _together(cases, arch, _compiled) if compiler else None
         about = f"the CUDA C, compiled by {compiler} with nothing spilled to memory" if compiler else missing
         yield Column(arch, about, faults)
     yield _device(cases)
@@ -123,27 +124,27 @@ def _each(cases: Sequence[Case], run: Callable[[Any, Any], Any]) -> Faults:
     return {str(case): _fault(partial(one, case)) for case in cases}
 
 
-def _together(cases: Sequence[Case], run: Callable[[Any, Sequence[tuple[int, Case]]], Faults]) -> Faults:
-    """Do something with the text of many programs; where that fails, with each of them."""
+def _together(cases: Sequence[Case], arch: str, run: Run) -> Faults:
+    """Do something with the text of many programs for an architecture; where that fails, with each of them."""
     out: Faults = {}
     for start in range(0, len(cases), TOGETHER):
         part = cases[start : start + TOGETHER]
         try:
-            out |= _of_one_text(part, run)
+            out |= _of_one_text(part, arch, run)
         except Exception:  # noqa: BLE001  # whatever it was, the samples by themselves say it
             for case in part:
-                out |= _alone(case, run)
+                out |= _alone(case, arch, run)
     return out
 
 
-def _alone(case: Case, run: Callable[[Any, Sequence[tuple[int, Case]]], Faults]) -> Faults:
+def _alone(case: Case, arch: str, run: Run) -> Faults:
     found: Faults = {}
-    fault = _fault(lambda: found.update(_of_one_text([case], run)))
+    fault = _fault(lambda: found.update(_of_one_text([case], arch, run)))
     return found or {str(case): fault}
 
 
-def _of_one_text(cases: Sequence[Case], run: Callable[[Any, Sequence[tuple[int, Case]]], Faults]) -> Faults:
-    together = tests("cuda_programs").Together()
+def _of_one_text(cases: Sequence[Case], arch: str, run: Run) -> Faults:
+    together = tests("cuda_programs").Together(arch)
     return run(together, [(together.add(case.single(F32, I64)[0], OPTIONS), case) for case in cases])
 
 
@@ -157,8 +158,10 @@ def _on_shim(together: Any, programs: Sequence[tuple[int, Case]]) -> Faults:
     return {str(case): _fault(partial(one, number, case)) for number, case in programs}
 
 
-def _compiled(together: Any, programs: Sequence[tuple[int, Case]], arch: str) -> Faults:
-    spilled = [r.symbol for r in compile_text(together.text(), arch).resources if r.spill_stores or r.spill_loads]
+def _compiled(together: Any, programs: Sequence[tuple[int, Case]]) -> Faults:
+    spilled = [
+        r.symbol for r in compile_text(together.text(), together.arch).resources if r.spill_stores or r.spill_loads
+    ]
     own = {str(case): [s for s in spilled if s.startswith(f"p{number}_")] for number, case in programs}
     return {name: f"spills: {', '.join(symbols)}" if symbols else "" for name, symbols in own.items()}
 
