@@ -67,10 +67,6 @@ class Slab:
         held: what a thread has read of one.
     """
 
-    along: str
-    lanes: int
-    counted: bool
-
     def __init__(
         self,
         name: str,
@@ -95,13 +91,7 @@ class Slab:
         self.form = tile.arranged(self.dtype, rows, self.along == SUMMED)
         self.gathered = tile.group is not None and self.form.deep and self.along == OWN
         if self.gathered:
-            self.along, self.lanes, self.counted, self.place = (
-                SUMMED,
-                VECTOR_BYTES // self.dtype.itemsize,
-                False,
-                self._plain,
-            )
-            self.divided = divided(self._indices(self.place))
+            self._bring(SUMMED, VECTOR_BYTES // self.dtype.itemsize, False, self._plain)
         each = self.rows * steps.depth // self.threads
         self.turns = each // self.lanes
         unread = tile.group is not None and rounding  # by threads, which would have to round them
@@ -130,14 +120,15 @@ class Slab:
                 for counted in (False, True) if divide_exact(total, lanes) is not None else ():
                     place = self._placed(name, lanes, counted)
                     if place is not None and self._are_vectors(place, name, lanes, counted):
-                        self.along, self.lanes, self.counted, self.place = name, lanes, counted, place
-                        self.divided = divided(self._indices(place))
+                        self._bring(name, lanes, counted, place)
                         return
             most //= 2
-        self.along = SUMMED if self.factor.runs_along(self.steps.axes[-1]) else OWN
-        self.lanes, self.counted = 1, False
-        self.place = self._plain
-        self.divided = divided(self._indices(self.place))
+        self._bring(SUMMED if self.factor.runs_along(self.steps.axes[-1]) else OWN, 1, False, self._plain)
+
+    def _bring(self, along: str, lanes: int, counted: bool, place: dict[str, Size]) -> None:
+        """Have so many elements brought at a time that lie side by side along a number."""
+        self.along, self.lanes, self.counted, self.place = along, lanes, counted, place
+        self.divided = divided(self._indices(place))
 
     def _placed(self, name: str, lanes: int, counted: bool) -> dict[str, Size] | None:
         """What axes are, in numbers; None where the last axis is no whole number of vectors."""
