@@ -159,11 +159,14 @@ def _on_shim(together: Any, programs: Sequence[tuple[int, Case]]) -> Faults:
 
 
 def _compiled(together: Any, programs: Sequence[tuple[int, Case]]) -> Faults:
-    spilled = [
-        r.symbol for r in compile_text(together.text(), together.arch).resources if r.spill_stores or r.spill_loads
-    ]
-    own = {str(case): [s for s in spilled if s.startswith(f"p{number}_")] for number, case in programs}
-    return {name: f"spills: {', '.join(symbols)}" if symbols else "" for name, symbols in own.items()}
+    resources = compile_text(together.text(), together.arch).resources
+    spilled = {
+        r.symbol: f"{r.symbol} stores {r.spill_stores} bytes and loads {r.spill_loads}, at {r.registers} registers"
+        for r in resources
+        if r.spill_stores or r.spill_loads
+    }
+    own = {str(case): [what for s, what in spilled.items() if s.startswith(f"p{number}_")] for number, case in programs}
+    return {name: f"spills: {', '.join(found)}" if found else "" for name, found in own.items()}
 
 
 def _fault(run: Callable[[], object]) -> str:

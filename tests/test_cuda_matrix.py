@@ -43,6 +43,6 @@ def test_one_program_that_does_not_compile_is_told_from_the_others(monkeypatch: 
             raise CompileError("this is no text")
         return dict.fromkeys(names, "")
 
-    found = cuda_matrix._together(cases, run)
+    found = cuda_matrix._together(cases, "sm_80", run)
     assert {name for name, fault in found.items() if fault} == {"neg-1"}
     assert "this is no text" in found["neg-1"]

@@ -91,6 +91,23 @@ def test_no_register_is_spilled(arch: str, precision: str) -> None:
         assert r.registers <= LIMITS[warps], r
 
 
+def test_two_blocks_have_room_where_threads_keep_little_enough() -> None:
+    """A tile of 128 x 128 by warpgroups has two blocks at a time; 128 x 256 have all registers that they want."""
+    for number, two in ((0, False), (1, True)):
+        for dtype in ("float32", "bfloat16"):
+            x, w = sg.placeholder("x", (32, 28, 28, 128), dtype), sg.placeholder("w", (3, 3, 128, 256), dtype)
+            graph = capture([x, w], {"y": sg.convolution(x, w, padding=1)})[0]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(contraction, "tiles_of", lambda i, _: tiles_of(i, groups=True)[number : number + 1])  # noqa: B023
+                backend = Noting(Target("cuda", cpu="sm_90a"))
+                build(graph, CompileOptions(cache=False, target=Target("cuda", cpu="sm_90a")), backend)
+            assert ("__launch_bounds__(256, 2) k0" in backend.text) == two
+            assert backend.made is not None
+            (r,) = (r for r in backend.made.resources if is_own(r.symbol))
+            assert (r.spill_stores, r.spill_loads) == (0, 0)
+            assert r.registers <= (128 if two else 255)
+
+
 def counted(arch: str, precision: str) -> dict[str, Counter[str]]:
     """By program how often the code of its kernel has each instruction."""
     return {name: instructions(compiled.cubin) for name, compiled in made(arch, precision).items()}

@@ -12,10 +12,13 @@ from sigmagraph.codegen.cuda.nests import Nest
 from sigmagraph.codegen.cuda.types import PRIMARY, memory_type
 from sigmagraph.dims import Size, product
 from sigmagraph.errors import CompileError
-from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, For, Kernel, Let, Role
+from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, For, Kernel, Let, Role, Space
 from sigmagraph.ir.launch import Grid
 
 _WIDTH = 120
+_REGISTERS = 1 << 16  # of a multiprocessor
+_BESIDES = 24  # that a thread has for addresses and the like
+_WIDE = 256  # threads of blocks of which two take all registers, if a thread has a half of those that it may have
 STOPPED = "if (flow[0] != 0 || flow[level] == 0) return;"
 CONTROLS = ("int* flow", "int level")
 
@@ -57,7 +60,8 @@ def emit_nest(nest: Nest, restrict: frozenset[str], controlled: bool, unaligned:
     if controlled:
         writer.body.line(STOPPED)
     writer.write()
-    head = global_head(nest.symbol, nest.threads, [*writer.arguments(restrict), *(CONTROLS if controlled else ())])
+    arguments = [*writer.arguments(restrict), *(CONTROLS if controlled else ())]
+    head = global_head(nest.symbol, nest.threads, arguments, _for_two(nest))
     comment = f"// {nest.blocks} blocks of {nest.threads} threads"
     return writer.function("\n".join([comment, head, *writer.body.lines, "}", ""]))
 
@@ -84,9 +88,22 @@ def emit_callee(kernel: Kernel) -> str:
     return "\n".join([head, *body.lines, "}", ""])
 
 
-def global_head(symbol: str, threads: int, arguments: Sequence[str]) -> str:
-    """The first line of a function that is launched."""
-    return signature(f'extern "C" __global__ void __launch_bounds__({threads})', symbol, arguments)
+def global_head(symbol: str, threads: int, arguments: Sequence[str], two: bool = False) -> str:
+    """The first line of a function that is launched; if two blocks are to run at a time, it says so."""
+    bounds = f"{threads}, 2" if two else f"{threads}"
+    return signature(f'extern "C" __global__ void __launch_bounds__({bounds})', symbol, arguments)
+
+
+def _for_two(nest: Nest) -> bool:
+    """Whether a thread keeps many sums, but not too much in all for two blocks at a time.
+
+    If they are not told, compilers may take a few registers more than half. Then there is nobody to work while a block
+    waits.
+    """
+    local = (s.buffer for s in nest.statements if isinstance(s, Alloc) and s.buffer.space is Space.LOCAL)
+    kept = [b.size * max(1, b.dtype.itemsize // 4) for b in local if isinstance(b.size, int)]
+    half = _REGISTERS // (2 * nest.threads)
+    return nest.threads == _WIDE and max(kept, default=0) >= half // 2 and sum(kept) <= half - _BESIDES
 
 
 def pointer_type(param: Buffer) -> str:
