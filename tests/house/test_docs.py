@@ -135,3 +135,15 @@ def test_the_list_of_ops_is_that_of_the_registry() -> None:
 
 if __name__ == "__main__":
     OPS_PAGE.write_text(ops_page(), "utf-8")
+
+
+def test_pycuda_is_built_by_the_commands_of_its_page() -> None:
+    """`.ci/pycuda` takes them from there, and those only."""
+    found = re.search(
+        r"^(awk '.*') \"\$here/docs/cuda.md\"", (ROOT / ".ci" / "pycuda").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert found
+    command = ["bash", "-c", f"{found[1]} {ROOT / 'docs' / 'cuda.md'}"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert sum("pip wheel" in line for line in lines) == 1
+    assert not [line for line in lines if "```" in line or "rented" in line or line == "mkdir wheels"]
