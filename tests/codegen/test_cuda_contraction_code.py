@@ -7,6 +7,7 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from sigmagraph.codegen.cuda.compile import Compiled, compile_text, compiler_nam
 from sigmagraph.codegen.cuda.nvcc import find_nvcc, run_nvcc
 from sigmagraph.codegen.cuda.program import Generation
 from sigmagraph.codegen.cuda.sass import find_disassembler
-from sigmagraph.codegen.cuda.tiles import tiles_of
+from sigmagraph.codegen.cuda.tensor_cores import Instruction
+from sigmagraph.codegen.cuda.tiles import Tile, tiles_of
 from sigmagraph.driver import build
 from sigmagraph.errors import CompileError
 from sigmagraph.ir.graph.graph import Graph
@@ -91,6 +93,11 @@ def test_no_register_is_spilled(arch: str, precision: str) -> None:
         assert r.registers <= LIMITS[warps], r
 
 
+def only(number: int) -> Callable[[Instruction | None, bool], Sequence[Tile]]:
+    """Of the tiles that there are the one of a number; warpgroups have the first ones."""
+    return lambda instruction, groups: tiles_of(instruction, groups)[number : number + 1]
+
+
 def test_two_blocks_have_room_where_threads_keep_little_enough() -> None:
     """A tile of 128 x 128 by warpgroups has two blocks at a time; 128 x 256 have all registers that they want."""
     for number, two in ((0, False), (1, True)):
@@ -98,7 +105,7 @@ def test_two_blocks_have_room_where_threads_keep_little_enough() -> None:
             x, w = sg.placeholder("x", (32, 28, 28, 128), dtype), sg.placeholder("w", (3, 3, 128, 256), dtype)
             graph = capture([x, w], {"y": sg.convolution(x, w, padding=1)})[0]
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(contraction, "tiles_of", lambda i, _: tiles_of(i, groups=True)[number : number + 1])  # noqa: B023
+                patch.setattr(contraction, "tiles_of", only(number))
                 backend = Noting(Target("cuda", cpu="sm_90a"))
                 build(graph, CompileOptions(cache=False, target=Target("cuda", cpu="sm_90a")), backend)
             assert ("__launch_bounds__(256, 2) k0" in backend.text) == two
@@ -185,9 +192,7 @@ def test_warpgroups_multiply() -> None:
 @pytest.mark.parametrize("number", range(4))
 def test_no_product_waits_for_another_one(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """By what ptxas says, in each of the tiles of warpgroups."""
-    monkeypatch.setattr(
-        contraction, "tiles_of", lambda instruction, _: tiles_of(instruction, groups=True)[number : number + 1]
-    )
+    monkeypatch.setattr(contraction, "tiles_of", only(number))
     options = CompileOptions(cache=False, target=Target("cuda", cpu="sm_90a"))
     for graph in graphs().values():
         backend = Noting(options.target)

@@ -52,7 +52,7 @@ from sigmagraph.ir.kernel.kernel import (
 # Blocks that carry out a chain: as many as run at a time. What many hand on has to stay in the cache.
 MANY, FEW = 4 * PROCESSORS, 2 * PROCESSORS
 CACHED = 1 << 25  # bytes
-AHEAD = 1  # step that is under way while one is multiplied: a block has memory for all of its products
+AHEAD = 1  # step that is under way while one is multiplied: with memory for more of them fewer blocks would run
 HOME, TURN, TASK = "%home", "%turn", "%task"  # which block it is, how often it has begun, and which rows it has now
 
 
