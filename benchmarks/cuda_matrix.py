@@ -34,7 +34,7 @@ from sigmagraph.runtime.cuda import cuda_devices, probe
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "cuda-matrix.md"
-ARCHS = ("sm_75", "sm_80", "sm_90a")
+ARCHS = ("sm_75", "sm_80", "sm_90", "sm_90a")
 OPTIONS = CompileOptions(cache=False, checks=False, verify=False, precision="highest")
 TOGETHER = 50  # programs whose texts are compiled as one
 Case: TypeAlias = Any  # one sample of one op, of the tests

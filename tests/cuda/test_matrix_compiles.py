@@ -14,7 +14,7 @@ from sigmagraph.dtypes import F32, I64
 from sigmagraph.options import CompileOptions
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="neither NVRTC nor nvcc is on this machine")
-ARCHS = ("sm_75", "sm_80", "sm_90a")
+ARCHS = ("sm_75", "sm_80", "sm_90", "sm_90a")
 OPTIONS = CompileOptions(cache=False, checks=False, verify=False)
 
 

@@ -69,7 +69,7 @@ def test_steps_compute_what_the_graph_says(name: str) -> None:
 
 @pytest.mark.skipif(not COMPILER, reason="neither NVRTC nor nvcc is on this machine")
 @pytest.mark.parametrize("precision", ["highest", ""], ids=["highest", "tensor cores"])
-@pytest.mark.parametrize("arch", some(("sm_75", "sm_80", "sm_90a"), ()))
+@pytest.mark.parametrize("arch", some(("sm_75", "sm_80", "sm_90", "sm_90a"), ()))
 def test_steps_compile_and_stay_in_their_registers(arch: str, precision: str) -> None:
     together = Together(arch)
     for name in NETWORKS:
