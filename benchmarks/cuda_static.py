@@ -45,7 +45,7 @@ from sigmagraph.ir.kernel.kernel import Kernel, Role
 from sigmagraph.ir.launch import unpack
 from sigmagraph.ir.plan import Launch, Loop, Step, flat_steps
 from sigmagraph.loader import Loader
-from sigmagraph.options import Environment, Target
+from sigmagraph.options import CompileOptions, Environment, Target
 from sigmagraph.tensor.capture import capture
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cuda-static.md"
@@ -129,14 +129,14 @@ def facts(workload: Workload, architectures: Sequence[str] = tuple(CHIPS)) -> li
     made = sigma.written(unfilled(workload))
     with no_collections():
         graph = capture(made.inputs, made.outputs, made.updates, "static")[0]
-    found = [f for arch in architectures for f in _on(graph, made.feeds[0], arch, workload)]
+    options = replace(options_for(workload), hints=tuple(made.hints.items()))
+    found = [f for arch in architectures for f in _on(graph, made.feeds[0], arch, options, kind_of(workload))]
     order = {f.symbol: number for number, f in reversed(list(enumerate(found)))}
     return sorted(found, key=lambda f: order[f.symbol])
 
 
-def _on(graph: Graph, feed: Mapping[str, Any], arch: str, workload: Workload) -> Iterator[Fact]:
-    options = replace(options_for(workload), target=Target("cuda", cpu=arch))
-    kind = kind_of(workload)
+def _on(graph: Graph, feed: Mapping[str, Any], arch: str, options: CompileOptions, kind: str) -> Iterator[Fact]:
+    options = replace(options, target=Target("cuda", cpu=arch))
     made: list[tuple[str, Compiled]] = []
 
     def compile(text: str) -> Compiled:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TypeAlias, Union
 
 from sigmagraph.errors import DimError
@@ -19,7 +22,7 @@ from sigmagraph.errors import DimError
 Size: TypeAlias = Union[int, "Dim"]
 _Monomial: TypeAlias = "tuple[Atom, ...]"
 
-NOMINAL = 64
+NOMINAL = 64  # what a dim is taken to be where nothing better is known
 _KEPT = 1 << 14  # small things about expressions that are asked for again and again, as many as some programs have
 
 _NAME = re.compile(r"%?[A-Za-z_][A-Za-z0-9_.]*\Z")
@@ -402,9 +405,29 @@ def evaluate(size: Size, values: Mapping[str, int], other: int | None = None) ->
     return total
 
 
-def nominal(size: Size) -> int:
-    """The number that an expression stands for when every dim is :data:`NOMINAL`, where sizes must be compared."""
-    return evaluate(size, dict.fromkeys(names(size), NOMINAL))
+# Of the program that is being compiled. Sizes are compared in all of its stages, so that each would have to hand it on.
+_HINTS: ContextVar[Mapping[str, int]] = ContextVar("hints", default=MappingProxyType({}))
+
+
+@contextmanager
+def hinted(hints: Mapping[str, int]) -> Iterator[None]:
+    """While a program is compiled, have dims stand for the sizes that they usually have, by name."""
+    token = _HINTS.set(hints)
+    try:
+        yield
+    finally:
+        _HINTS.reset(token)
+
+
+def nominal(size: Size, otherwise: int = NOMINAL) -> int:
+    """The number that an expression stands for where sizes must be compared: dims are what is usual (:func:`hinted`).
+
+    Args:
+        size: the expression.
+        otherwise: what dims stand for of which nothing is known.
+    """
+    hints = _HINTS.get()
+    return evaluate(size, {name: hints.get(name, otherwise) for name in names(size)})
 
 
 def _apply(kind: str, args: Sequence[int]) -> int:

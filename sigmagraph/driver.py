@@ -15,7 +15,7 @@ from sigmagraph.codegen.memory import plan_memory
 from sigmagraph.codegen.partition import Partition, partition
 from sigmagraph.codegen.targets import backend_for
 from sigmagraph.codegen.transform.secure import secure
-from sigmagraph.dims import names, nominal
+from sigmagraph.dims import hinted, names, nominal
 from sigmagraph.errors import DimError
 from sigmagraph.ir.bind import unbound_dims
 from sigmagraph.ir.graph.body import bodies
@@ -59,6 +59,7 @@ def compile(
     *,
     name: str = "main",
     specialise: Mapping[str, int] | None = None,
+    hints: Mapping[str, int] | None = None,
     options: CompileOptions | None = None,
 ) -> CompiledFunction:
     """Compile tensors into one native function.
@@ -70,6 +71,7 @@ def compile(
         target: ``cpu``, or ``cpu:THREADS``.
         name: of the program, in dumps and reports.
         specialise: numbers for symbolic dims, by name; the function then serves only these.
+        hints: sizes that symbolic dims usually have, by name; the function serves all, and is made for these.
         options: what else changes the code.
 
     Raises:
@@ -79,6 +81,11 @@ def compile(
         graph, variables = capture(inputs, outputs, updates, name)
     fixed = tuple(sorted((specialise or {}).items()))
     options = replace(options or CompileOptions(), target=as_target(target), specialise=fixed)
+    if hints:
+        known = {n for tensor in inputs for size in tensor.shape for n in names(size)}
+        if unknown := sorted(hints.keys() - known):
+            raise DimError(f"there is no dim '{unknown[0]}'", expected=", ".join(sorted(known)), got=unknown[0])
+        options = replace(options, hints=tuple(sorted({**dict(options.hints), **hints}.items())))
     return compile_graph(graph, variables, options)
 
 
@@ -168,6 +175,11 @@ def write_program(
     graph: Graph, options: CompileOptions, backend: Backend, code: Modules, record: Record | None = None
 ) -> Program:
     """Every stage down to the modules of a program, which ``code`` takes."""
+    with hinted(dict(options.hints)):
+        return _written(graph, options, backend, code, record)
+
+
+def _written(graph: Graph, options: CompileOptions, backend: Backend, code: Modules, record: Record | None) -> Program:
     # What is planned in two ways is not begun before one of them is chosen.
     main = planned(graph, options, backend, record, None if options.remat else code.begin)
     made = [main, *([main.ahead] if main.ahead else [])]
@@ -216,6 +228,13 @@ def planned(
     begin: Begin | None = None,
 ) -> Planned:
     """The stages down to the plan; ``record`` is handed the text of every graph, ``begin`` every legal kernel."""
+    with hinted(dict(options.hints)):
+        return _planned(graph, options, backend, record, begin)
+
+
+def _planned(
+    graph: Graph, options: CompileOptions, backend: Backend, record: Record | None, begin: Begin | None
+) -> Planned:
     graph = unify(specialise_graph(graph, dict(options.specialise), OPS), OPS)
     dims = _dims(graph)
     if record:

@@ -91,6 +91,7 @@ def cache_key(graph: Graph, options: CompileOptions, backend: Backend) -> str:
         options.precision,
         options.checks,
         options.specialise,
+        options.hints,
         options.target.kind,
         backend.key,
     )

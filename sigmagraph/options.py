@@ -95,6 +95,9 @@ class CompileOptions:
         verify: whether graph and kernels are verified after every step.
         cache: whether compiled programs are read from and written to the persistent cache.
         specialise: symbolic dims replaced by numbers, by name.
+        hints: sizes that symbolic dims usually have, by name. Code serves all sizes, and is made for these: it is
+            chosen by them how work is cut, so that sums may differ in their last bits. Dims that a program does not
+            have are of no account.
     """
 
     target: Target = field(default_factory=Target)
@@ -108,10 +111,16 @@ class CompileOptions:
     verify: bool = True
     cache: bool = True
     specialise: tuple[tuple[str, int], ...] = ()
+    hints: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.precision not in ("", HIGHEST):
             raise OptionError("there is no such precision", expected=f"{HIGHEST!r} or ''", got=repr(self.precision))
+        for name, size in self.hints:
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise OptionError(
+                    f"the dim '{name}' cannot usually have this size", expected="1, 2, 3, ...", got=repr(size)
+                )
 
 
 @dataclass(frozen=True, slots=True)

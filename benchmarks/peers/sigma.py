@@ -48,6 +48,12 @@ class Written:
     certain: Mapping[str, Any] = field(default_factory=dict)
     results: Callable[[Mapping[str, Array]], list[Array]] = lambda found: list(found.values())
 
+    @property
+    def hints(self) -> dict[str, int]:
+        """Sizes of symbolic dims, which others are told as well."""
+        symbolic = any(isinstance(size, sg.Dim) for tensor in self.inputs for size in tensor.shape)
+        return {"batch": len(next(iter(self.feeds[0].values())))} if symbolic else {}
+
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
@@ -103,7 +109,7 @@ def compiled(workload: Workload, threads: int, options: CompileOptions = _UNCACH
 def compiled_for(target: str, workload: Workload, options: CompileOptions = _UNCACHED) -> Compiled:
     """The workload as a function of a target."""
     made = written(workload)
-    function = sg.compile(made.inputs, made.outputs, made.updates, target=target, options=options)
+    function = sg.compile(made.inputs, made.outputs, made.updates, target=target, hints=made.hints, options=options)
     return Compiled(function, made.feeds, made.certain, made.results)
 
 

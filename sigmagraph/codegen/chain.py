@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sigmagraph.codegen.lower import KernelSpec
-from sigmagraph.dims import Dim, Size, ceildiv, evaluate, names, product, substitute, total
+from sigmagraph.dims import Dim, Size, ceildiv, names, nominal, product, substitute, total
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.compute import Axis, Chain, Compute
 from sigmagraph.ir.kernel.expr import Expr, Index, Load, rebuild, walk
@@ -22,7 +22,7 @@ ROOM = 1 << 19  # bytes of them that a task may keep there
 MOST_ROWS = 64  # in a block: with more of them less can be left out, and little is saved
 LEAST_ROWS = 16  # with fewer, what is read alike for all rows would be read too often
 TASKS = 8  # at least, so that threads have something to do
-LIKELY = 1024  # what a dim is taken to be
+LIKELY = 1024  # what a dim is taken to be where nothing better is known
 
 
 def chained(specs: Mapping[int, KernelSpec], wanted: Collection[Value]) -> dict[int, KernelSpec]:
@@ -198,7 +198,7 @@ def _members(links: Sequence[_Link]) -> list[int]:
 
 
 def _likely(size: Size) -> int:
-    return evaluate(size, dict.fromkeys(names(size), LIKELY))
+    return nominal(size, LIKELY)
 
 
 def _bytes(buffer: Buffer) -> Size:

@@ -10,6 +10,7 @@ import numpy as np
 from sigmagraph.data.deck import Deck
 from sigmagraph.driver import compile
 from sigmagraph.errors import AttributeValueError, GraphError
+from sigmagraph.layers.ports import BATCH
 from sigmagraph.layers.records import Cost
 from sigmagraph.options import CompileOptions, Target
 from sigmagraph.program import CompiledFunction
@@ -92,6 +93,7 @@ class Evaluator:
             {"cost": forward.cost} | {name: cost.prediction for name, cost in self._judges.items()},
             target=target,
             name=f"{network.name}.evaluate",
+            hints={str(BATCH): _RECORDS},
             options=options,
         )
         self._columns = columns_of(self.program, self._targets)

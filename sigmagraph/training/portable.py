@@ -97,7 +97,9 @@ def programs_of(subject: Subject) -> dict[str, Source]:
     if forward.cost is not None:
         programs["evaluate"] = _source(forward.arguments, forward.costs(), {}, "evaluate", options)
     step = network.train_graph(subject.optimiser, subject.crew.memory)
-    programs["train_step"] = _source(step.inputs, step.outputs, step.updates, "train_step", options)
+    programs["train_step"] = _source(
+        step.inputs, step.outputs, step.updates, "train_step", subject.crew.task.step_options
+    )
     return programs
 
 
@@ -190,7 +192,8 @@ def _read_programs(
                     got=f"{variable.dtype}{list(variable.shape)}",
                 )
         options = {key: value for key, value in entry["options"].items() if key in allowed}
-        options["specialise"] = tuple((str(dim), int(size)) for dim, size in options.get("specialise", ()))
+        for key in ("specialise", "hints"):
+            options[key] = tuple((str(dim), int(size)) for dim, size in options.get(key, ()))
         yield name, Source(graph, variables, CompileOptions(Target(), **options))
 
 

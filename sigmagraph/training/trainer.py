@@ -122,7 +122,11 @@ class Trainer(Loop):
             data = data.seeded(seeds.child("shuffle").integer())
         tree = seeds or Seeds(network.seed)
         self.operator, made_for = placed(operator, target)
-        task = Task(network, optimiser, made_for, options, lambda number: tree.child("worker", number).integer())
+
+        def seed_of(worker: int) -> int:
+            return tree.child("worker", worker).integer()
+
+        task = Task(network, optimiser, made_for, options, seed_of, batch=data.size)
         crew = self.operator.crew(task)
         super().__init__(
             name, network, optimiser, data, crew, (made_for, options), on_hook_error, prefetch, check_finite

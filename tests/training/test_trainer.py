@@ -12,6 +12,7 @@ from sigmagraph.optimisers.adam import Adam
 from sigmagraph.optimisers.clipping import ClipByNorm
 from sigmagraph.optimisers.schedules import Piecewise
 from sigmagraph.optimisers.sgd import SGD
+from sigmagraph.options import CompileOptions
 from sigmagraph.runtime.profile import counters, snapshot
 from sigmagraph.training.network import Network
 from sigmagraph.training.trainer import Trainer
@@ -45,6 +46,14 @@ def test_training_makes_the_cost_small_and_the_accuracy_great() -> None:
     accuracy = trainer.evaluate(wedge(1000)).accuracy
     assert accuracy is not None
     assert accuracy > 0.9
+
+
+def test_the_step_is_made_for_as_many_records_as_batches_have() -> None:
+    trainer = trained(1)
+    assert trainer.crew.program.source.options.hints == (("batch", 25),)
+    mine = CompileOptions(hints=(("batch", 7), ("time", 3)))
+    chosen = Trainer(classifier(), SGD(0.1), wedge().batches(25), options=mine)
+    assert dict(chosen.crew.program.source.options.hints) == {"batch": 7, "time": 3}
 
 
 def test_one_program_serves_every_batch() -> None:

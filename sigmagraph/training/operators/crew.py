@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from sigmagraph.data.dataset import Batch
 from sigmagraph.errors import TrainingStateError
+from sigmagraph.layers.ports import BATCH
 from sigmagraph.optimisers.base import Optimiser
 from sigmagraph.options import CompileOptions, Target
 from sigmagraph.program import CompiledFunction
@@ -37,6 +38,7 @@ class Task:
         options: what else changes the code.
         seeds: the seed of the random numbers of each worker but the first, which has the network's own.
         rules: how workers' values become one.
+        batch: how many records a step usually has.
     """
 
     network: Network
@@ -45,6 +47,15 @@ class Task:
     options: CompileOptions | None
     seeds: Callable[[int], int]
     rules: Rules = field(default_factory=Rules)
+    batch: int | None = None
+
+    @property
+    def step_options(self) -> CompileOptions:
+        """Options of programs that run on batches: they are made for as many records as these have."""
+        options = self.options or CompileOptions()
+        if self.batch is None:
+            return options
+        return replace(options, hints=tuple({str(BATCH): self.batch, **dict(options.hints)}.items()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -49,7 +49,7 @@ class Local(Crew):
                 copies(network, number, task.seeds, whole=True),
                 f"{network.name}.train",
                 task.target,
-                task.options,
+                task.step_options,
             )
             for number in range(size)
         ]

@@ -20,7 +20,7 @@ class Solo(Crew):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         name = f"{task.network.name}.train"
-        self._worker = Worker(task.network, self._graph, {}, name, task.target, task.options)
+        self._worker = Worker(task.network, self._graph, {}, name, task.target, task.step_options)
         self.hyperparameters = self._worker.hyperparameters
 
     def _graph(self, forward: ForwardGraph, memory: Memory) -> TrainGraph:

@@ -49,7 +49,7 @@ class Synchronous(Crew):
                 copies(network, number, task.seeds, whole=False) if number else {},
                 f"{name}.gradients",
                 task.target,
-                task.options,
+                task.step_options,
             )
             for number in range(size)
         ]
