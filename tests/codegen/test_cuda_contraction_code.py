@@ -177,6 +177,16 @@ def test_tensor_cores_multiply(arch: str) -> None:
         assert (number(counts, "HMMA") > 0) == (name == "bf16"), name
 
 
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_90a"])
+def test_rounding_is_one_instruction_where_there_is_one(arch: str) -> None:
+    for name, counts in counted(arch, "").items():
+        rounded, compared = number(counts, "F2FP", "TF32"), number(counts, "FSETP")
+        assert (rounded > 0, compared > 0) == (
+            name != "bf16" and arch != "sm_80",
+            name != "bf16" and arch == "sm_80",
+        ), name
+
+
 def test_warpgroups_multiply() -> None:
     """A step is four products, none of which is parted by a wait from the next."""
     for name, counts in counted("sm_90a", "").items():

@@ -16,7 +16,7 @@ from sigmagraph.codegen.cuda.arrangement import Cores
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.contraction import factors_for
 from sigmagraph.codegen.cuda.schedule import schedule
-from sigmagraph.codegen.cuda.tensor_cores import MMA_BF16, MMA_F16, TF32, Instruction
+from sigmagraph.codegen.cuda.tensor_cores import MMA_BF16, MMA_F16, TF32, TF32_EVEN, Instruction, rounding_on
 from sigmagraph.codegen.cuda.tiles import PLAIN, Tile, _plain, by_groups, by_warps, choose, parts, tiles_of
 from sigmagraph.codegen.cuda.warpgroup import PUBLISH, GroupProduct, of_group
 from sigmagraph.codegen.partition import Control, partition
@@ -144,6 +144,8 @@ def test_f32_is_rounded_for_tensor_cores_unless_the_precision_is_the_highest() -
     product = product_of(sg.matmul, *MATMUL)
     narrow = factors_for(product, NARROW)
     assert (narrow.instruction, narrow.rounding) == (TF32, "round_tf32")
+    newer = factors_for(product, GROUPS)
+    assert (newer.instruction, newer.rounding) == (TF32_EVEN, "round_tf32_even")  # one instruction there
     for chip in (EXACT, OLD):
         plain = factors_for(product, chip)
         assert (plain.instruction, plain.rounding) == (None, "")
@@ -408,7 +410,8 @@ def tiny(instruction: Instruction | None, groups: bool) -> tuple[Tile, ...]:
     if instruction is None:
         return (_plain(4, 4, 4, 4, 4, 1.0),)
     if groups:
-        return (by_groups(instruction.dtype, 1, 8, 1, 1.0, 2),)
+        columns = 64 if instruction.rounding else 8  # of what they read, 128 threads have four elements each
+        return (by_groups(instruction.dtype, 1, columns, 1, 1.0, 2),)
     return (by_warps(instruction, 1, 1, 1, 1, instruction.depth, 1.0),)
 
 
@@ -428,9 +431,9 @@ def check(function: Callable[..., Any], shapes: tuple[Shape, ...], chip: Chip, d
         numpy = graph.type(value).dtype.numpy
         inputs[graph.node(value).name] = (3 * rng.standard_normal(shape)).astype(numpy)
     got = kernels(STANDARD, lambda work: schedule(work, chip))(graph, inputs)["y"]
-    rounded = chip is NARROW and dtype == "float32"
-    if rounded:
-        inputs = {name: SCALARS["round_tf32"].evaluate(value) for name, value in inputs.items()}
+    instruction = rounding_on(chip.arch) if chip.narrow and dtype == "float32" else None
+    if instruction:
+        inputs = {name: SCALARS[instruction.rounding].evaluate(value) for name, value in inputs.items()}
     want = interpret(graph, inputs)["y"]
     tolerance = {"float16": 2e-3, "int32": 0}.get(dtype, 2e-6)
     np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * float(np.abs(want).max()))
@@ -451,6 +454,7 @@ def test_warps_compute_what_the_graph_says(dtype: str, shapes: tuple[Shape, ...]
 @pytest.mark.usefixtures("small_tiles")
 def test_warpgroups_compute_what_the_graph_says() -> None:
     check(sg.matmul, ((9, 17), (17, 7)), GROUPS, "float16")
+    check(sg.matmul, ((9, 17), (17, 7)), GROUPS)
 
 
 @pytest.mark.usefixtures("small_tiles")

@@ -122,6 +122,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     lines.append("static unsigned short sg_f32_to_f16(float x) { return sg_bitcast<unsigned short>(_Float16(x)); }")
     lines.append("static unsigned short sg_f32_to_bf16(float x) { return sg_round_to_bf16(x); }")
     lines.append("static float sg_exp2_approx(float x) { float y = exp2(double(x)); return y < 0x1p-126f ? 0.0f : y; }")
+    lines.append("static float sg_round_tf32_even(float x) { const unsigned bits = sg_bitcast<unsigned>(x);")
+    lines.append("  const float near = sg_bitcast<float>((bits + 0xfffu + (bits >> 13 & 1u)) & 0xffffe000u);")
+    lines.append("  return fabsf(x) < INFINITY ? near : x; }")
     for name, dtype in CASES:
         types = [BOOL, dtype, dtype] if name == "select" else [dtype] * SCALARS[name].arity
         text = WRITERS[name]([Text(f"a{n}") for n in range(len(types))], dtype)

@@ -128,7 +128,8 @@ def test_text_that_llvm_refuses_is_an_error() -> None:
         Loaded(b"not an object", ("f",), processor(Target()), "broken")
 
 
-def test_processors_do_not_approximate_powers_of_two() -> None:
-    text = "sigmagraph 1\nkernel @k stage(legal) params(%x: in f32[1], %y: out f32[1]) { %y[0] = exp2_approx(%x[0]) }\n"
-    with pytest.raises(CompileError, match="processors do not approximate"):
+@pytest.mark.parametrize("op", ["exp2_approx", "round_tf32_even"])
+def test_processors_have_no_instructions_of_gpus(op: str) -> None:
+    text = f"sigmagraph 1\nkernel @k stage(legal) params(%x: in f32[1], %y: out f32[1]) {{ %y[0] = {op}(%x[0]) }}\n"
+    with pytest.raises(CompileError, match=f"(?s)no such instruction.*{op}"):
         run_native(parse_kernel(text), [np.ones(1, np.float32)] * 2, {})

@@ -27,6 +27,7 @@ from sigmagraph.options import CompileOptions, Target
 CORPUS = Path(__file__).parent.parent / "corpus"
 # Arithmetic that the processor lacks is in helpers of the ABI (Run-time ABI for the Arm Architecture, IHI 0043), which
 # every compiler for it brings: of 64-bit integers, and of f64 where that is not in hardware.
+OF_GPUS = ("exp2_approx", "round_tf32_even")  # instructions that processors lack
 LONG = {f"__aeabi_{name}" for name in ("ldivmod", "l2f", "l2d", "f2lz", "d2lz")}
 DOUBLE = {f"__aeabi_{name}" for name in (
     "dadd", "dsub", "dmul", "ddiv", "dcmpeq", "dcmplt", "dcmple", "dcmpgt", "dcmpge", "dcmpun",
@@ -70,7 +71,7 @@ def uses(chosen: Callable[[ScalarOp], bool]) -> Iterator[tuple[str, list[DType],
                 result = op.result(operands)
             except DTypeError:
                 continue
-            if chosen(op) and not op.lanes and not op.name.startswith(("soft_", "split_")) and op.name != "exp2_approx":
+            if chosen(op) and not op.lanes and not op.name.startswith(("soft_", "split_")) and op.name not in OF_GPUS:
                 yield f"{op.name}({', '.join(f'%x{k}[@]' for k in range(op.arity))})", operands, result
 
 

@@ -138,3 +138,19 @@ def test_golden_kernels_keep_their_meaning(name: str) -> None:
     verify_kernel(after)
     for dims in GOLDEN_DIMS[name]:
         same_bits(before, after, dims)
+
+
+def test_what_is_zero_where_a_guard_fails_is_not_selected_again() -> None:
+    both = "and(ge(index(3-%i), 0:i64), ge(index(%i-1), 0:i64))"
+    assert_simplifies(
+        f"for %i in n {{ let %t: f32 = %x[%i] when(%i-1, 3-%i)\n %o[%i] = select({both}, %t, 0.0:f32) }}",
+        "for %i in n { let %t: f32 = %x[%i] when(%i-1, 3-%i)\n %o[%i] = %t }",
+    )
+    for kept in (
+        f"%o[%i] = select({both}, %x[%i] when(%i-1), 0.0:f32)",  # the guard says less
+        f"%o[%i] = select({both}, %x[%i] when(%i-1, 3-%i), 1.0:f32)",
+        f"%o[%i] = select({both}, %x[%i] when(%i-1, 3-%i), -0.0:f32)",
+        "%o[%i] = select(ge(index(%i-1), 1:i64), %x[%i] when(%i-1), 0.0:f32)",
+        "%o[%i] = select(or(ge(index(%i-1), 0:i64), ge(index(3-%i), 0:i64)), %x[%i] when(%i-1), 0.0:f32)",
+    ):
+        assert_simplifies(f"for %i in n {{ {kept} }}", f"for %i in n {{ {kept} }}")

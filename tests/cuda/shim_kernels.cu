@@ -219,6 +219,11 @@ extern "C" __global__ void __launch_bounds__(256) powers(const float* x, float* 
   if (i < n) y[i] = sg_exp2_approx(x[i]);
 }
 
+extern "C" __global__ void __launch_bounds__(256) rounded(const float* x, float* y, int n) {
+  const sg_index i = blockIdx.x * 256 + threadIdx.x;
+  if (i < n) y[i] = sg_round_tf32_even(x[i]);
+}
+
 extern "C" __global__ void __launch_bounds__(256)
     narrow(const float* x, unsigned short* f16, unsigned short* bf16, int n) {
   const sg_index i = blockIdx.x * 256 + threadIdx.x;

@@ -21,7 +21,8 @@ from cuda_programs import ARCH, Together, on_shim
 import sigmagraph as sg
 from sigmagraph.codegen.cuda import contraction as tiling
 from sigmagraph.codegen.cuda import schedule as scheduling
-from sigmagraph.codegen.cuda.tensor_cores import Instruction
+from sigmagraph.codegen.cuda.chip import Chip
+from sigmagraph.codegen.cuda.tensor_cores import Instruction, rounding_on
 from sigmagraph.codegen.cuda.tiles import Tile, tiles_of
 from sigmagraph.codegen.templates import contraction as templates
 from sigmagraph.dims import evaluate
@@ -135,13 +136,14 @@ def arrays_for(graph: Graph, batch: int) -> dict[str, NDArray]:
     return arrays
 
 
-def rounded(cases: Mapping[str, Case], arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
+def rounded(cases: Mapping[str, Case], arrays: Mapping[str, NDArray], arch: str = ARCH) -> dict[str, NDArray]:
     """The factors as tensor cores take them."""
-    out = dict(arrays)
+    out, instruction = dict(arrays), rounding_on(Chip.of(arch, narrow=True).arch)
+    assert instruction
     for name, case in cases.items():
         for number in range(case.factors if case.dtype == "float32" else 0):
             key = f"{name}.{number}".replace(" ", "_")
-            out[key] = SCALARS["round_tf32"].evaluate(arrays[key])
+            out[key] = SCALARS[instruction.rounding].evaluate(arrays[key])
     return out
 
 
@@ -192,7 +194,7 @@ def compare(
     for batch in batches:
         arrays = arrays_for(graph, batch)
         got = runner.run([arrays[port.name] for port in runner.plan.inputs])
-        want = interpret(graph, rounded(cases, arrays) if options.precision == "" else arrays)
+        want = interpret(graph, rounded(cases, arrays, arch) if options.precision == "" else arrays)
         for key, value in want.items():
             check(cases[key.rpartition(".")[0]], got[key], value, f"{key} of batch {batch}")
 

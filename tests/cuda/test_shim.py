@@ -281,6 +281,20 @@ def test_powers_of_two_are_as_far_off_as_they_may_be(image: cuda_shim.HostImage)
     assert set(ulps) == {-2, 2}
 
 
+def test_roundings_are_to_ten_bits(image: cuda_shim.HostImage) -> None:
+    rng = np.random.default_rng(0)
+    whole = rng.integers(0, 1 << 32, 1000, np.uint32)
+    ties = whole[:100] & np.uint32(0xFFFFE000) | np.uint32(0x1000)
+    x = np.concatenate([whole, ties, ties + np.uint32(1), ties - np.uint32(1)]).view(np.float32)
+    x = np.concatenate([x, np.array([0.0, -0.0, 1e-40, np.inf, -np.inf, np.nan, 3.4e38], np.float32)])
+    n = len(x)
+    got = cuda_shim.call(image, "rounded", -(-n // 256), 256, 0, [x, ((n,), "f4")], [n])[1]
+    np.testing.assert_array_equal(got, SCALARS["round_tf32_even"].evaluate(x))
+    exact = np.isfinite(x) & (abs(x) > 1e-30) & (abs(x) < 1e38)
+    scale = np.exp2(np.floor(np.log2(abs(x[exact].astype(np.float64)))) - 10)
+    np.testing.assert_array_equal(got[exact], np.rint(x[exact] / scale) * scale)
+
+
 def test_the_driver_does_what_the_protocol_says(image: cuda_shim.HostImage) -> None:
     driver = cuda_shim.HostDriver(seed=3, limit=1 << 20)
     x, y = (driver.allocate(1024, name) for name in "xy")

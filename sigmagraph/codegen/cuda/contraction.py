@@ -11,7 +11,7 @@ from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.outputs import Outputs
 from sigmagraph.codegen.cuda.pipeline import Pipeline
 from sigmagraph.codegen.cuda.staging import Slab, Steps
-from sigmagraph.codegen.cuda.tensor_cores import INSTRUCTIONS, TF32, Instruction
+from sigmagraph.codegen.cuda.tensor_cores import INSTRUCTIONS, Instruction, rounding_on
 from sigmagraph.codegen.cuda.tiles import THREAD, Tile, choose, parts, tiles_of
 from sigmagraph.codegen.templates.factors import Contraction, Factor
 from sigmagraph.codegen.templates.keep import flat_index
@@ -102,9 +102,7 @@ def factors_for(contraction: Contraction, chip: Chip) -> Factors:
     for instruction in INSTRUCTIONS:
         if first and second and first.dtype is second.dtype is instruction.dtype and chip.arch >= instruction.arch:
             return Factors(first, second, instruction)
-    if chip.narrow and chip.arch >= TF32.arch:
-        return Factors(left, right, TF32)
-    return Factors(left, right, None)
+    return Factors(left, right, rounding_on(chip.arch) if chip.narrow else None)
 
 
 def _uncast(factor: Factor) -> Expr | None:

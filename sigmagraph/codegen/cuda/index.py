@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from sigmagraph.codegen.cuda.scalar import call
-from sigmagraph.codegen.cuda.types import COMPARISON, PRIMARY, PRODUCT, SUM, UNARY, Text
+from sigmagraph.codegen.cuda.types import BITS, COMPARISON, PRIMARY, PRODUCT, SUM, UNARY, Text
 from sigmagraph.dims import Dim, Func, Size, names, of_term, product, total
 from sigmagraph.ir.kernel.kernel import Buffer
 
@@ -73,9 +73,12 @@ class Indices:
         return (any if atom.kind == "max" else all)(map(self.nonnegative, atom.args))
 
     def condition(self, conditions: Sequence[Size]) -> Text:
-        """Whether all of some expressions are at least 0."""
+        """Whether all of some expressions are at least 0.
+
+        All of them are compared, as a jump takes longer, and one condition becomes a predicate of what depends on it.
+        """
         tests = [self._at_least_zero(c) for c in conditions]
-        return tests[0] if len(tests) == 1 else Text(" && ".join(t.within(COMPARISON) for t in tests), COMPARISON - 1)
+        return tests[0] if len(tests) == 1 else Text(" & ".join(t.within(COMPARISON) for t in tests), BITS)
 
     def _at_least_zero(self, size: Size) -> Text:
         """Terms stand on the side where they are positive; of whole numbers ``a >= b + 1`` is ``b < a``."""

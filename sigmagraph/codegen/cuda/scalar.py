@@ -155,6 +155,7 @@ WRITERS: Mapping[str, Writer] = MappingProxyType(
         "soft_fma": _lacking,
         "soft_sqrt": _lacking,
         "exp2_approx": _function("sg_exp2_approx"),
+        "round_tf32_even": _function("sg_round_tf32_even"),
         "shuffle": _shuffle("__shfl_sync"),
         "shuffle_xor": _shuffle("__shfl_xor_sync"),
         "shuffle_down": _shuffle("__shfl_down_sync"),

@@ -10,7 +10,7 @@ sums.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sigmagraph.dims import Dim, Size
 from sigmagraph.dtypes import BF16, F16, F32, DType
@@ -141,8 +141,15 @@ class Matrices:
 
 _DISTANCES = ("pitch", "near", "far")
 TF32 = Instruction("mma_tf32", F32, 8, 1, 80, "round_tf32")
+TF32_EVEN = replace(TF32, arch=90, rounding="round_tf32_even")  # where rounding is an instruction, and not four
 MMA_BF16 = Instruction("mma_bf16", BF16, 16, 2, 80)
 MMA_F16 = Instruction("mma_f16", F16, 16, 2, 80)
 INSTRUCTIONS = (MMA_BF16, MMA_F16)  # whose factors are what they are, not rounded to it
+ROUNDED = (TF32_EVEN, TF32)  # whose factors are rounded; the newest first
 MATRICES = (Matrices(F32, False), *(Matrices(dtype, turned) for dtype in (BF16, F16) for turned in (False, True)))
 KERNELS = (*(i.kernel() for i in (TF32, *INSTRUCTIONS)), *(m.kernel() for m in MATRICES))
+
+
+def rounding_on(arch: int) -> Instruction | None:
+    """What multiplies rounded factors on an architecture, if there is such an instruction."""
+    return next((instruction for instruction in ROUNDED if arch >= instruction.arch), None)

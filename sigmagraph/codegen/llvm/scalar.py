@@ -197,8 +197,11 @@ def _convert_f16(out: Instructions, a: Register, dtype: DType) -> Register:
     )
 
 
-def _lacking(_out: Instructions, _args: Sequence[Register], _dtype: DType) -> Register:
-    raise CompileError("processors do not approximate powers of two", expected="exp2", got="exp2_approx")
+def _lacking(name: str, instead: str) -> Emitter:
+    def emit(_out: Instructions, _args: Sequence[Register], _dtype: DType) -> Register:
+        raise CompileError("processors have no such instruction", expected=instead, got=name)
+
+    return emit
 
 
 def _zero(a: Register) -> str:
@@ -230,7 +233,8 @@ EMITTERS: Mapping[str, Emitter] = MappingProxyType(
         "split_fma": _split,
         "soft_fma": _routine("soft_fma"),
         "soft_sqrt": _routine("soft_sqrt"),
-        "exp2_approx": _lacking,
+        "exp2_approx": _lacking("exp2_approx", "exp2"),
+        "round_tf32_even": _lacking("round_tf32_even", "round_tf32"),
     }
     | {name: _compare(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")}
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from sigmagraph.codegen.transform.rename import Names, copy_block
 from sigmagraph.dims import Func, Size, substitute
 from sigmagraph.facts import FEW
 from sigmagraph.ir.kernel.bounds import Scope
-from sigmagraph.ir.kernel.expr import Const, Expr, Index, Load, rebuild
+from sigmagraph.ir.kernel.expr import Apply, Const, Expr, Index, Load, Var, rebuild
 from sigmagraph.ir.kernel.kernel import Block, Call, For, If, Kernel, Let, LoopKind, Stmt, Store, View
 
 _Sizes = tuple[Size, ...]
@@ -28,6 +29,7 @@ class _Simplifier:
     def __init__(self, kernel: Kernel) -> None:
         self.names = Names(kernel)
         self.dims = frozenset(kernel.dims)
+        self.loads: dict[str, Load] = {}  # by the name of the let
 
     # ---- statements
 
@@ -38,6 +40,8 @@ class _Simplifier:
             stmt = waiting.pop()
             match stmt:
                 case Let(name, value):
+                    if isinstance(value, Load):
+                        self.loads[name] = value
                     value = self.expr(value, scope)
                     scope = scope.let(name, value)
                     out.append(Let(name, value))
@@ -100,8 +104,18 @@ class _Simplifier:
                 if left is None:
                     return Const(0, dtype)
                 return Load(buffer, self.sizes(index, self.given(left, scope)), dtype, left)
+            case Apply("select", (condition, value, Const(0) as zero)) if math.copysign(
+                1, zero.value
+            ) > 0 and self.is_zero_unless(condition, value):
+                return self.expr(value, scope)
             case _:
                 return rebuild(expr, lambda e: self.expr(e, scope))
+
+    def is_zero_unless(self, condition: Expr, value: Expr) -> bool:
+        """Whether a value is that of a load which gives 0 where the condition does not hold."""
+        load = self.loads.get(value.name) if isinstance(value, Var) else value
+        needed = _comparisons(condition)
+        return isinstance(load, Load) and needed is not None and needed <= set(load.guard)
 
     def conditions(self, conditions: _Sizes, scope: Scope) -> _Sizes | None:
         """The conditions that are not known to hold; None when one is known not to."""
@@ -128,6 +142,18 @@ class _Simplifier:
         resolved = scope.resolve(size)
         simple = scope.facts.simplify(resolved)
         return size if simple == resolved and _has_function(simple) else simple
+
+
+def _comparisons(condition: Expr) -> set[Size] | None:
+    """What has to be at least 0 for a condition to hold; None where it says something else."""
+    match condition:
+        case Apply("and", (first, second)):
+            found = _comparisons(first), _comparisons(second)
+            return None if found[0] is None or found[1] is None else found[0] | found[1]
+        case Apply("ge", (Index(size), Const(0))):
+            return {size}
+        case _:
+            return None
 
 
 def _has_function(size: Size) -> bool:

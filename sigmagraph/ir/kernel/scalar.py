@@ -192,6 +192,14 @@ def _round_tf32(x: Any) -> Any:
     return np.where(np.isfinite(x), near.astype(np.int32).view(np.float32), x)[()]
 
 
+def _round_tf32_even(x: Any) -> Any:
+    """The same with ties to the even one (PTX ISA, ``cvt.rn.tf32.f32``)."""
+    bits = np.asarray(x, np.float32).view(np.int32)
+    with np.errstate(over="ignore"):
+        near = (bits + np.int32(0xFFF) + (bits >> 13 & 1)) & np.int32(-0x2000)
+    return np.where(np.isfinite(x), near.astype(np.int32).view(np.float32), x)[()]
+
+
 def _exp2_approx(x: Any) -> Any:
     """2^x, or 0 where that is no normal number (PTX ISA, ``ex2.approx.ftz.f32``, which may be off by 2 ulp besides)."""
     power = _wide(np.exp2)(np.asarray(x, np.float32))
@@ -265,6 +273,7 @@ SCALARS: Mapping[str, ScalarOp] = MappingProxyType(
             ScalarOp("round_tf32", 1, _single, _round_tf32, primitive=False, cost=6),
             # What GPUs have an instruction for, and processors lack.
             ScalarOp("exp2_approx", 1, _single, _exp2_approx, cost=4),
+            ScalarOp("round_tf32_even", 1, _single, _round_tf32_even, cost=1),
             ScalarOp("shuffle", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
             ScalarOp("shuffle_xor", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),
             ScalarOp("shuffle_down", 2, lambda d: d[0] if d[1].is_integer else None, _lane, lanes=True),

@@ -51,6 +51,13 @@ SG_INLINE float sg_exp2_approx(float x) {
   return power >= 0x1p-126f && off >= 0x1p-126f ? off : 0.0f;
 }
 
+// Nearest, ties to even: cvt.rn.tf32.f32.
+SG_INLINE float sg_round_tf32_even(float x) {
+  const unsigned bits = shim::bits_of(x);
+  if ((bits & 0x7f800000u) == 0x7f800000u) return x;
+  return shim::float_of((bits + 0xfffu + (bits >> 13 & 1u)) & 0xffffe000u);
+}
+
 // Nearest, ties away from zero: cvt.rna.tf32.f32.
 SG_INLINE unsigned sg_f32_to_tf32(float x) {
   const unsigned bits = shim::bits_of(x);

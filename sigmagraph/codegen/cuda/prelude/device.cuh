@@ -6,6 +6,7 @@
 //   sg_f32_to_f16(x)           float to the bits of the nearest f16, ties to even; NaN stays NaN
 //   sg_f32_to_bf16(x)          float to the bits of the nearest bf16, ties to even; NaN stays NaN
 //   sg_exp2_approx(x)          2^x within two units in the last place, 0 where that is no normal number; 1 for 0
+//   sg_round_tf32_even(x)     the nearest number with ten bits of fraction, ties to even; from sm_90 on
 //   sg_mma_tf32(a, b, c, lane) c[16, 8] += a[16, 8] b[8, 8] by a warp, on what a lane has of each (see tensor_cores.py)
 //   sg_mma_bf16, sg_mma_f16    the same of 16 summed indices
 //   sg_ldmatrix_f32(from, to, lane, pitch, near, far)
@@ -64,6 +65,14 @@ SG_INLINE float sg_exp2_approx(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
   return power;
 }
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+SG_INLINE float sg_round_tf32_even(float x) {
+  unsigned bits;
+  asm("cvt.rn.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+  return __uint_as_float(bits);
+}
+#endif
 
 // Where something lies in shared memory, in bytes. Unlike assembly, compilers know what this does: constants that are
 // added to addresses become offsets of instructions.
