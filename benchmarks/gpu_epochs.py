@@ -22,7 +22,8 @@ class Resident(Way):
 
     def __init__(self, subject: Subject) -> None:
         graph = subject.network().train_graph(sg.optimisers.Adagrad(learning_rate=RATE))
-        function = sg.compile(graph.inputs, graph.outputs, graph.updates, subject.target, name="resident")
+        hints = {"batch": subject.batch}  # as a trainer has it
+        function = sg.compile(graph.inputs, graph.outputs, graph.updates, subject.target, name="resident", hints=hints)
         executor: Any = function.executor
         self._executor = executor
         scalars = dict(graph.hyperparameters)

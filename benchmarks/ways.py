@@ -87,7 +87,8 @@ class Bare(Way):
 
     def __init__(self, subject: Subject) -> None:
         graph = subject.network().train_graph(sg.optimisers.Adagrad(learning_rate=RATE))
-        self._step = sg.compile(graph.inputs, graph.outputs, graph.updates, subject.target, name="bare")
+        hints = {"batch": subject.batch}  # as a trainer has it
+        self._step = sg.compile(graph.inputs, graph.outputs, graph.updates, subject.target, name="bare", hints=hints)
         self._scalars = dict(graph.hyperparameters)
         self._batches = list(subject.in_order().epoch(0))
 
