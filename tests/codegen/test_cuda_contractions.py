@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from sigmagraph.codegen.cuda.arrangement import Cores
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.contraction import factors_for
 from sigmagraph.codegen.cuda.schedule import schedule
+from sigmagraph.codegen.cuda.staging import Slab
 from sigmagraph.codegen.cuda.tensor_cores import MMA_BF16, MMA_F16, TF32, Instruction
 from sigmagraph.codegen.cuda.tiles import PLAIN, Tile, _plain, by_groups, by_warps, choose, parts, tiles_of
-from sigmagraph.codegen.cuda.warpgroup import PUBLISH, GroupProduct, of_group
+from sigmagraph.codegen.cuda.warpgroup import PUBLISH, GroupProduct, GroupWait, OlderWait, of_group
 from sigmagraph.codegen.partition import Control, partition
 from sigmagraph.codegen.schedule.flat import flat
 from sigmagraph.codegen.templates import contraction as templates
@@ -26,6 +28,7 @@ from sigmagraph.codegen.templates.contraction import as_contraction
 from sigmagraph.codegen.transform.secure import secure
 from sigmagraph.dims import Dim, Size, evaluate
 from sigmagraph.dtypes import BF16, F32, DType
+from sigmagraph.errors import VerifyError
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.kernel.compute import Compute
@@ -207,6 +210,76 @@ def test_the_next_step_is_written_while_warpgroups_multiply() -> None:
     assert calls[1] == len(step.body) - 1
     between = statements(step.body[calls[0] + 1 : calls[1]])
     assert {s.buffer for s in between if isinstance(s, Store)} == {"%left", "%right"}
+
+
+def of_256_columns(instruction: Instruction | None, groups: bool) -> tuple[Tile, ...]:
+    """The tile that has a multiprocessor for itself."""
+    return tiles_of(instruction, groups)[:1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_products_last_into_the_next_step(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step waits for the products of the one before, and for all only behind the last one.
+
+    Steps that are fetched have four rooms: of two that are multiplied, and of two that are on their way.
+    """
+    monkeypatch.setattr(scheduling, "tiles_of", of_256_columns)
+    (kernel,) = kernels_of(graph_of(sg.matmul, (512, 1024), (1024, 512), dtype=dtype), GROUPS)
+    secure(kernel)
+    (thread,) = (s for s in statements(kernel.body) if isinstance(s, For) and s.var == "%thread")
+    number = next(n for n, s in enumerate(thread.body) if isinstance(s, For) and s.var == "%step")
+    step, behind = thread.body[number : number + 2]
+    assert isinstance(step, For)
+    assert isinstance(behind, Call)
+    found = [of_group(s.kernel) for s in step.body if isinstance(s, Call)]
+    product, wait = (f for f in found if f is not None)
+    assert isinstance(product, GroupProduct)
+    assert wait == OlderWait(product.dtype)
+    assert of_group(behind.kernel) == GroupWait(256, behind=True)
+    rooms = {s.buffer.name: s.buffer.size for s in statements(kernel.body) if isinstance(s, Alloc)}
+    form = Cores(product.dtype, 256, product.depth, deep=dtype == "float32")
+    assert rooms["%right"] == (4 if dtype == "bfloat16" else 3) * form.size
+    assert ("await_fetches_1" in called(kernel)) == (dtype == "bfloat16")
+
+
+# What is multiplied, and how many factors are read by threads.
+OPERANDS: dict[str, tuple[Callable[..., Any], tuple[Shape, ...], str, int]] = {
+    "both are fetched": (sg.matmul, ((512, 1024), (1024, 512)), "bfloat16", 0),
+    "both are read": (sg.matmul, ((512, 1024), (1024, 512)), "float32", 2),
+    "one is read": (
+        lambda x, w: sg.convolution(x, w, padding=1),
+        ((2, 32, 32, 64), (3, 3, 64, 256)),
+        "bfloat16",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPERANDS)
+@pytest.mark.parametrize("tile", range(4))
+def test_nobody_writes_to_what_products_still_read(name: str, tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verifier sees that they read until they are waited for: with one room less it finds that in the next step."""
+    function, shapes, dtype, read = OPERANDS[name]
+
+    def lasting(instruction: Instruction | None, groups: bool) -> tuple[Tile, ...]:
+        return (replace(tiles_of(instruction, groups)[tile], ahead=2, lasting=1),)
+
+    monkeypatch.setattr(scheduling, "tiles_of", lasting)
+    graph = graph_of(function, *shapes, dtype=dtype)
+    (kernel,) = kernels_of(graph, GROUPS)
+    assert secure(kernel)[1] == 0
+    assert sum(isinstance(s, Alloc) and s.buffer.name.endswith(".held") for s in statements(kernel.body)) == read
+    begin = Slab.__init__
+
+    def with_less_room(slab: Slab, *args: Any) -> None:
+        begin(slab, *args)
+        slab.stages -= 1
+        slab.shared = replace(slab.shared, shape=(slab.stages * slab.form.size,))
+
+    monkeypatch.setattr(Slab, "__init__", with_less_room)
+    (kernel,) = kernels_of(graph, GROUPS)
+    with pytest.raises(VerifyError, match="may meet in an element(.|\n)*reads it in 'call @wgmma_wait_older"):
+        secure(kernel)
 
 
 @pytest.mark.parametrize(("dtype", "deep"), [(F32, True), (BF16, True), (BF16, False)])
@@ -449,8 +522,11 @@ def test_warps_compute_what_the_graph_says(dtype: str, shapes: tuple[Shape, ...]
 
 
 @pytest.mark.usefixtures("small_tiles")
-def test_warpgroups_compute_what_the_graph_says() -> None:
-    check(sg.matmul, ((9, 17), (17, 7)), GROUPS, "float16")
+@pytest.mark.parametrize("lasting", [0, 1])
+def test_warpgroups_compute_what_the_graph_says(lasting: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles = [replace(tile, lasting=lasting) for tile in tiny(MMA_F16, groups=True)]
+    monkeypatch.setattr(scheduling, "tiles_of", lambda *_: tiles)
+    check(sg.matmul, ((9, 50), (50, 7)), GROUPS, "float16")
 
 
 @pytest.mark.usefixtures("small_tiles")

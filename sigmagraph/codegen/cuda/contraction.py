@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from sigmagraph.codegen.cuda import fetch
 from sigmagraph.codegen.cuda.chip import Chip
-from sigmagraph.codegen.cuda.multiply import multiply, wait
+from sigmagraph.codegen.cuda.multiply import finish, multiply, wait
 from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.outputs import Outputs
 from sigmagraph.codegen.cuda.pipeline import Pipeline
@@ -182,6 +182,9 @@ class Tiling:
     def _multiply(self) -> Block:
         return multiply(self.tile, self.left, self.right, self.sums)
 
+    def _wait(self) -> Block:
+        return wait(self.tile, self.left, self.right, Dim(STEP), self.sums)
+
     def products(self) -> Block:
         """The sums of a tile, in registers."""
         zero = Const(0.0 if self.dtype.is_float else 0, self.dtype)
@@ -189,5 +192,6 @@ class Tiling:
             Alloc(self.sums),
             For("%f", self.tile.layout.sums, LoopKind.UNROLLED, (Store(self.sums.name, (Dim("%f"),), zero),)),
             *self.pipeline.begin(),
-            self.pipeline.loop(LoopKind.SERIAL, self._multiply(), wait(self.tile, self.sums)),
+            self.pipeline.loop(LoopKind.SERIAL, self._multiply(), self._wait()),
+            *finish(self.tile, self.sums),
         )

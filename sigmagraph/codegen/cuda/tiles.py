@@ -108,6 +108,7 @@ class Tile:
         warp: how warps multiply, if they do; where neither they nor warpgroups do so, each thread does by itself.
         group: how warpgroups multiply, if they do.
         ahead: so many steps are fetched before they are needed, where that is possible.
+        lasting: 1 if the products of a step may still be under way when those of the next one are begun, else 0.
     """
 
     rows: int
@@ -118,6 +119,7 @@ class Tile:
     warp: Warp | None = None
     group: Group | None = None
     ahead: int = 3
+    lasting: int = 0
 
     def arranged(self, dtype: DType, rows: int, along: bool) -> Lines | Cores:
         """Where elements of so many rows of a factor lie.
@@ -178,14 +180,16 @@ def by_warps(instruction: Instruction, down: int, across: int, high: int, wide: 
     return Tile(down * high * ROWS, across * wide * COLUMNS, depth, layout, rate, warp)
 
 
-def by_groups(dtype: DType, groups: int, columns: int, slices: int, rate: float, ahead: int) -> Tile:
+def by_groups(
+    dtype: DType, groups: int, columns: int, slices: int, rate: float, ahead: int, lasting: int = 0
+) -> Tile:
     """A tile of some warpgroups, each of which has 64 rows."""
     row = GROUP_ROWS * (Dim(THREAD) // THREADS)
     group = Group(dtype, columns, slices, row)
     depth = group.product(first_by_rows=False, second_by_rows=False).depth
     # Sums are where products of warps have them.
     layout = by_warps(TF32, groups * GROUP_ROWS // ROWS, 1, 1, columns // COLUMNS, depth, rate).layout
-    return Tile(groups * GROUP_ROWS, columns, depth, layout, rate, None, group, ahead)
+    return Tile(groups * GROUP_ROWS, columns, depth, layout, rate, None, group, ahead, lasting)
 
 
 def tiles_of(instruction: Instruction | None, groups: bool = False) -> tuple[Tile, ...]:
@@ -198,7 +202,7 @@ def tiles_of(instruction: Instruction | None, groups: bool = False) -> tuple[Til
 def _of_groups(dtype: DType) -> tuple[Tile, ...]:
     """A step is 128 bytes of each row. Of the 227 KB of a multiprocessor a block of the first has all, others half."""
     return (
-        by_groups(dtype, 2, 256, 4, 2.0, 3),
+        by_groups(dtype, 2, 256, 4, 2.0, 2, lasting=1),
         by_groups(dtype, 2, 128, 4, 1.7, 2),
         by_groups(dtype, 2, 64, 4, 1.1, 3),
         by_groups(dtype, 1, 128, 4, 1.1, 3),
