@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,18 @@ from sigmagraph.codegen.cuda.contraction import factors_for
 from sigmagraph.codegen.cuda.schedule import schedule
 from sigmagraph.codegen.cuda.staging import Slab
 from sigmagraph.codegen.cuda.tensor_cores import MMA_BF16, MMA_F16, TF32, Instruction
-from sigmagraph.codegen.cuda.tiles import PLAIN, Tile, _plain, by_groups, by_warps, choose, parts, tiles_of
+from sigmagraph.codegen.cuda.tiles import (
+    PLAIN,
+    Tile,
+    _plain,
+    below,
+    by_groups,
+    by_warps,
+    choose,
+    lines_read,
+    parts,
+    tiles_of,
+)
 from sigmagraph.codegen.cuda.warpgroup import PUBLISH, GroupProduct, GroupWait, OlderWait, of_group
 from sigmagraph.codegen.partition import Control, partition
 from sigmagraph.codegen.schedule.flat import flat
@@ -32,8 +44,8 @@ from sigmagraph.errors import VerifyError
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.kernel.compute import Compute
-from sigmagraph.ir.kernel.expr import Load, walk
-from sigmagraph.ir.kernel.kernel import Alloc, Barrier, Call, For, Kernel, LoopKind, Space, Store, statements
+from sigmagraph.ir.kernel.expr import Index, Load, walk
+from sigmagraph.ir.kernel.kernel import Alloc, Barrier, Call, For, Kernel, Let, LoopKind, Space, Store, statements
 from sigmagraph.ir.kernel.scalar import SCALARS
 from sigmagraph.passes.pipelines import STANDARD
 from sigmagraph.tensor.capture import capture
@@ -124,6 +136,57 @@ def test_threads_share_the_sums_of_a_tile(tile: Tile) -> None:
             found.update((r, c + lane) for lane in range(layout.lanes))
     assert places == set(range(layout.sums))
     assert found == Counter(dict.fromkeys(np.ndindex(tile.rows, tile.columns), 1))
+
+
+def tiles_in_order(kernel: Kernel) -> list[tuple[int, int]]:
+    """Row and column of the tile of each block, by the numbers of blocks."""
+    axes: list[tuple[str, int]] = []
+    names: dict[str, Size] = {}
+    block = kernel.body
+    while isinstance(block[-1], For) and block[-1].kind.is_block:
+        loop = block[-1]
+        axes.append((loop.var, evaluate(loop.extent, {})))
+        block = loop.body
+    names = {s.name: s.value.value for s in block if isinstance(s, Let) and isinstance(s.value, Index)}
+    found = []
+    for numbers in itertools.product(*(range(extent) for _, extent in axes)):  # the innermost one is counted first
+        values = dict(zip((var for var, _ in axes), numbers, strict=True))
+        row, column = (evaluate(names.get(name, Dim(name)), values) for name in ("%row", "%column"))
+        found.append((row, column))
+    return found
+
+
+def lines_a_turn(tiles: list[tuple[int, int]], tile: Tile, blocks: int) -> list[int]:
+    """The rows and columns that so many blocks read at a time."""
+    turns = [tiles[n : n + blocks] for n in range(0, len(tiles) - blocks + 1, blocks)]
+    return [tile.rows * len({r for r, _ in t}) + tile.columns * len({c for _, c in t}) for t in turns]
+
+
+@pytest.mark.parametrize(("n", "m", "high"), [(8192, 8192, 16), (4096, 4096, 1), (16384, 512, 1), (6144, 12288, 16)])
+def test_blocks_at_work_have_tiles_in_a_square(n: int, m: int, high: int) -> None:
+    """Where that saves a fifth of what they read: 4762 instead of 8832 numbers for each summed index of 8192 x 8192."""
+    (kernel,) = kernels_of(graph_of(sg.matmul, (n, 256), (256, m), dtype="bfloat16"), GROUPS)
+    secure(kernel)
+    tile, processors = tiles_of(MMA_BF16, groups=True)[0], GROUPS.processors
+    tiles = tiles_in_order(kernel)
+    down, across = n // tile.rows, m // tile.columns
+    assert tile.resident == 1
+    assert sorted(tiles) == list(itertools.product(range(down), range(across)))
+    assert below(tile, n, m, processors) == high
+    before, after = (
+        lines_a_turn(order, tile, processors) for order in (list(itertools.product(range(down), range(across))), tiles)
+    )
+    assert [lines_read(tile, across, high, processors, turn) for turn in range(len(after))] == after
+    assert [lines_read(tile, across, 1, processors, turn) for turn in range(len(before))] == before
+    assert (tiles[:2] == [(0, 0), (1, 0)]) == (high > 1) == (5 * sum(after) <= 4 * sum(before))
+    if n == m == 8192:
+        assert (sum(before) // len(before), sum(after) // len(after)) == (8832, 4761)
+
+
+def test_what_is_not_known_or_small_is_taken_row_by_row() -> None:
+    tile = tiles_of(MMA_BF16, groups=True)[0]
+    for rows, columns in ((Dim("n"), 8192), (8192, Dim("n")), (2048, 4096), (127 * 128, 8192)):
+        assert below(tile, rows, columns, GROUPS.processors) == 1
 
 
 def test_long_sums_of_few_blocks_are_cut() -> None:
@@ -278,7 +341,7 @@ def test_nobody_writes_to_what_products_still_read(name: str, tile: int, monkeyp
 
     monkeypatch.setattr(Slab, "__init__", with_less_room)
     (kernel,) = kernels_of(graph, GROUPS)
-    with pytest.raises(VerifyError, match="may meet in an element(.|\n)*reads it in 'call @wgmma_wait_older"):
+    with pytest.raises(VerifyError, match=r"may meet in an element(.|\n)*reads it in 'call @wgmma_wait_older"):
         secure(kernel)
 
 

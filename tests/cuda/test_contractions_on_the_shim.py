@@ -21,6 +21,7 @@ from cuda_programs import ARCH, Together, on_shim
 import sigmagraph as sg
 from sigmagraph.codegen.cuda import contraction as tiling
 from sigmagraph.codegen.cuda import schedule as scheduling
+from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.staging import Slab
 from sigmagraph.codegen.cuda.tensor_cores import Instruction
 from sigmagraph.codegen.cuda.tiles import Tile, tiles_of
@@ -212,6 +213,22 @@ def test_threads_multiply(scheduled: list[Any]) -> None:
 def test_warps_multiply(scheduled: list[Any]) -> None:
     """Products of f32 rounded to tf32, and of halves."""
     cases = some(MATRICES, "odd", "batches", "dense") | some(CONVOLUTIONS, "no padding") | some(TYPES, "float16")
+    compare(cases, NARROW, scheduled)
+
+
+def test_tiles_in_stripes_are_all_there(scheduled: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles below each other are taken before those beside them if a device has few processors: each of them once."""
+    monkeypatch.setattr(Chip, "processors", 2)
+    monkeypatch.setattr(tiling, "tiles_of", lambda instruction, _: tiles_of(instruction)[-2:-1])
+    cases = {
+        "even": Case(sg.matmul, ((256, 40), (40, 256)), 40),
+        "odd": Case(lambda a, b: sg.relu(sg.matmul(a, b)), ((250, 40), (40, 231)), 40),
+        "images": Case(lambda x, w: sg.convolution(x, w, padding=1), ((2, 8, 16, 8), (3, 3, 8, 240)), 72),
+    }
+    graph, together = graph_of(cases), Together()
+    text = together.text_of(together.add(graph, NARROW))
+    assert text.count("const sg_index stripe") == len(scheduled) == len(cases)
+    scheduled.clear()
     compare(cases, NARROW, scheduled)
 
 

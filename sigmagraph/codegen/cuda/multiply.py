@@ -30,8 +30,8 @@ def wait(tile: Tile, left: Slab, right: Slab, step: Size, sums: Buffer) -> Block
         return ()
     if not tile.lasting:
         return (GroupWait(tile.group.columns).call(sums),)
-    rooms = (View(slab.shared.name, (slab.start(step + slab.stages - 1),)) for slab in (left, right))
-    return (OlderWait(tile.group.dtype).call(*rooms, (left.form.size, right.form.size)),)
+    first, second = (View(slab.shared.name, (slab.start(step + slab.stages - 1),)) for slab in (left, right))
+    return (OlderWait(tile.group.dtype).call(first, second, (left.form.size, right.form.size)),)
 
 
 def finish(tile: Tile, sums: Buffer) -> Block:
