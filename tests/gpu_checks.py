@@ -180,6 +180,19 @@ def results_may_stay() -> None:
     np.testing.assert_array_equal(np.asarray(result), np.full(1000, 32, np.float32))
 
 
+def products_are_exact(rows: int, columns: int, summed: int) -> None:
+    """Sums of products of small integers are exact, whichever tiles they are formed in; stored is what is nearest."""
+    rng = np.random.default_rng(rows)
+    for dtype in ("float32", "bfloat16", "float16"):
+        x, w = sg.placeholder("x", (rows, summed), dtype), sg.placeholder("w", (summed, columns), dtype)
+        function = sg.compile([x, w], {"y": x @ w}, target="cuda", options=replace(OPTIONS, precision=""))
+        integers = [rng.integers(-2, 3, shape).astype(np.float32) for shape in ((rows, summed), (summed, columns))]
+        given = [array.astype(x.dtype.numpy) for array in integers]
+        expected = (integers[0] @ integers[1]).astype(x.dtype.numpy)
+        for _ in range(3):
+            np.testing.assert_array_equal(function(*given)["y"], expected, err_msg=dtype)
+
+
 def too_much_memory_is_told(rows: int, results: int) -> None:
     """What cannot be had is told, with sizes and what it is for; the device goes on working."""
     n, m = sg.Dim("n"), sg.Dim("m")

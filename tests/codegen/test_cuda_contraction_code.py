@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,6 +122,12 @@ def counted(arch: str, precision: str) -> dict[str, Counter[str]]:
 
 
 def instructions(cubin: bytes) -> Counter[str]:
+    (own,) = listed(cubin)
+    return Counter(line.split()[0] for line in own)
+
+
+def listed(cubin: bytes) -> list[list[str]]:
+    """The instructions of the program's own functions with what they are done to, as they lie in memory."""
     command = find_disassembler()
     if not command:
         pytest.skip("there is no disassembler")
@@ -128,17 +135,16 @@ def instructions(cubin: bytes) -> Counter[str]:
         file.write(cubin)
         file.flush()
         listing = subprocess.run([*command, file.name], capture_output=True, text=True, check=True).stdout
-    found: dict[str, Counter[str]] = {}
+    found: dict[str, list[str]] = {}
     name = ""
     for line in listing.splitlines():
         if heading := re.match(r"\s*(?:\.text\.(\S+):|Function : (\S+))\s*$", line):
             name = heading[1] or heading[2]
         elif "@!PT" in line:  # never; ptxas puts such loads in front of copies
             continue
-        elif instruction := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)", line):
-            found.setdefault(name, Counter())[instruction[1]] += 1
-    (own,) = (counts for name, counts in found.items() if is_own(name))
-    return own
+        elif instruction := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*[^;/]*)", line):
+            found.setdefault(name, []).append(instruction[1])
+    return [lines for name, lines in found.items() if is_own(name)]
 
 
 def number(counts: Counter[str], *parts: str) -> int:
@@ -198,19 +204,70 @@ def test_warpgroups_multiply() -> None:
         assert any(full.startswith("HGMMA") for full in counts) == (name == "bf16"), name
 
 
+def with_epilogue() -> Graph:
+    """A product of bf16, a bias and a gelu: what is computed of sums before they are stored."""
+    a, b, c = (sg.placeholder(name, shape, "bfloat16") for name, shape in (("a", (N, N)), ("b", (N, N)), ("c", (N,))))
+    return capture([a, b, c], {"y": sg.gelu(a @ b + c)})[0]
+
+
+def lasting(number: int, steps: int) -> Callable[[Instruction | None, bool], Sequence[Tile]]:
+    """The tile of a number, whose products last into so many steps that follow."""
+    return lambda instruction, groups: [replace(tiles_of(instruction, groups)[number], ahead=2, lasting=steps)]
+
+
 @pytest.mark.skipif(not find_nvcc()[0], reason="there is no nvcc")
+@pytest.mark.parametrize("steps", [0, 1])
 @pytest.mark.parametrize("number", range(4))
-def test_no_product_waits_for_another_one(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what ptxas says, in each of the tiles of warpgroups."""
-    monkeypatch.setattr(contraction, "tiles_of", only(number))
+def test_no_product_waits_for_another_one(number: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what ptxas says, and by its code: a wait in a step, if need be one for all behind the loop.
+
+    While products are under way nothing is done to their sums.
+    """
+    monkeypatch.setattr(contraction, "tiles_of", lasting(number, steps))
     options = CompileOptions(cache=False, target=Target("cuda", cpu="sm_90a"))
-    for graph in graphs().values():
+    for graph in (*graphs().values(), with_epilogue()):
         backend = Noting(options.target)
         build(graph, options, backend)
-        assert re.search(r"sg_wgmma_wait<\d+>", backend.text)
-        said = run_nvcc(backend.text, "cubin", ("-arch", "sm_90a", "-O3", "-std=c++17", "-Xptxas", "-v")).said
-        assert "Used" in said
-        assert "serialized" not in said
+        assert bool(re.search(r"sg_wgmma_wait_behind<\d+>", backend.text)) == bool(steps)
+        made = run_nvcc(backend.text, "cubin", ("-arch", "sm_90a", "-O3", "-std=c++17", "-Xptxas", "-v"))
+        assert "Used" in made.said
+        assert "serialized" not in made.said
+        assert made.made is not None
+        assert backend.made is not None
+        for code in (made.made, backend.made.cubin):  # by nvcc, and by NVRTC where that is
+            (own,) = (lines for lines in listed(code) if any("HGMMA" in line for line in lines))
+            assert_products_follow_each_other(own, steps)
+
+
+def assert_products_follow_each_other(lines: Sequence[str], steps: int) -> None:
+    kinds = {"HGMMA": "p", "WARPGROUP.ARRIVE": "(", "0x0": "0", "0x1": "1"}
+    found = [
+        (number, next((kind for part, kind in kinds.items() if part in line), ""))
+        for number, line in enumerate(lines)
+        if "HGMMA" in line or line.startswith("WARPGROUP")
+    ]
+    assert "".join(kind for _, kind in found) == ("(pppp10" if steps else "(pppp0")
+    barrier = next(number for number, line in enumerate(lines) if line.startswith("BAR."))
+    first, wait = found[1][0], found[5][0]
+    assert barrier < first
+    sums = re.search(r"64x(\d+)x\d+\S* R(\d+),", lines[first])
+    assert sums is not None
+    touched = range(int(sums[2]), int(sums[2]) + int(sums[1]) // 2)
+    for line in lines[barrier:wait]:
+        named = {int(register) for register in re.findall(r"\bR(\d+)\b", line)}
+        assert "HGMMA" in line or named.isdisjoint(touched), line
+
+
+@pytest.mark.skipif(not find_nvcc()[0], reason="there is no nvcc")
+def test_ptxas_says_so_if_sums_are_converted_before_they_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the loop ptxas moves this to before a plain wait: what is done against that is needed."""
+    monkeypatch.setattr(contraction, "tiles_of", lasting(0, 1))
+    options = CompileOptions(cache=False, target=Target("cuda", cpu="sm_90a"))
+    backend = Noting(options.target)
+    build(graphs()["bf16"], options, backend)
+    plain = backend.text.replace("sg_wgmma_wait_behind<256>(sums);", "sg_wgmma_wait<256>(sums);")
+    assert plain != backend.text
+    assert "serialized" in run_nvcc(plain, "cubin", ("-arch", "sm_90a", "-O3", "-std=c++17", "-Xptxas", "-v")).said
 
 
 @pytest.mark.parametrize(("arch", "precision"), [("sm_75", ""), ("sm_80", "highest"), ("sm_90", "highest")])

@@ -29,7 +29,7 @@ from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.compile import compile_text, compiler_name
 from sigmagraph.codegen.cuda.cubin import read_resources
 from sigmagraph.codegen.cuda.nvcc import find_nvcc, run_nvcc
-from sigmagraph.codegen.cuda.warpgroup import THREADS, GroupProduct, GroupWait, of_group
+from sigmagraph.codegen.cuda.warpgroup import THREADS, GroupProduct, GroupWait, OlderWait, of_group
 from sigmagraph.dims import Dim
 from sigmagraph.dtypes import BF16, F16, F32, I32
 from sigmagraph.errors import CompileError, DeviceError, VerifyError
@@ -79,7 +79,10 @@ def test_there_are_no_other_products() -> None:
     for columns, slices in ((12, 1), (512, 1), (64, 0)):
         with pytest.raises(CompileError, match="no product of this size"):
             GroupProduct(BF16, columns, slices)
-    assert of_group("wgmma_wait_64") == GroupWait(64)
+    for wait in (GroupWait(64), GroupWait(64, behind=True), OlderWait(BF16), OlderWait(F32)):
+        assert of_group(wait.name) == wait
+        assert called((Call(wait.name, (), ()),)) == (wait.kernel(),)
+        verify_kernel(wait.kernel())
     for name in ("wgmma", "mma_bf16", "wgmma_f64_8x8_ss", "wgmma_wait", "publish"):
         assert of_group(name) is None
 
@@ -155,7 +158,7 @@ DEFECTS: dict[str, tuple[int, str, str, str]] = {
     "unwaited": (1, "sg_wgmma_wait<64>(sums);", ";", ""),
     "early": (1, "sg_wgmma_wait<64>(sums);", "sums[3] += 1.0f; sg_wgmma_wait<64>(sums); sums[3] -= 1.0f;", ""),
     "barrier": (1, PUBLISHED, "sg_publish();", "wgmma does not see what was written"),
-    "missing": (1, COME, f"if (thread != 5) {COME}", "wait for ever: of 128 threads 1 wait at __syncthreads"),
+    "missing": (1, COME, f"if (thread != 5) {COME}", "1 for other lanes of their warp"),
     "half": (2, COME, f"if (thread % 128 < 64) {COME}", "of 256 threads 128 wait at __syncthreads"),
     "ended": (1, COME, f"if (thread == 5) return;\n{COME}", "127 for others of their warpgroup, 1 have ended"),
     "places": (1, "(left, right", "(left + thread / 64 * 8, right", "threads of a warpgroup bring different products"),
@@ -189,16 +192,17 @@ def test_too_small_blocks_are_told() -> None:
 
 
 @pytest.mark.skipif(not cuda_shim.available(), reason="there is no g++")
-def test_what_a_second_group_overwrites_is_found() -> None:
-    """Without the barrier behind a product, the next step's factor is there before the other group has multiplied."""
-    text, (name,) = text_of([(PLANTED, 2, 3)])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_what_others_overwrite_is_found(groups: int) -> None:
+    """Without the barrier behind a product, the next step's factor is there before other warps have multiplied."""
+    text, (name,) = text_of([(PLANTED, groups, 3)])
     start = text.index(COME)
     text = text[:start] + text[start:].replace("__syncthreads();", ";", 1)
     image = cuda_shim.HostDriver().load(cuda_shim.build(text))
 
     def is_wrong(seed: int) -> bool:
         try:
-            return bool(run(image, name, PLANTED, 2, 3, seed).any())
+            return bool(run(image, name, PLANTED, groups, 3, seed).any())
         except DeviceError as error:
             return "wgmma does not see" in str(error)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cuda_shim
@@ -22,9 +22,11 @@ import sigmagraph as sg
 from sigmagraph.codegen.cuda import contraction as tiling
 from sigmagraph.codegen.cuda import schedule as scheduling
 from sigmagraph.codegen.cuda.chip import Chip
+from sigmagraph.codegen.cuda.staging import Slab
 from sigmagraph.codegen.cuda.tensor_cores import Instruction, rounding_on
 from sigmagraph.codegen.cuda.tiles import Tile, tiles_of
 from sigmagraph.codegen.templates import contraction as templates
+from sigmagraph.codegen.transform import secure
 from sigmagraph.dims import evaluate
 from sigmagraph.errors import DeviceError
 from sigmagraph.ir.graph.graph import Graph
@@ -215,6 +217,22 @@ def test_warps_multiply(scheduled: list[Any]) -> None:
     compare(cases, NARROW, scheduled)
 
 
+def test_tiles_in_stripes_are_all_there(scheduled: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles below each other are taken before those beside them if a device has few processors: each of them once."""
+    monkeypatch.setattr(Chip, "processors", 2)
+    monkeypatch.setattr(tiling, "tiles_of", lambda instruction, _: tiles_of(instruction)[-2:-1])
+    cases = {
+        "even": Case(sg.matmul, ((256, 40), (40, 256)), 40),
+        "odd": Case(lambda a, b: sg.relu(sg.matmul(a, b)), ((250, 40), (40, 231)), 40),
+        "images": Case(lambda x, w: sg.convolution(x, w, padding=1), ((2, 8, 16, 8), (3, 3, 8, 240)), 72),
+    }
+    graph, together = graph_of(cases), Together()
+    text = together.text_of(together.add(graph, NARROW))
+    assert text.count("const sg_index stripe") == len(scheduled) == len(cases)
+    scheduled.clear()
+    compare(cases, NARROW, scheduled)
+
+
 LINES = {
     "no pairs": Case(sg.matmul, ((70, 67), (67, 131)), 67, dtype="bfloat16"),
     "pairs": Case(sg.matmul, ((70, 66), (66, 130)), 66, dtype="float16"),
@@ -241,25 +259,37 @@ OF_GROUPS: dict[str, Mapping[str, Case]] = {
 
 
 @pytest.mark.parametrize(
-    ("tile", "cases"),
+    ("tile", "lasting", "cases"),
     [
-        ("128x256", "some"),
-        *(pytest.param(t, c, marks=pytest.mark.extended) for t in TILES for c in OF_GROUPS if c != "some"),
+        ("128x256", 1, "some"),
+        *(
+            pytest.param(t, lasting, c, marks=pytest.mark.extended)
+            for t in TILES
+            for lasting in (0, 1)
+            for c in OF_GROUPS
+            if c != "some"
+        ),
     ],
 )
-def test_warpgroups_multiply(tile: str, cases: str, scheduled: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Products of everything that they can multiply, in a tile that they have, whatever its size."""
+def test_warpgroups_multiply(
+    tile: str, lasting: int, cases: str, scheduled: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Products of everything that they can multiply, in a tile that they have, whatever its size.
 
-    only(tile, monkeypatch)
+    They are waited for in their step, or may last into the next one.
+    """
+    only(tile, monkeypatch, lasting)
     compare(OF_GROUPS[cases], NARROW, scheduled, (5,), "sm_90a")
 
 
-def only(tile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def only(tile: str, monkeypatch: pytest.MonkeyPatch, lasting: int | None = None) -> None:
     """Have warpgroups multiply, in one tile."""
 
     def chosen(instruction: Instruction | None, groups: bool) -> Sequence[Tile]:
         assert groups
-        return [t for t in tiles_of(instruction, groups) if t.group is None or f"{t.rows}x{t.columns}" == tile][:1]
+        tiles = [t for t in tiles_of(instruction, groups) if t.group is None or f"{t.rows}x{t.columns}" == tile]
+        found = tiles[0]
+        return [found if lasting is None or found.group is None else replace(found, ahead=2, lasting=lasting)]
 
     monkeypatch.setattr(tiling, "tiles_of", chosen)
 
@@ -291,6 +321,67 @@ def test_what_warpgroups_do_not_see_is_found(scheduled: list[Any], monkeypatch: 
         return False
 
     assert [any(finds(n, seed) for seed in range(4)) for n in numbers] == [False, True, True]
+
+
+def one_room_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have steps brought into the room of the step before, and have the verifier say nothing."""
+    begin = Slab.__init__
+
+    def less(slab: Slab, *args: Any) -> None:
+        begin(slab, *args)
+        slab.stages -= 1
+        slab.shared = replace(slab.shared, shape=(slab.stages * slab.form.size,))
+
+    monkeypatch.setattr(Slab, "__init__", less)
+    monkeypatch.setattr(secure, "verify_kernels", lambda *_, **__: None)
+
+
+WAIT_BEHIND = r"sg_wgmma_wait_behind<256>\(sums\);"
+# What is wrong with the products of steps that follow each other: what stands in a text, and what is put there.
+UNDER_WAY = {
+    "nothing": ("", ""),
+    "no wait behind the last step": (WAIT_BEHIND, ""),
+    "a wait for older products there": (WAIT_BEHIND, "sg_wgmma_wait_older(left, right, 1, 1);"),
+    "no wait in a step": (r"sg_wgmma_wait_older\(.*\);", ""),
+}
+FETCHED_BEFORE_OTHERS_WAITED = (r"(__syncthreads\(\);\n)((?:.*\n)*?)(.*sg_commit)", r"\2\1\3")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_what_is_done_too_early_while_products_are_under_way_is_found(
+    dtype: str, scheduled: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums that are taken, and memory that is written to, before they are done."""
+    only("128x256", monkeypatch)
+    shapes: tuple[Shape, Shape] = ((128, 448), (448, 256))
+    case = Case(sg.matmul, shapes, 448, dtype=dtype)
+    graph, together = graph_of({"y": case}), Together("sm_90a")
+    number = together.add(graph, NARROW)
+    assert len(scheduled) == 1
+    text = together.text_of(number)
+    numbers = {}
+    early = {} if dtype == "float32" else {"a fetch before others have waited": FETCHED_BEFORE_OTHERS_WAITED}
+    for defect, (what, instead) in (UNDER_WAY | early).items():
+        copy, places = re.subn(what, instead, text, count=1) if what else (text, 1)
+        assert places == 1, defect
+        numbers[defect] = together.altered(number, copy)
+    with pytest.MonkeyPatch.context() as patch:
+        one_room_less(patch)
+        numbers["a step is brought one step too early"] = together.add(graph, NARROW)
+    arrays = arrays_for(graph, 1)
+    want = interpret(graph, rounded({"y": case}, arrays, "sm_90a"))["y.0"]
+
+    def finds(number: int, seed: int) -> bool:
+        try:
+            got = together.run(number, arrays, cuda_shim.HostDriver(seed, "sm_90a"))["y.0"]
+            check(case, got, want, "y")
+        except (DeviceError, AssertionError):
+            return True
+        return False
+
+    found = {defect: sum(finds(n, seed) for seed in range(6)) for defect, n in numbers.items()}
+    assert found.pop("nothing") == 0
+    assert all(found.values()), found
 
 
 def test_what_is_not_aligned_is_copied_by_elements(scheduled: list[Any]) -> None:

@@ -35,6 +35,7 @@ def test_the_device() -> None:
     gpu_checks.launches_are_replayed()
     gpu_checks.values_follow_each_other()
     gpu_checks.results_may_stay()
+    gpu_checks.products_are_exact(70, 130, 96)
     gpu_checks.too_much_memory_is_told(rows=30_000, results=3)
 
 

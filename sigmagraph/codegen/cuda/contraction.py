@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from sigmagraph.codegen.cuda import fetch
 from sigmagraph.codegen.cuda.chip import Chip
-from sigmagraph.codegen.cuda.multiply import multiply, wait
+from sigmagraph.codegen.cuda.multiply import finish, multiply, wait
 from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.outputs import Outputs
 from sigmagraph.codegen.cuda.pipeline import Pipeline
 from sigmagraph.codegen.cuda.staging import Slab, Steps
 from sigmagraph.codegen.cuda.tensor_cores import INSTRUCTIONS, Instruction, rounding_on
-from sigmagraph.codegen.cuda.tiles import THREAD, Tile, choose, parts, tiles_of
+from sigmagraph.codegen.cuda.tiles import THREAD, Tile, below, choose, parts, tiles_of
 from sigmagraph.codegen.templates.factors import Contraction, Factor
 from sigmagraph.codegen.templates.keep import flat_index
 from sigmagraph.dims import Dim, ceildiv, divide_exact, product
@@ -61,7 +61,8 @@ def contraction_launches(contraction: Contraction, chip: Chip) -> Launches:
     count = parts(tile, rows, columns, others, summed, chip.processors)
     ahead = min(tile.ahead, ahead_on(chip))
     if count == 1:
-        return Launches(Tiling(contraction, factors, tile, ahead).nest(), None, ())
+        high = 1 if contraction.batch else below(tile, rows, columns, chip.processors)
+        return Launches(Tiling(contraction, factors, tile, ahead).nest(high), None, ())
     compute, reduction = contraction.compute, contraction.reduction
     size = product(a.extent for a in compute.axes)
     partial = Buffer("%partial", reduction.dtype, (count * size,), Role.TEMP)
@@ -145,13 +146,24 @@ class Tiling:
         slabs, published = (self.left, self.right), tile.group is not None
         self.pipeline = Pipeline(slabs, STEP, self.steps, first, tile.depth, ahead, published)
 
-    def nest(self) -> For:
-        """The loops over blocks, and all that is inside."""
+    def nest(self, high: int = 1) -> For:
+        """The loops over blocks, and all that is inside.
+
+        Args:
+            high: so many tiles below each other are taken before those beside them.
+        """
         contraction, tile = self.contraction, self.tile
         threads = For(THREAD, tile.layout.threads, LoopKind.THREAD_X, self.thread())
         body: Block = (*self.shared(), threads)
-        loop = For(COLUMN, ceildiv(contraction.right.extent, tile.columns), LoopKind.BLOCK_X, body)
-        loop = For(ROW, ceildiv(contraction.left.extent, tile.rows), LoopKind.BLOCK_Y, (loop,))
+        rows, columns = ceildiv(contraction.left.extent, tile.rows), ceildiv(contraction.right.extent, tile.columns)
+        if high > 1:
+            stripes = divide_exact(rows, high)
+            assert stripes is not None
+            row = Let(ROW, Index(high * Dim("%stripe") + Dim("%below")))
+            loop = For("%below", high, LoopKind.BLOCK_X, (row, *body))
+            return For("%stripe", stripes, LoopKind.BLOCK_Z, (For(COLUMN, columns, LoopKind.BLOCK_Y, (loop,)),))
+        loop = For(COLUMN, columns, LoopKind.BLOCK_X, body)
+        loop = For(ROW, rows, LoopKind.BLOCK_Y, (loop,))
         around = [(OTHER, product(a.extent for a in contraction.batch))] if contraction.batch else []
         around += [(PART, self.count)] if self.count > 1 else []
         if len(around) < 2:
@@ -180,6 +192,9 @@ class Tiling:
     def _multiply(self) -> Block:
         return multiply(self.tile, self.left, self.right, self.sums)
 
+    def _wait(self) -> Block:
+        return wait(self.tile, self.left, self.right, Dim(STEP), self.sums)
+
     def products(self) -> Block:
         """The sums of a tile, in registers."""
         zero = Const(0.0 if self.dtype.is_float else 0, self.dtype)
@@ -187,5 +202,6 @@ class Tiling:
             Alloc(self.sums),
             For("%f", self.tile.layout.sums, LoopKind.UNROLLED, (Store(self.sums.name, (Dim("%f"),), zero),)),
             *self.pipeline.begin(),
-            self.pipeline.loop(LoopKind.SERIAL, self._multiply(), wait(self.tile, self.sums)),
+            self.pipeline.loop(LoopKind.SERIAL, self._multiply(), self._wait()),
+            *finish(self.tile, self.sums),
         )

@@ -10,7 +10,7 @@ from sigmagraph.codegen.cuda.arrangement import Cores, Lines
 from sigmagraph.codegen.cuda.staging import Slab
 from sigmagraph.codegen.cuda.tensor_cores import COLUMNS, ROWS, SUMS, Instruction, Matrices
 from sigmagraph.codegen.cuda.tiles import THREAD, WARP, Group, Tile, Walk, Warp
-from sigmagraph.codegen.cuda.warpgroup import THREADS, GroupWait
+from sigmagraph.codegen.cuda.warpgroup import THREADS, GroupWait, OlderWait
 from sigmagraph.dims import Dim, Size
 from sigmagraph.dtypes import DType
 from sigmagraph.ir.kernel.expr import Expr, Load, apply
@@ -24,9 +24,19 @@ def multiply(tile: Tile, left: Slab, right: Slab, sums: Buffer) -> Block:
     return _by_warp(tile, tile.warp, left, right, sums) if tile.warp else _by_thread(tile, left, right, sums)
 
 
-def wait(tile: Tile, sums: Buffer) -> Block:
-    """Waits for the products of a step, if they may have to be waited for."""
-    return (GroupWait(tile.group.columns).call(sums),) if tile.group else ()
+def wait(tile: Tile, left: Slab, right: Slab, step: Size, sums: Buffer) -> Block:
+    """Behind the products of a step: waits for them, if they have to be waited for, or for those of the step before."""
+    if tile.group is None:
+        return ()
+    if not tile.lasting:
+        return (GroupWait(tile.group.columns).call(sums),)
+    first, second = (View(slab.shared.name, (slab.start(step + slab.stages - 1),)) for slab in (left, right))
+    return (OlderWait(tile.group.dtype).call(first, second, (left.form.size, right.form.size)),)
+
+
+def finish(tile: Tile, sums: Buffer) -> Block:
+    """Behind the last step: waits for what is still under way."""
+    return (GroupWait(tile.group.columns, behind=True).call(sums),) if tile.group and tile.lasting else ()
 
 
 Order: TypeAlias = "Callable[[Size, Size], Size]"

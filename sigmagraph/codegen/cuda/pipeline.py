@@ -1,7 +1,8 @@
 """The steps of a contraction: factors are on their way while those that have arrived are multiplied.
 
 A step waits for what it multiplies, and then for the other threads: their share has arrived as well, and they are done
-with the step before, in the room of which a later one is begun. So there is one barrier in a step.
+with the step before, in the room of which a later one is begun. So there is one barrier in a step. Where products last
+into the next step, it is the step before that one that all are done with; there is one more room then.
 """
 
 from __future__ import annotations

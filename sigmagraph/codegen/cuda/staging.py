@@ -100,7 +100,8 @@ class Slab:
         self.value = found or value
         # Nobody waits for what has been read before it is written down: it is rounded then.
         self.rounding, self._rounded = (rounding, "") if found else ("", rounding)
-        self.stages = ahead + 1 if found else 2
+        # A step is brought while others are read: the one that is multiplied, and those that are under way.
+        self.stages = (ahead if found else 1) + 1 + tile.lasting
         self.shared = Buffer(f"%{name}", self.dtype, (self.stages * self.form.size,), Role.TEMP, Space.SHARED)
         self.held = Buffer(f"%{name}.held", self.dtype, (each,), Role.TEMP, Space.LOCAL)
 

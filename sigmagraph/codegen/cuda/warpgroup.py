@@ -48,7 +48,8 @@ _CORE = 8  # rows of a core matrix, of 16 bytes
 _THREAD = "thread"  # dims are at least 1: threads are counted from there
 _DISTANCES = ("first_near", "first_far", "second_near", "second_far")
 _TYPES = {"bf16": BF16, "f16": F16, "tf32": F32}
-_WAIT = re.compile(r"wgmma_wait_(\d+)")
+_WAIT = re.compile(r"wgmma_wait_(behind_)?(\d+)")
+_WAIT_OLDER = re.compile(r"wgmma_wait_older_(bf16|f16|tf32)")
 _NAME = re.compile(r"wgmma_(bf16|f16|tf32)_(\d+)x(\d+)_([sr])([sr])")
 
 
@@ -90,10 +91,6 @@ class GroupProduct:
                 got=f"{self.columns} columns, {self.slices} slices",
             )
 
-    @property
-    def _type(self) -> str:
-        return next(name for name, dtype in _TYPES.items() if dtype is self.dtype)
-
     @staticmethod
     def turns(dtype: DType) -> bool:
         """Whether rows of a factor of this type may lie side by side."""
@@ -118,13 +115,13 @@ class GroupProduct:
     def name(self) -> str:
         """Of the kernel that it is."""
         ways = "".join("sr"[by_rows] for by_rows in (self.first_by_rows, self.second_by_rows))
-        return f"wgmma_{self._type}_{self.columns}x{self.depth}_{ways}"
+        return f"wgmma_{_type(self.dtype)}_{self.columns}x{self.depth}_{ways}"
 
     @property
     def function(self) -> str:
         """The function of the prelude."""
         ways = (str(by_rows).lower() for by_rows in (self.first_by_rows, self.second_by_rows))
-        return f"sg_wgmma_{self._type}<{self.columns}, {self.slices}, {', '.join(ways)}>"
+        return f"sg_wgmma_{_type(self.dtype)}<{self.columns}, {self.slices}, {', '.join(ways)}>"
 
     def place(self, row: Size, deep: Size, near: Size, far: Size, by_rows: bool) -> Size:
         """Where an element of a factor lies.
@@ -168,13 +165,12 @@ class GroupProduct:
         body = (If((own, -1 * own), body),)
         for var, extent in (("%t", 4), ("%g", 8), ("%w", 4)):
             body = (For(var, extent, LoopKind.SERIAL, body),)
-        together = Let("%together", apply("shuffle", Const(0.0, F32), Index(0)))
         params = (
             Buffer("%first", self.dtype, (self.span(ROWS, near, far),), Role.IN),
             Buffer("%second", self.dtype, (self.span(self.columns, other_near, other_far),), Role.IN),
             Buffer("%sums", F32, (self.sums,), Role.INOUT),
         )
-        return Kernel(self.name, (_THREAD, *_DISTANCES), params, (together, *body), KernelStage.SCHEDULED)
+        return Kernel(self.name, (_THREAD, *_DISTANCES), params, (_together(), *body), KernelStage.SCHEDULED)
 
     def _element(self, row: tuple[Size, Size], deep: tuple[Size, Size], near: Size, far: Size, by_rows: bool) -> Size:
         """The same; row and summed index are told by the number of a core matrix, and the number within."""
@@ -191,29 +187,72 @@ class GroupWait:
 
     Attributes:
         columns: of the products.
+        behind: whether it stands behind the loop in which they are begun, and not in it. Compilers know it as an
+            instruction without operands, and would move before it what is computed of sums.
     """
 
     columns: int
+    behind: bool = False
 
     @property
     def name(self) -> str:
         """Of the kernel that it is."""
-        return f"wgmma_wait_{self.columns}"
+        return f"wgmma_wait_{'behind_' if self.behind else ''}{self.columns}"
 
     @property
     def function(self) -> str:
         """The function of the prelude."""
-        return f"sg_wgmma_wait<{self.columns}>"
+        return f"sg_wgmma_wait{'_behind' if self.behind else ''}<{self.columns}>"
 
     def kernel(self) -> Kernel:
         """What it computes: nothing. All threads come."""
-        together = Let("%together", apply("shuffle", Const(0.0, F32), Index(0)))
         params = (Buffer("%sums", F32, (self.columns // 2,), Role.INOUT),)
-        return Kernel(self.name, (), params, (together,), KernelStage.SCHEDULED)
+        return Kernel(self.name, (), params, (_together(),), KernelStage.SCHEDULED)
 
     def call(self, sums: Buffer) -> Call:
         """Wait for what is added to sums."""
         return Call(self.name, (), (View(sums.name, (0,)),))
+
+
+@dataclass(frozen=True, slots=True)
+class OlderWait:
+    """Waits for the products that a thread has begun, but for those of the newest call, which may go on.
+
+    Sums are not there yet: :class:`GroupWait` waits for these. But where other threads have waited, too, what the older
+    products read may be written over: they read until then. In kernel IR they read when they are called; so that
+    nobody writes there in between, this is told what they read, and reads the same.
+
+    Attributes:
+        dtype: of the factors.
+    """
+
+    dtype: DType
+
+    @property
+    def name(self) -> str:
+        """Of the kernel that it is."""
+        return f"wgmma_wait_older_{_type(self.dtype)}"
+
+    @property
+    def function(self) -> str:
+        """The function of the prelude."""
+        return "sg_wgmma_wait_older"
+
+    def kernel(self) -> Kernel:
+        """What it computes: nothing. All threads come."""
+        dims = ("first", "second")
+        params = tuple(Buffer(f"%{name}", self.dtype, (Dim(name),), Role.IN) for name in dims)
+        return Kernel(self.name, dims, params, (_together(),), KernelStage.SCHEDULED)
+
+    def call(self, first: View, second: View, sizes: tuple[Size, Size]) -> Call:
+        """Wait for the older products.
+
+        Args:
+            first: what the last of them read of the first factor.
+            second: the same of the second one.
+            sizes: so many elements of each.
+        """
+        return Call(self.name, sizes, (first, second))
 
 
 PUBLISH = Kernel("publish", (), (), (), KernelStage.SCHEDULED)
@@ -229,11 +268,14 @@ def publish() -> Call:
     return Call(PUBLISH.name, (), ())
 
 
-def of_group(name: str) -> GroupProduct | GroupWait | None:
-    """The product, or the waiting for one, that is the kernel of a name; None where that is another kernel."""
+def of_group(name: str) -> GroupProduct | GroupWait | OlderWait | None:
+    """The product, or the waiting for some, that is the kernel of a name; None where that is another kernel."""
     wait = _WAIT.fullmatch(name)
     if wait is not None:
-        return GroupWait(int(wait[1]))
+        return GroupWait(int(wait[2]), behind=wait[1] is not None)
+    older = _WAIT_OLDER.fullmatch(name)
+    if older is not None:
+        return OlderWait(_TYPES[older[1]])
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -245,3 +287,13 @@ def of_group(name: str) -> GroupProduct | GroupWait | None:
 def of_warpgroups(name: str) -> bool:
     """Whether a kernel is there for warpgroups only."""
     return name == PUBLISH.name or of_group(name) is not None
+
+
+def _together() -> Let:
+    """A shuffle, which says that all threads come."""
+    return Let("%together", apply("shuffle", Const(0.0, F32), Index(0)))
+
+
+def _type(dtype: DType) -> str:
+    """What elements are called as factors."""
+    return next(name for name, own in _TYPES.items() if own is dtype)

@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <vector>
 
 #include "fibers.hpp"
@@ -28,14 +29,17 @@ struct Thread {
   unsigned mask = 0;
   int line = 0;
   int groups = 0;  // of copies
-  const OfGroup* product = nullptr;  // that it waits for
-  float sums[128];  // of products that it has begun
+  std::vector<OfGroup> products;  // that it has not begun
+  bool at_products = false;  // whether it waits for others of its warpgroup to begin them
+  float* target = nullptr;  // whose sums are on their way
+  float sums[128];
   std::vector<Arriving> arriving;
 };
 
 struct Warp {
   unsigned lanes, ready, together, at_barrier, ended;
   Exchange exchange[LANES];
+  std::deque<std::vector<OfGroup>> under_way;  // products that have been begun; those that have been formed are left out
 };
 
 class Block {
@@ -64,6 +68,7 @@ class Block {
       Warp& warp = warps[number];
       warp.lanes = warp.ready = all;
       warp.together = warp.at_barrier = warp.ended = 0;
+      warp.under_way.clear();
       active_ |= 1u << number;
     }
     shuffle_order();
@@ -124,7 +129,7 @@ class Block {
       const Warp& warp = warps[number / LANES];
       const unsigned bit = 1u << number % LANES;
       if (warp.at_barrier & bit) ++at_barrier, line = threads[number].line;
-      if (threads[number].product) ++at_product;
+      if (threads[number].at_products) ++at_product;
       if (warp.together & bit) ++together, join_line = threads[number].line;
     }
     snprintf(text, size,
@@ -154,7 +159,9 @@ class Block {
   static void forget(Thread& thread) {
     thread.fiber = nullptr;
     thread.groups = 0;
-    thread.product = nullptr;
+    thread.products.clear();
+    thread.at_products = false;
+    thread.target = nullptr;
     thread.arriving.clear();
   }
 

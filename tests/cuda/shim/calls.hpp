@@ -12,7 +12,7 @@ extern dim3 blockDim, gridDim;
 namespace shim {
 
 // What the lanes of a warp do together.
-enum Together : int { JOIN, SHUFFLE, VOTE, LDMATRIX, LDMATRIX_TRANS, MMA_BF16, MMA_F16, MMA_TF32 };
+enum Together : int { JOIN, SHUFFLE, VOTE, LDMATRIX, LDMATRIX_TRANS, MMA_BF16, MMA_F16, MMA_TF32, WAIT_GROUPS };
 
 // What a lane brings to a shuffle: its value, and the lane whose value it takes.
 struct Shuffled {
@@ -26,13 +26,12 @@ struct Tiles {
   float sum[4];
 };
 
-// What a thread brings to a product of its warpgroup: where the factors lie, as wgmma is told, and its sums.
+// A product of a warpgroup: where the factors lie, as wgmma is told.
 struct OfGroup {
   Together what;  // which product of a warp has the same types
   int columns;
   bool rows, beside;  // whether rows of the first and columns of the second factor lie side by side
   unsigned long long first, second;
-  float* sums;
 };
 
 extern unsigned char* shared;  // of the block at work
@@ -43,11 +42,20 @@ void barrier(int line, int threads = 0);
 // What the lane gets when all lanes of the mask are here; valid until it does something together again.
 const void* together(Together what, unsigned mask, const void* brought, int size, int line);
 
-// The product, carried out when all threads of the warpgroup are here.
-void multiply_together(const OfGroup& brought);
+// Products are coming that are added to so many sums of the thread: nothing touches these until they are waited for.
+void open_products(float* sums, int count);
 
-// What the sums of the thread become when it has waited for the products of its warpgroup.
-float* sums_on_their_way();
+// One of them.
+void add_product(const OfGroup& product);
+
+// They are under way when all threads of the warpgroup are here.
+void begin_products();
+
+// Products are done but for those that have been begun last, so many times.
+void wait_products(int left, int line);
+
+// The sums, when all products are done.
+void take_sums(float* sums, int count);
 
 // From the next barrier on wgmma sees what the thread has written to shared memory.
 void publish();

@@ -183,8 +183,8 @@ SHIM_LDMATRIX(f16, unsigned short, LDMATRIX)
 SHIM_LDMATRIX(bf16_trans, unsigned short, LDMATRIX_TRANS)
 SHIM_LDMATRIX(f16_trans, unsigned short, LDMATRIX_TRANS)
 
-// Of warpgroups (warpgroup.cuh): addresses are counted from the begin of shared memory. Products are formed at once, and
-// all threads come to each of them; but sums are NaN until they are waited for.
+// Of warpgroups (warpgroup.cuh): addresses are counted from the begin of shared memory. Sums are NaN until they have been
+// waited for.
 SG_INLINE unsigned sg_place(const void* from, SHIM_HERE) {
   shim::need_aligned(from, line);
   return unsigned(static_cast<const unsigned char*>(from) - shim::shared);
@@ -193,20 +193,30 @@ SG_INLINE void sg_publish() { shim::publish(); }
 template <int columns>
 SG_INLINE void sg_wgmma_open(float* sums, int own) {
   if (own != int(threadIdx.x % 128u) + 1) shim::fault("the thread takes itself for number %d of its warpgroup", own);
-  __builtin_memcpy(shim::sums_on_their_way(), sums, columns / 2 * sizeof(float));
-  for (int i = 0; i < columns / 2; ++i) sums[i] = __builtin_nanf("");
+  shim::open_products(sums, columns / 2);
 }
 template <int columns>
-SG_INLINE void sg_wgmma_begin(float*) {}
+SG_INLINE void sg_wgmma_begin(float*) {
+  shim::begin_products();
+}
 template <int columns>
-SG_INLINE void sg_wgmma_wait(float* sums) {
-  __builtin_memcpy(sums, shim::sums_on_their_way(), columns / 2 * sizeof(float));
+SG_INLINE void sg_wgmma_wait(float* sums, SHIM_HERE) {
+  shim::wait_products(0, line);
+  shim::take_sums(sums, columns / 2);
+}
+template <int columns>
+SG_INLINE void sg_wgmma_wait_behind(float* sums, SHIM_HERE) {
+  sg_wgmma_wait<columns>(sums, line);
+}
+template <class T>
+SG_INLINE void sg_wgmma_wait_older(const T*, const T*, int, int, SHIM_HERE) {
+  shim::wait_products(1, line);
 }
 
 #define SHIM_WGMMA(name, what)                                                                                  \
   template <int columns, bool rows, bool beside>                                                                \
   SG_INLINE void sg_wgmma_##name##_slice(unsigned long long first, unsigned long long second, float*) {         \
-    shim::multiply_together({shim::what, columns, rows, beside, first, second, shim::sums_on_their_way()});     \
+    shim::add_product({shim::what, columns, rows, beside, first, second});                                      \
   }
 SHIM_WGMMA(bf16, MMA_BF16)
 SHIM_WGMMA(f16, MMA_F16)

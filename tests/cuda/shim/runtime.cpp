@@ -105,6 +105,32 @@ std::string thread_in_words() {
   return ", block " + std::to_string(blockIdx.x) + ", thread " + std::to_string(threadIdx.x);
 }
 
+void compare(const std::vector<OfGroup>& own, const std::vector<OfGroup>& others) {
+  if (own.size() != others.size()) fault("threads of a warpgroup bring %zu and %zu products", own.size(), others.size());
+  for (size_t at = 0; at < own.size(); ++at) {
+    const OfGroup &a = own[at], &b = others[at];
+    if (a.what == b.what && a.columns == b.columns && a.rows == b.rows && a.beside == b.beside && a.first == b.first &&
+        a.second == b.second) continue;
+    fault("threads of a warpgroup bring different products, of %d and %d columns: %016llx and %016llx, %016llx and %016llx",
+          a.columns, b.columns, a.first, b.first, a.second, b.second);
+  }
+}
+
+// Products that a warp has begun read shared memory now.
+void form_products(int warp, std::vector<OfGroup>& products) {
+  Block& block = Block::only();
+  for (const OfGroup& one : products) {
+    multiply_warp(one, warp % (GROUP / LANES), block.threads + warp * LANES, pool.size, block.proxy);
+  }
+  products.clear();
+}
+
+// The lanes of a warp wait for all products but those that were begun last, so many times.
+void wait_for_products(int warp, int left) {
+  auto& under_way = Block::only().warps[warp].under_way;
+  for (; int(under_way.size()) > left; under_way.pop_front()) form_products(warp, under_way.front());
+}
+
 }  // namespace
 
 void fault(const char* form, ...) {
@@ -165,6 +191,7 @@ const void* together(Together what, unsigned mask, const void* brought, int size
     block.wait();
     return own.got;
   }
+  if (what == WAIT_GROUPS) wait_for_products(first / LANES, *reinterpret_cast<const int*>(own.brought));
   carry_out(what, warp.exchange, mask);
   warp.together &= ~mask;
   block.shuffle_order();
@@ -172,41 +199,59 @@ const void* together(Together what, unsigned mask, const void* brought, int size
   return own.got;
 }
 
-float* sums_on_their_way() { return Block::only().current->sums; }
-
 void publish() {
   Block& block = Block::only();
   if (block.proxy.watching) block.proxy.publish(block.number());
 }
 
-// Threads wait with what they bring on their stacks, where the last one of them finds it.
-void multiply_together(const OfGroup& brought) {
+void open_products(float* sums, int count) {
   Block& block = Block::only();
+  Thread& self = *block.current;
   if (!block.proxy.watching) fault("warpgroups multiply in a program that is not watched (see proxy.hpp)");
+  if (self.target && self.target != sums) fault("products of a thread are under way to different sums");
+  if (!self.target) memcpy(self.sums, sums, count * sizeof *sums);
+  self.target = sums;
+  for (int i = 0; i < count; ++i) sums[i] = __builtin_nanf("");
+}
+
+void add_product(const OfGroup& product) { Block::only().current->products.push_back(product); }
+
+void begin_products() {
+  Block& block = Block::only();
   const int begin = block.number() / GROUP * GROUP;
   if (begin + GROUP > block.count) fault("of a warpgroup of 128 threads there are %d", block.count - begin);
-  block.current->product = &brought;
-  const OfGroup* products[GROUP];
+  Thread* const threads = block.threads + begin;
+  block.current->at_products = true;
   for (int thread = 0; thread < GROUP; ++thread) {
-    products[thread] = block.threads[begin + thread].product;
-    if (!products[thread]) {
+    if (!threads[thread].at_products) {
       block.wait();
       return;
     }
   }
-  for (const OfGroup* other : products) {
-    if (other->what == brought.what && other->columns == brought.columns && other->rows == brought.rows &&
-        other->beside == brought.beside && other->first == brought.first && other->second == brought.second) continue;
-    fault("threads of a warpgroup bring different products, of %d and %d columns: %016llx and %016llx, %016llx and %016llx",
-          brought.columns, other->columns, brought.first, other->first, brought.second, other->second);
+  const std::vector<OfGroup> own = block.current->products;
+  for (int thread = 0; thread < GROUP; ++thread) {
+    compare(own, threads[thread].products);
+    threads[thread].products.clear();
+    threads[thread].at_products = false;
   }
-  multiply_group(products, pool.size, block.proxy);
-  for (int thread = 0; thread < GROUP; ++thread) block.threads[begin + thread].product = nullptr;
-  for (int warp = begin / LANES; warp < (begin + GROUP) / LANES; ++warp) {
-    const unsigned others = warp == block.number() / LANES ? ~block.bit() : ~0u;
-    block.make_ready(warp, others);
+  for (int number = 0; number < GROUP / LANES; ++number) {
+    const int warp = begin / LANES + number;
+    block.warps[warp].under_way.push_back(own);
+    if (block.draw() & 1u) form_products(warp, block.warps[warp].under_way.back());
+    block.make_ready(warp, warp == block.number() / LANES ? ~block.bit() : ~0u);
   }
   block.shuffle_order();
+}
+
+void wait_products(int left, int line) {
+  together(WAIT_GROUPS, 0xffffffffu, &left, sizeof left, line);
+}
+
+void take_sums(float* sums, int count) {
+  Thread& self = *Block::only().current;
+  if (self.target && self.target != sums) fault("other sums are waited for than products are under way to");
+  if (self.target) memcpy(sums, self.sums, count * sizeof *sums);
+  self.target = nullptr;
 }
 
 // A copy may arrive at any time before it is waited for: whether it does so at once is drawn.

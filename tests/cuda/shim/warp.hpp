@@ -106,7 +106,8 @@ inline void vote(Exchange* lanes, unsigned mask) {
 
 inline void carry_out(Together what, Exchange* lanes, unsigned mask) {
   switch (what) {
-    case JOIN: break;
+    case JOIN:
+    case WAIT_GROUPS: break;
     case SHUFFLE: shuffle(lanes, mask); break;
     case VOTE: vote(lanes, mask); break;
     case LDMATRIX: load_matrices(lanes, false); break;

@@ -1,4 +1,7 @@
-// Products by warpgroups, carried out once for all threads when the last one is here.
+// Products by warpgroups, carried out for a warp at once.
+//
+// The PTX ISA has them read shared memory at any time between the begin and the end of the wait for them. They do so
+// either when they are begun or when they are waited for; which it is is drawn, for each warp by itself.
 //
 // Descriptors are read as the PTX ISA defines them ("Matrix descriptor format" and "Strides" of wgmma), for matrices that
 // are not swizzled and whose elements are taken as pieces of 16 bytes. K-major: from one row to the next 16 bytes, from
@@ -8,8 +11,7 @@
 #pragma once
 #include <cstring>
 
-#include "proxy.hpp"
-#include "warp.hpp"
+#include "block.hpp"
 
 namespace shim {
 
@@ -35,7 +37,8 @@ class GroupFactor {
       fault("wgmma reads at %zu of %zu bytes of shared memory: row %d, index %d", place, size_, row, deep);
     }
     if (!proxy_.sees(place, item_)) {
-      fault("wgmma does not see what was written to byte %zu of shared memory: sg_publish and a barrier are missing", place);
+      fault("wgmma does not see what was written to byte %zu of shared memory: either sg_publish and a barrier are "
+            "missing, or it still had to read what was there before", place);
     }
     unsigned word = 0;
     memcpy(&word, shared + place, item_);
@@ -51,24 +54,24 @@ class GroupFactor {
 };
 
 // PTX ISA, figure of the accumulator of wgmma.m64nN: lane 4 g + t of warp w has columns 8 j + 2 t and 8 j + 2 t + 1 of rows
-// 16 w + g and 16 w + g + 8.
-inline void multiply_group(const OfGroup* const* threads, size_t size, const Proxy& proxy) {
-  static float a[16][GROUP_ROWS], b[16][WIDEST], sum[GROUP_ROWS][WIDEST];
-  const OfGroup& one = *threads[0];
+// 16 w + g and 16 w + g + 8. `warp` is the number of the warp in its group, `lanes` are its threads.
+inline void multiply_warp(const OfGroup& one, int warp, Thread* lanes, size_t size, const Proxy& proxy) {
+  constexpr int ROWS = GROUP_ROWS / 4;
+  static float a[16][ROWS], b[16][WIDEST], sum[ROWS][WIDEST];
   const int item = one.what == MMA_TF32 ? 4 : 2, depth = 32 / item;
   const GroupFactor first(one.first, one.rows, item, size, proxy), second(one.second, one.beside, item, size, proxy);
   for (int k = 0; k < depth; ++k) {
-    for (int row = 0; row < GROUP_ROWS; ++row) a[k][row] = first.at(row, k, one.what);
+    for (int row = 0; row < ROWS; ++row) a[k][row] = first.at(ROWS * warp + row, k, one.what);
     for (int column = 0; column < one.columns; ++column) b[k][column] = second.at(column, k, one.what);
   }
   memset(sum, 0, sizeof sum);
-  for (int row = 0; row < GROUP_ROWS; ++row)
+  for (int row = 0; row < ROWS; ++row)
     for (int k = 0; k < depth; ++k)
       for (int column = 0; column < one.columns; ++column) sum[row][column] += a[k][row] * b[k][column];
-  for (int thread = 0; thread < GROUP; ++thread) {
-    const int w = thread / LANES, g = thread % LANES / 4, t = thread % 4;
+  for (int lane = 0; lane < LANES; ++lane) {
+    const int g = lane / 4, t = lane % 4;
     for (int part = 0; part < one.columns / 2; ++part) {
-      threads[thread]->sums[part] += sum[16 * w + part / 2 % 2 * 8 + g][part / 4 * 8 + 2 * t + part % 2];
+      lanes[lane].sums[part] += sum[part / 2 % 2 * 8 + g][part / 4 * 8 + 2 * t + part % 2];
     }
   }
 }

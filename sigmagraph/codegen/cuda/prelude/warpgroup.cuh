@@ -5,6 +5,9 @@
 //   sg_wgmma_open<n>(sums, own)   before the first product; own is the number of the thread in its group, from 1
 //   sg_wgmma_begin<n>(sums)       behind the last one: from here on others may be done before it is waited for
 //   sg_wgmma_wait<n>(sums)        the sums are there; nothing touches them before
+//   sg_wgmma_wait_behind<n>(sums) the same behind the loop in which products are begun
+//   sg_wgmma_wait_older(first, second, sizes)
+//                                 products begun before the newest call read no more, the last of them these elements
 //   sg_wgmma_bf16_slice<n, a, b>(first, second, sums), sg_wgmma_f16_slice, sg_wgmma_tf32_slice
 //                                 sums[64, n] += first[64, depth] second[depth, n] of 32 bytes of summed indices, for
 //                                 factors that descriptors say the places of; a and b: whether rows of the first and
@@ -38,6 +41,22 @@ template <int columns>
 SG_INLINE void sg_wgmma_wait(float* sums) {
   asm volatile("wgmma.wait_group.sync.aligned 0;" : : : "memory");
   sg_wgmma_hold<columns>(sums);
+}
+
+// What is computed of sums must not be moved to before the wait, as ptxas does it: a product would then have to wait for
+// the one before, in the loop as well. It does not move it past a branch, for which it has to take this one: there is no
+// launch without blocks.
+template <int columns>
+SG_INLINE void sg_wgmma_wait_behind(float* sums) {
+  sg_wgmma_wait<columns>(sums);
+  unsigned blocks;
+  asm volatile("mov.u32 %0, %%nctaid.x;" : "=r"(blocks) : : "memory");
+  if (blocks == 0) asm volatile("trap;" : : : "memory");
+}
+
+template <class T>
+SG_INLINE void sg_wgmma_wait_older(const T*, const T*, int, int) {
+  asm volatile("wgmma.wait_group.sync.aligned 1;" : : : "memory");
 }
 
 // The first so many operands, as assembly names them, and as they are handed to it.
@@ -105,6 +124,10 @@ template <int columns>
 SG_INLINE void sg_wgmma_begin(float*) {}
 template <int columns>
 SG_INLINE void sg_wgmma_wait(float*) {}
+template <int columns>
+SG_INLINE void sg_wgmma_wait_behind(float*) {}
+template <class T>
+SG_INLINE void sg_wgmma_wait_older(const T*, const T*, int, int) {}
 template <int columns, bool rows, bool beside>
 SG_INLINE void sg_wgmma_bf16_slice(unsigned long long, unsigned long long, float*) {}
 template <int columns, bool rows, bool beside>
