@@ -48,6 +48,7 @@ from sigmagraph.loader import Loader
 from sigmagraph.options import CompileOptions, Environment, Target
 from sigmagraph.tensor.capture import capture
 
+LAUNCH = 2e-6  # seconds that one takes at least, in a graph; a guess, as nothing has been measured
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cuda-static.md"
 ON_THE_PAGE = (
     "gelu(a x + b) of 32 M",
@@ -68,6 +69,11 @@ ON_THE_PAGE = (
     "causal attention 8 x 2048 x 64",
     "Adam of 6 parameters",
     "train Sigma's README b100",
+)
+# Programs of which the page has the sums alone, for one architecture.
+SUMMED = "sm_90a"
+SUMS = tuple(
+    name for name, workload in WORKLOADS.items() if not isinstance(workload, Operation) and name not in ON_THE_PAGE
 )
 
 
@@ -107,6 +113,12 @@ class Fact:
         """The least time of the work in seconds, and what is its limit."""
         work = self.work or Work()
         return CHIPS[self.arch].seconds(work.flops, work.bytes, self.kind)
+
+    @property
+    def idle(self) -> float:
+        """Seconds of all launches if they take as much longer than the floor as multiprocessors have no block."""
+        share = min(1.0, self.blocks / CHIPS[self.arch].processors) or 1.0
+        return max(self.floor[0] / share, self.launches * LAUNCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +240,9 @@ there at the same time, with what limits it. *Loads* and *stores* are the instru
 {source}: how many, x bytes a thread. *Tensor* are those of tensor cores, *copies* asynchronous ones from global to
 shared memory. *MB* are the arrays of its kernels in all launches of a run, and behind + what functions of a kernel
 write and read again besides; *GFLOP* is what the formulas have. The *floor* is the longer of the times that arrays and
-operations take by the data sheet. A kernel of several functions has its figures at the first one.
+operations take by the data sheet. A kernel of several functions has its figures at the first one. In brackets behind
+the floors of all kernels stands what they take if a launch that leaves multiprocessors without a block takes as much
+longer, and each takes {launch:g} us at least.
 
 | architecture | GPU | multiprocessors | GB/s | TFLOP/s f32, tf32, bf16 | figures from |
 | --- | --- | ---: | ---: | ---: | --- |
@@ -277,17 +291,31 @@ def document(found: Mapping[str, Sequence[Fact]], date: str) -> str:
         f"{', '.join(f'{t:g}' for t in c.teraflops.values())} | {c.source} |\n"
         for arch, c in CHIPS.items()
     )
-    head = _HEAD.format(date=date, compiler=compiler_name(), source=source, chips=chips)
-    return head + "".join(f"\n## {name}\n\n{_best(each)}{markdown(rows(each))}" for name, each in found.items())
+    head = _HEAD.format(date=date, compiler=compiler_name(), source=source, chips=chips, launch=1e6 * LAUNCH)
+    parts = (f"\n## {name}\n\n{_best(each)}{markdown(rows(each))}" for name, each in found.items() if name not in SUMS)
+    whole = [["program", "launches", "floor, us", "with idle multiprocessors, us"]]
+    whole += [[name, *_sums(each)] for name, each in found.items() if name in SUMS]
+    return head + "".join(parts) + f"\n## Steps and predictions on {CHIPS[SUMMED].name}\n\n{markdown(whole)}"
 
 
 def _best(found: Sequence[Fact]) -> str:
     """The floors of all kernels together, where there are several."""
     if len({fact.symbol for fact in found if fact.work is not None}) == 1:
         return ""
-    sums = {arch: sum(f.floor[0] for f in found if f.arch == arch) for arch in CHIPS}
-    times = (f"{short(1e6 * seconds)} us on {CHIPS[arch].name}" for arch, seconds in sums.items())
-    return f"At best all kernels together take {', '.join(times)}.\n\n"
+    return f"At best all kernels together take {', '.join(_times(found))}.\n\n"
+
+
+def _times(found: Sequence[Fact]) -> Iterator[str]:
+    for arch in [arch for arch in CHIPS if any(fact.arch == arch for fact in found)]:
+        launches, best, idle = _sums([fact for fact in found if fact.arch == arch])
+        yield f"{best} us on {CHIPS[arch].name} ({idle} us in {launches} launches)"
+
+
+def _sums(found: Sequence[Fact]) -> tuple[str, str, str]:
+    """How many launches there are, and their microseconds: their floors, and with idle multiprocessors."""
+    times = sum(f.floor[0] for f in found), sum(f.idle for f in found)
+    best, idle = (short(1e6 * seconds) for seconds in times)
+    return str(sum(f.launches for f in found)), best, idle
 
 
 def main() -> None:
@@ -295,12 +323,12 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.cuda_static", description=__doc__)
     parser.add_argument("--only", help="pattern of the workloads to look at; then nothing is written")
     arguments = parser.parse_args()
-    wanted = ON_THE_PAGE if arguments.only is None else fnmatch.filter(WORKLOADS, arguments.only)
+    wanted = (*ON_THE_PAGE, *SUMS) if arguments.only is None else fnmatch.filter(WORKLOADS, arguments.only)
     found = {}
     for name in wanted:
-        found[name] = facts(WORKLOADS[name])
+        found[name] = facts(WORKLOADS[name], (SUMMED,) if arguments.only is None and name in SUMS else tuple(CHIPS))
         cells = [[f"{name}, {fact.symbol}", *_row(fact)[1:]] for fact in found[name]]
-        print(*("  ".join(row) for row in cells), sep="\n", flush=True)
+        print(*("  ".join(row) for row in cells), *_times(found[name]), sep="\n", flush=True)
     if arguments.only is None:
         PAGE.write_text(document(found, dt.datetime.now(dt.UTC).date().isoformat()), encoding="utf-8")
         print(f"wrote {PAGE.relative_to(PAGE.parents[1])}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks import cuda_static
@@ -9,9 +11,11 @@ from benchmarks.cuda_chips import CHIPS
 from benchmarks.gpu_workloads import GROUPS, WORKLOADS, kind_of, tolerance
 from benchmarks.peers import sigma
 from benchmarks.ptx import count_ptx
+from benchmarks.roofline import Work
 from benchmarks.workloads import KINDS, Operation
 from sigmagraph.codegen.cuda.compile import compiler_name
-from sigmagraph.codegen.cuda.occupancy import architectures
+from sigmagraph.codegen.cuda.cubin import Resources
+from sigmagraph.codegen.cuda.occupancy import architectures, occupancy
 from sigmagraph.errors import CompileError
 
 PTX = """.visible .entry two(
@@ -64,6 +68,24 @@ def test_workloads_for_gpus_are_like_those_for_processors() -> None:
         assert not isinstance(workload, Operation) or workload.kind in KINDS
         assert tolerance(workload.name) == (1e-3 if kind_of(workload) == "f32" else 1e-2)
     assert [kind_of(WORKLOADS[f"matmul 512 {kind}"]) for kind in ("f32", "tf32", "bf16")] == [*("f32", "tf32", "bf16")]
+
+
+def fact(blocks: int, launches: int, bytes: int) -> cuda_static.Fact:
+    resources = Resources("k", 32, 0, 0, 0, 0, 0)
+    occupied = occupancy("sm_80", 256, 32, 0, 1)
+    code = count_ptx(PTX)[0]
+    return cuda_static.Fact("sm_80", "k", blocks, 256, 0, launches, resources, occupied, code, Work(0, bytes), 0, "f32")
+
+
+def test_a_launch_with_few_blocks_takes_longer() -> None:
+    least, memory = 2e-6, 2039e9  # seconds a launch, bytes a second
+    assert fact(1080, 1, int(1e-3 * memory)).idle == pytest.approx(1e-3)
+    assert fact(27, 1, int(1e-3 * memory)).idle == pytest.approx(4e-3)  # on a quarter of the multiprocessors
+    assert fact(27, 10, 0).idle == pytest.approx(10 * least)
+    page = cuda_static.document({"two": [fact(27, 1, 2039000), replace(fact(108, 1, 0), symbol="l")]}, "2020-01-01")
+    assert "1 us on A100 80 GB SXM (6 us in 2 launches)" in page
+    page = cuda_static.document({cuda_static.SUMS[0]: [fact(27, 1, 2039000)]}, "2020-01-01")
+    assert page.endswith(f"| {cuda_static.SUMS[0]} | 1 | 1 | 4 |\n")
 
 
 def test_the_page_has_what_the_kernels_are() -> None:
