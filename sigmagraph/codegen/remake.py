@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import networkx as nx
 
@@ -27,16 +28,22 @@ from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.compute import Compute, inner_expressions
 from sigmagraph.ir.kernel.kernel import Buffer, Role
 
+# What something reads, and what it makes.
+Flow: TypeAlias = tuple[Collection[Value], Collection[Value]]
 
-def remade(specs: Mapping[int, KernelSpec], wanted: Collection[Value], again: Again) -> dict[int, KernelSpec]:
+
+def remade(
+    specs: Mapping[int, KernelSpec], wanted: Collection[Value], again: Again, others: Collection[Flow] = ()
+) -> dict[int, KernelSpec]:
     """The launches that are left; a chain stands in the place of the last launch that nothing is cloned of.
 
     Args:
         specs: launches by number, in an order in which those that are no chains can run.
         wanted: values that have to lie in memory, whichever launches read them.
         again: what may be made again.
+        others: what everything that runs besides them reads and makes.
     """
-    return _Remaker(specs, wanted, again).run()
+    return _Remaker(specs, wanted, again, others).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,11 @@ class _Chained:
 
 
 class _Remaker:
-    def __init__(self, specs: Mapping[int, KernelSpec], wanted: Collection[Value], again: Again) -> None:
+    def __init__(
+        self, specs: Mapping[int, KernelSpec], wanted: Collection[Value], again: Again, others: Collection[Flow]
+    ) -> None:
         self.specs = specs
+        self.others = others
         self.launches = Launches(specs)
         self.computes = self.launches.computes
         self.wanted = wanted
@@ -235,12 +245,20 @@ class _Remaker:
                 if made & single.members & other.members:
                     both = self._chain((*other.ends, *single.ends), made)
                     rest = [*out[:at], *out[at + 1 :], *found[number + 1 :]]
-                    if both is not None and _can_run(self._result(made, [*rest, both]).values()):
+                    if both is not None and self._can_run(self._result(made, [*rest, both])):
                         out[at] = both
                         break
             else:
                 out.append(single)
         return out
+
+    def _can_run(self, specs: Mapping[int, KernelSpec]) -> bool:
+        """Whether there is an order in which nothing waits for itself."""
+        flows = [*self.others, *(_flow(spec) for spec in specs.values())]
+        writers = {value: number for number, (_, made) in enumerate(flows) for value in made}
+        order: nx.DiGraph[int] = nx.DiGraph()
+        order.add_edges_from((writers[v], n) for n, (read, _) in enumerate(flows) for v in read if v in writers)
+        return bool(nx.is_directed_acyclic_graph(order))
 
     # ---- whether it pays
 
@@ -299,14 +317,6 @@ def _reads_apart(compute: Compute) -> bool:
     return True
 
 
-def _can_run(specs: Collection[KernelSpec]) -> bool:
-    """Whether there is an order in which no launch waits for itself."""
-    writers = {
-        v: n for n, s in enumerate(specs) for v, b in zip(s.values, s.work.params, strict=True) if b.role is Role.OUT
-    }
-    order: nx.DiGraph[int] = nx.DiGraph()
-    for number, spec in enumerate(specs):
-        for value, buffer in zip(spec.values, spec.work.params, strict=True):
-            if buffer.role is not Role.OUT and value in writers:
-                order.add_edge(writers[value], number)
-    return bool(nx.is_directed_acyclic_graph(order))
+def _flow(spec: KernelSpec) -> Flow:
+    pairs = list(zip(spec.values, spec.work.params, strict=True))
+    return [v for v, b in pairs if b.role is not Role.OUT], [v for v, b in pairs if b.role is Role.OUT]
