@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluators import assert_agree, kernels, scheduled
+from evaluators import Stage, assert_agree, kernels, scheduled
 from sparse import some
 
 import sigmagraph as sg
@@ -18,6 +18,7 @@ from sigmagraph.codegen.backend import Again
 from sigmagraph.codegen.clones import storing
 from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.llvm.backend import CpuBackend
+from sigmagraph.codegen.loops import naive_kernel
 from sigmagraph.codegen.partition import Partition, Task, partition
 from sigmagraph.codegen.schedule.limits import column_limit
 from sigmagraph.codegen.schedule.machine import BASELINE
@@ -325,28 +326,30 @@ CASES: dict[str, tuple[Graph, dict[str, int]]] = {
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", some(tuple(CASES), ["a rest", "more keys", "any size"]))
-@pytest.mark.parametrize("stage", ["loops", "scheduled"])
-def test_kernels_agree_with_the_interpreter(name: str, stage: str) -> None:
+@pytest.mark.parametrize("stage", [naive_kernel, scheduled(BASELINE)], ids=["loops", "scheduled"])
+def test_kernels_agree_with_the_interpreter(name: str, stage: Stage) -> None:
     graph, dims = CASES[name]
     arrays = operands(graph, **dims)
     again = replace(AGAIN, tasks=1)
     assert len(chains(cut(graph, again))) >= 3
     expected = interpret(graph, arrays)
-    run = kernels(STANDARD, again=again) if stage == "loops" else kernels(STANDARD, scheduled(BASELINE), again)
-    for output, array in run(graph, arrays).items():
+    for output, array in kernels(STANDARD, stage, again)(graph, arrays).items():
         assert_agree(array, expected[output], sums=True)
 
 
 @pytest.mark.usefixtures("eager")
-def test_other_readers_get_what_the_interpreter_says() -> None:
-    """Along rows and across, of a product whose factors are not alike, and of its elements."""
-    x, y, a, b = (sg.placeholder(n, s) for n, s in zip("xyab", [(50, 6), (70, 6), (50, 4), (70, 3)], strict=True))
-    scores = sg.relu(x @ y.T - 0.5)
-    weights = sg.exp(scores * 0.1)
-    graph, _ = capture([x, y, a, b], {"a": weights.T @ a, "b": weights @ b, "c": scores.max(-1), "d": scores.T @ a})
+@pytest.mark.parametrize("stage", [naive_kernel, scheduled(BASELINE)], ids=["loops", "scheduled"])
+def test_other_readers_get_what_the_interpreter_says(stage: Stage) -> None:
+    """Along rows and across, of a product whose factors are not alike, and of what is made of it: some read both."""
+    shapes = {"x": (50, 6), "y": (70, 6), "u": (50, 5), "v": (70, 5), "a": (50, 4), "b": (70, 3)}
+    x, y, u, v, a, b = (sg.placeholder(name, shape) for name, shape in shapes.items())
+    scores = x @ y.T
+    weights = scores * (u @ v.T)
+    outputs = {"a": weights.T @ a, "b": weights @ b, "c": scores.max(-1), "d": scores.T @ a}
+    graph, _ = capture([x, y, u, v, a, b], outputs)
     again = replace(AGAIN, tasks=1)
     assert largest(cut(graph, again)) < 50 * 70
     arrays = operands(graph)
     expected = interpret(graph, arrays)
-    for output, array in kernels(STANDARD, again=again)(graph, arrays).items():
+    for output, array in kernels(STANDARD, stage, again)(graph, arrays).items():
         assert_agree(array, expected[output], sums=True)
