@@ -100,7 +100,16 @@ def largest(parts: Partition, **dims: int) -> int:
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
     "shape",
-    [(8, 8, 1024, 64), (64, 128, 64), (100, 300, 40), (8, 8, T, 64), (N, T, 64), (N, 2, 512, 128), (32, 1024, 256)],
+    [
+        (8, 8, 1024, 64),
+        (64, 128, 64),
+        (100, 300, 40),
+        (8, 8, T, 64),
+        (N, T, 64),
+        (N, 2, 512, 128),
+        (32, 1024, 256),
+        (4, 20000, 64),
+    ],
     ids=str,
 )
 def test_gradients_of_an_attention_write_no_scores_down(shape: tuple[Any, ...], causal: bool) -> None:
