@@ -23,7 +23,7 @@ from sigmagraph.codegen.clones import storing, turned
 from sigmagraph.codegen.launches import Launches, bytes_of, likely, loads_in, meets_at_rows
 from sigmagraph.codegen.lower import KernelSpec
 from sigmagraph.codegen.worth import time_of, traffic
-from sigmagraph.dims import Dim, Size, names, product
+from sigmagraph.dims import Dim, Size, names, product, total
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.compute import Compute, inner_expressions
 from sigmagraph.ir.kernel.kernel import Buffer, Role
@@ -136,25 +136,28 @@ class _Remaker:
         return 1 + len(self._readers(value))
 
     def _unfit(self, made: set[int]) -> set[int]:
-        """Those that read more than they make, or of whose values others do not read an element for each index."""
-        return {n for n in made if self._reads_more(n, made)} | {
-            n for n in made for v, _ in self._outputs(n) if not all(self._fits(r, v, made) for r in self._readers(v))
-        }
+        """Those that read more than they make, or of whose values others do not read an element for each index.
+
+        Where one sums over what another one makes, for each element again, that which makes less.
+        """
+        pairs = [(n, v, reader) for n in sorted(made) for v, _ in self._outputs(n) for reader in self._readers(v)]
+        out = {n for n, v, reader in pairs if reader not in self.computes or self._read(reader, v) is None}
+        out |= {n for n in made if self._reads_more(n, made)}
+        if out:
+            return out
+        sums = [(n, reader) for n, v, reader in pairs if reader in made and self._sums_over(reader, v)]
+        return {min(pair, key=lambda n: likely(total(bytes_of(b) for _, b in self._outputs(n)))) for pair in sums}
 
     def _reads_more(self, number: int, made: set[int]) -> bool:
-        handed_on = {self.launches.param(number, v).name for v in self._handed_on(number, made)}
+        """Whether a launch reads more than it makes, but for what is made again with it."""
+        values = (v for v in self._handed_on(number, made) if not self._sums_over(number, v))
+        handed_on = {self.launches.param(number, v).name for v in values}
         params = [b for b in self.computes[number].params if b.name not in handed_on]
-        sizes = [(likely(bytes_of(b)), b.role is Role.OUT) for b in params]
-        return sum(size for size, is_made in sizes if is_made) < sum(size for size, is_made in sizes if not is_made)
+        read, written = ([b for b in params if (b.role is Role.OUT) is is_made] for is_made in (False, True))
+        return likely(total(map(bytes_of, read))) > likely(total(map(bytes_of, written)))
 
     def _readers(self, value: Value) -> Sequence[int]:
         return self.launches.readers[value]
-
-    def _fits(self, reader: int, value: Value, made: set[int]) -> bool:
-        """Whether a value may be made again for a reader."""
-        if reader not in self.computes or self._read(reader, value) is None:
-            return False
-        return reader not in made or not self._sums_over(reader, value)
 
     def _sums_over(self, number: int, value: Value) -> bool:
         """Whether a launch reads a value inside of a sum."""
@@ -219,8 +222,8 @@ class _Remaker:
         source = self.launches.writers[value]
         stored = _stored_axes(self.computes[source], self.launches.param(source, value))
         first = [compute.axes[row].var for row in rows]
-        if read is None or stored is None or not {*first} <= {*read}:
-            return None
+        if read is None or stored is None or not {*first} < {*read}:
+            return None  # there would be no rows, or none of more than an element
         order = [stored[read.index(var)] for var in first]
         return (*order, *(axis for axis in sorted(stored) if axis not in order))
 
