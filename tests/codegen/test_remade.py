@@ -133,6 +133,18 @@ def test_gradients_of_an_attention_write_no_scores_down(shape: tuple[Any, ...], 
         assert largest(parts, **dims) < math.prod(batch) * time**2
 
 
+@pytest.mark.parametrize("time", [64, 256, 1024, T], ids=str)
+def test_an_attention_between_layers_learns_alike(time: Any) -> None:
+    """Gradients are summed over few queries where these are few, but nothing is made again of sums over weights."""
+    x, g = (sg.placeholder(name, (64, time, 128)) for name in "xg")
+    w = [sg.placeholder(f"w{n}", (128, 128)) for n in range(4)]
+    q, k, v = ((x @ a).reshape(64, time, 4, 32).transpose(0, 2, 1, 3) for a in w[:3])
+    y = sg.attention(q, k, v, causal=True).transpose(0, 2, 1, 3).reshape(64, time, 128) @ w[3]
+    gradients = sg.gradients((y * g).sum(), [x, *w])
+    graph, _ = capture([x, g, *w], {f"d{n}": d for n, d in enumerate(gradients)})
+    assert [len(c.kept) for c in backward(cut(graph))] == [1, 2, 3]
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_what_rows_do_not_see_is_not_made_again(causal: bool) -> None:
     statistics, queries, keys = backward(cut(attention_gradients((8, 8, 1024, 64), causal=causal)))
@@ -274,6 +286,7 @@ def test_a_long_product_does_not_spoil_what_comes_of_a_short_one() -> None:
     graph, _ = capture([x, y, u, v, w], {"a": scores.T @ w, "b": elements.T @ w, "c": elements @ w})
     parts = cut(graph, replace(AGAIN, cached=100))
     assert made_by(parts) == [["kept0", "o4"], ["kept0", "o3"]]
+    assert [len(c.rows) for c in chains(parts)] == [1, 1]  # of as many elements as there are columns
     assert largest(parts) == 4096**2
 
 
