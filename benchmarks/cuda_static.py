@@ -120,6 +120,11 @@ class Fact:
         share = min(1.0, self.blocks / CHIPS[self.arch].processors) or 1.0
         return max(self.floor[0] / share, self.launches * LAUNCH)
 
+    @property
+    def together(self) -> float:
+        """Threads that are on a multiprocessor at the same time, in the mean of all."""
+        return self.threads * min(self.blocks / CHIPS[self.arch].processors, self.occupancy.blocks)
+
 
 @dataclass(frozen=True, slots=True)
 class _Unfilled(Operation):
@@ -238,11 +243,15 @@ a GPU: it is what compilers and machine code say, beside what data sheets promis
 of instructions that store and load spilled registers, *occupancy* is the share of a multiprocessor's warps that are
 there at the same time, with what limits it. *Loads* and *stores* are the instructions that access global memory
 {source}: how many, x bytes a thread. *Tensor* are those of tensor cores, *copies* asynchronous ones from global to
-shared memory. *MB* are the arrays of its kernels in all launches of a run, and behind + what functions of a kernel
-write and read again besides; *GFLOP* is what the formulas have. The *floor* is the longer of the times that arrays and
-operations take by the data sheet. A kernel of several functions has its figures at the first one. In brackets behind
-the floors of all kernels stands what they take if a launch that leaves multiprocessors without a block takes as much
-longer, and each takes {launch:g} us at least.
+shared memory. *In flight* are the KB that a multiprocessor waits for at the same time: its threads, which few blocks or
+the occupancy may limit, times the bytes that one asks for before it needs the first of them, by the order of
+instructions, in straight code and behind + in loops. Memory of an H200 takes 0.7 to 1 us under load and delivers 36 KB
+to each multiprocessor in 1 us, that of an A100 19 KB: a kernel that reads and has less in flight waits for itself (one
+that writes as much needs half, and one that reads less than that in all cannot have it). *MB* are the arrays of its
+kernels in all launches of a run, and behind + what functions of a kernel write and read again besides; *GFLOP* is what
+the formulas have. The *floor* is the longer of the times that arrays and operations take by the data sheet. A kernel of
+several functions has its figures at the first one. In brackets behind the floors of all kernels stands what they take
+if a launch that leaves multiprocessors without a block takes as much longer, and each takes {launch:g} us at least.
 
 | architecture | GPU | multiprocessors | GB/s | TFLOP/s f32, tf32, bf16 | figures from |
 | --- | --- | ---: | ---: | ---: | --- |
@@ -251,7 +260,7 @@ T4 has neither tf32 nor bf16 in tensor cores: its floors are those of f32 and fl
 """
 _COLUMNS = (
     *("function", "for", "launches", "blocks x threads", "waves", "registers", "shared", "spills", "occupancy"),
-    *("loads", "stores", "tensor", "copies", "MB", "GFLOP", "floor, us"),
+    *("loads", "stores", "tensor", "copies", "in flight, KB", "MB", "GFLOP", "floor, us"),
 )
 
 
@@ -275,8 +284,17 @@ def _row(fact: Fact) -> list[str]:
         *(str(taken.registers), str(fact.shared)),
         f"{taken.spill_stores} + {taken.spill_loads}" if spilled else "0",
         f"{full.share:.0%} ({', '.join(full.limits)})",
-        *(_widths(code.load_widths), _widths(code.store_widths), str(code.tensor), str(code.copies), *work),
+        *(_widths(code.load_widths), _widths(code.store_widths), str(code.tensor), str(code.copies)),
+        *(_flight(fact), *work),
     ]
+
+
+def _flight(fact: Fact) -> str:
+    if fact.code.flight is None:
+        return "?"
+    kilobytes = (fact.together * bytes / 1e3 for bytes in (fact.code.flight.straight, fact.code.flight.loops))
+    straight, loops = (f"{number:.3g}" for number in kilobytes)
+    return f"{straight} + {loops}" if fact.code.flight.loops else straight
 
 
 def _widths(found: Widths) -> str:

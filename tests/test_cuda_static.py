@@ -16,6 +16,7 @@ from benchmarks.workloads import KINDS, Operation
 from sigmagraph.codegen.cuda.compile import compiler_name
 from sigmagraph.codegen.cuda.cubin import Resources
 from sigmagraph.codegen.cuda.occupancy import architectures, occupancy
+from sigmagraph.codegen.cuda.sass import find_disassembler
 from sigmagraph.errors import CompileError
 
 PTX = """.visible .entry two(
@@ -107,6 +108,9 @@ def test_the_page_has_what_the_kernels_are() -> None:
     assert f"## {name}\n\n| function | for |" in page
     (row,) = [line for line in page.splitlines() if line.startswith(f"| {found.symbol} |")]
     assert "| 33.6 | 0.0" in row
+    # As many threads as a multiprocessor has, with two vectors each.
+    assert found.together == 2048
+    assert ("| 65.5 | 33.6 |" if find_disassembler() else "| ? | 33.6 |") in row
     assert row.endswith("| 16.5 (memory) |")
     assert "{" not in page
 

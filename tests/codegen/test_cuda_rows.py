@@ -55,9 +55,10 @@ def test_a_softmax_reads_once_and_computes_exponentials_once(n: int) -> None:
 
 
 def test_rows_of_a_size_that_is_not_known_and_rows_that_are_too_long_are_read_again() -> None:
-    for n in (Dim("n"), 1 << 16):
+    # In sixteens, and of a size that is not known what is left of them.
+    for n, each in ((Dim("n"), 2), (1 << 16, 1)):
         x = sg.placeholder("x", (Dim("rows"), n))
-        assert reads(kernel_of(graph_of([x], y=sg.softmax(x)))) == {"%a0": 3, "%o0": 0}
+        assert reads(kernel_of(graph_of([x], y=sg.softmax(x)))) == {"%a0": 3 * each, "%o0": 0}
 
 
 @pytest.mark.skipif(not cuda_shim.available(), reason="needs g++")

@@ -148,7 +148,7 @@ class Body:
         first = f"{var} = 0"
         if stmt.kind is not LoopKind.SERIAL:
             self.line("#pragma unroll")
-        elif isinstance(stmt.extent, int) and stmt.extent > SMALL:
+        elif stmt.extent > SMALL if isinstance(stmt.extent, int) else _is_unrolled(stmt.body):
             self.line("#pragma unroll 1")
         if not isinstance(stmt.extent, int) and not stmt.extent.is_name:
             end = self.names.fresh(f"{var}_end")
@@ -281,6 +281,11 @@ class Body:
         zero = literal(0, load.dtype)
         test = self.indices.condition(load.guard)
         return Text(f"{test.within(BITS)} ? {text.within(BITS)} : {zero.within(CHOICE)}", CHOICE)
+
+
+def _is_unrolled(block: Block) -> bool:
+    """Whether there is nothing but a loop that compilers unroll."""
+    return len(block) == 1 and isinstance(block[0], For) and block[0].kind is LoopKind.UNROLLED
 
 
 def from_memory(element: Text, load: Load) -> Text:

@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sigmagraph.codegen.cuda.alike import Common, common
-from sigmagraph.codegen.cuda.emit import CONTROLS, STOPPED, Function, emit_part, global_head, pointer_type
+from sigmagraph.codegen.cuda.emit import (
+    CONTROLS,
+    STOPPED,
+    Function,
+    blocks_at_a_time,
+    emit_part,
+    global_head,
+    pointer_type,
+)
 from sigmagraph.codegen.cuda.index import Indices, Name
 from sigmagraph.codegen.cuda.names import Names
 from sigmagraph.codegen.cuda.together import Unit
@@ -114,7 +122,8 @@ class _Writer:
         if self.controlled:
             arguments += CONTROLS
             self.lines.insert(0, f"  {STOPPED}")
-        head = global_head(self.symbol, self.threads, arguments)
+        at_a_time = blocks_at_a_time([p.common.nest for p in self.parts], self.threads)
+        head = global_head(self.symbol, self.threads, arguments, at_a_time)
         blocks = total(p.blocks for p in self.parts)
         comment = f"// {blocks} blocks of {self.threads} threads, for {sum(len(p.units) for p in self.parts)} launches"
         texts = [p.function.text for p in self.parts]

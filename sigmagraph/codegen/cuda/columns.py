@@ -5,9 +5,10 @@ What many tasks have found is put together so, and then used at once: with it go
 
 from __future__ import annotations
 
+from sigmagraph.codegen.cuda.ahead import FOUND, around, side_by_side, turns
 from sigmagraph.codegen.cuda.elementwise import vector_lanes
 from sigmagraph.codegen.cuda.threads import each
-from sigmagraph.codegen.templates.pieces import accumulator, at_most, initial, instantiate, nest
+from sigmagraph.codegen.templates.pieces import accumulator, at_most, initial, instantiate
 from sigmagraph.codegen.templates.split import down_columns
 from sigmagraph.dims import Dim, Size, divide_exact, nominal, product
 from sigmagraph.ir.kernel.compute import Axis, Compute, Sweep
@@ -77,15 +78,17 @@ class _Columns:
         instance = instantiate(sweep.lets, indices, "", variables)
         body: list[Stmt] = [*instance.lets]
         for at, fold in enumerate(sweep.folds):
-            buffer = accumulator(f"%acc{number}.{at}", fold.dtype, self.lanes)
+            buffer = accumulator(f"{FOUND}{number}.{at}", fold.dtype, self.lanes)
             self.allocs.append(Alloc(buffer))
             out.append(Store(buffer.name, (self.lane,), initial(fold.op, fold.dtype)))
             own = Load(buffer.name, (self.lane,), fold.dtype)
             body.append(Store(buffer.name, (self.lane,), apply(fold.op, own, instance.value(fold.value))))
         body += (instance.store(s) for s in sweep.stores)
-        out += nest(sweep.axes, tuple(body))
+        *outer, last = sweep.axes
+        many = turns(sweep, self.lanes, self.compute.axes[-1].var)
+        out += around(outer, side_by_side(last.var, last.extent, many, tuple(body)), many, last.extent)
         for at, fold in enumerate(sweep.folds):
-            out.append(Let(fold.result, Load(f"%acc{number}.{at}", (self.lane,), fold.dtype)))
+            out.append(Let(fold.result, Load(f"{FOUND}{number}.{at}", (self.lane,), fold.dtype)))
             variables[fold.result] = Var(fold.result, fold.dtype)
             indices[fold.result] = Dim(fold.result)
         return tuple(out)

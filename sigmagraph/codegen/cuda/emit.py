@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sigmagraph.codegen.cuda.ahead import FOUND
 from sigmagraph.codegen.cuda.body import Body
 from sigmagraph.codegen.cuda.lanes import used_names
 from sigmagraph.codegen.cuda.names import function_name
@@ -12,13 +13,30 @@ from sigmagraph.codegen.cuda.nests import Nest
 from sigmagraph.codegen.cuda.types import PRIMARY, memory_type
 from sigmagraph.dims import Size, product
 from sigmagraph.errors import CompileError
-from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, For, Kernel, Let, Role, Space
+from sigmagraph.ir.kernel.expr import Load, walk
+from sigmagraph.ir.kernel.kernel import (
+    Alloc,
+    Block,
+    Buffer,
+    For,
+    Kernel,
+    Let,
+    LoopKind,
+    Role,
+    Space,
+    Store,
+    statements,
+)
 from sigmagraph.ir.launch import Grid
 
 _WIDTH = 120
 _REGISTERS = 1 << 16  # of a multiprocessor
 _BESIDES = 24  # that a thread has for addresses and the like
 _WIDE = 256  # threads of blocks of which two take all registers, if a thread has a half of those that it may have
+_ENOUGH = 1024  # threads at a time for which memory is fast, if each has some loads on the way
+_BLOCKS = 16  # at a time, more of which not all multiprocessors have
+_LITTLE = 24  # words that a thread keeps, beside which 16 loads on their way fit into 64 registers
+_SMALL = 1 << 13  # bytes of shared memory, more than which are tiles of factors: products take registers of their own
 STOPPED = "if (flow[0] != 0 || flow[level] == 0) return;"
 CONTROLS = ("int* flow", "int level")
 
@@ -61,7 +79,7 @@ def emit_nest(nest: Nest, restrict: frozenset[str], controlled: bool, unaligned:
         writer.body.line(STOPPED)
     writer.write()
     arguments = [*writer.arguments(restrict), *(CONTROLS if controlled else ())]
-    head = global_head(nest.symbol, nest.threads, arguments, _for_two(nest))
+    head = global_head(nest.symbol, nest.threads, arguments, blocks_at_a_time([nest], nest.threads))
     comment = f"// {nest.blocks} blocks of {nest.threads} threads"
     return writer.function("\n".join([comment, head, *writer.body.lines, "}", ""]))
 
@@ -88,22 +106,51 @@ def emit_callee(kernel: Kernel) -> str:
     return "\n".join([head, *body.lines, "}", ""])
 
 
-def global_head(symbol: str, threads: int, arguments: Sequence[str], two: bool = False) -> str:
-    """The first line of a function that is launched; if two blocks are to run at a time, it says so."""
-    bounds = f"{threads}, 2" if two else f"{threads}"
+def global_head(symbol: str, threads: int, arguments: Sequence[str], blocks: int = 0) -> str:
+    """The first line of a function that is launched; it may say how many blocks are to run at a time."""
+    bounds = f"{threads}, {blocks}" if blocks else f"{threads}"
     return signature(f'extern "C" __global__ void __launch_bounds__({bounds})', symbol, arguments)
 
 
-def _for_two(nest: Nest) -> bool:
-    """Whether a thread keeps many sums, but not too much in all for two blocks at a time.
+def blocks_at_a_time(nests: Sequence[Nest], threads: int) -> int:
+    """How many blocks of a function that does the work of some nests are to run at a time; 0 if it does not matter.
 
-    If they are not told, compilers may take a few registers more than half. Then there is nobody to work while a block
-    waits.
+    If they are not told, compilers do not find the best measure. Where a thread keeps many sums, they may take a few
+    registers more than half, and then there is nobody to work while a block waits. Where turns of a walk are side by
+    side, they rather have all threads that there can be than all loads on their way: half of the threads are enough.
     """
+    kept = [_kept(nest) for nest in nests]
+    if len(nests) == 1 and _for_two(kept[0], threads):
+        return 2
+    tiles = max(nest.memory(Space.SHARED) for nest in nests)
+    if max(map(sum, kept)) <= _LITTLE and tiles <= _SMALL and any(map(_is_walk, nests)):
+        return min(_ENOUGH // threads, _BLOCKS)
+    return 0
+
+
+def _kept(nest: Nest) -> list[int]:
+    """Words of the local arrays of a thread."""
     local = (s.buffer for s in nest.statements if isinstance(s, Alloc) and s.buffer.space is Space.LOCAL)
-    kept = [b.size * max(1, b.dtype.itemsize // 4) for b in local if isinstance(b.size, int)]
-    half = _REGISTERS // (2 * nest.threads)
-    return nest.threads == _WIDE and max(kept, default=0) >= half // 2 and sum(kept) <= half - _BESIDES
+    return [b.size * max(1, b.dtype.itemsize // 4) for b in local if isinstance(b.size, int)]
+
+
+def _for_two(kept: Sequence[int], threads: int) -> bool:
+    """Whether a thread keeps many sums, but not too much in all for two blocks at a time."""
+    half = _REGISTERS // (2 * threads)
+    return threads == _WIDE and max(kept, default=0) >= half // 2 and sum(kept) <= half - _BESIDES
+
+
+def _is_walk(nest: Nest) -> bool:
+    """Whether turns that read memory and add to what a thread has found are side by side."""
+    params = {p.name for p in nest.kernel.params}
+    loops = (s for s in nest.statements if isinstance(s, For) and s.kind is LoopKind.UNROLLED and s.extent != 1)
+    for loop in loops:
+        inner = tuple(statements(loop.body))
+        loads = [part for stmt in inner if isinstance(stmt, (Let, Store)) for part in walk(stmt.value)]
+        reads = any(isinstance(part, Load) and part.buffer in params for part in loads)
+        if reads and any(isinstance(s, Store) and s.buffer.startswith(FOUND) for s in inner):
+            return True
+    return False
 
 
 def pointer_type(param: Buffer) -> str:

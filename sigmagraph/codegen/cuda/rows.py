@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from sigmagraph.codegen.cuda.ahead import FOUND, around, side_by_side, turns
 from sigmagraph.codegen.cuda.elementwise import VECTOR_BYTES, divides
 from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.threads import THREADS
@@ -94,7 +95,7 @@ def rows_by_warps(compute: Compute, threads: int, thread: str) -> Block:
     elif extents:
         place = digits_of(Dim("%number"), compute.axes)
         lets = (Let("%number", Index(number)),)
-    rows = _Rows(compute, Groups(warps, WARP))
+    rows = _Rows(compute, Groups(warps, WARP), ahead=False)
     body = copy_block(rows.group(place, guard), {"%lane": Dim(thread) % WARP}, str)
     return (For("%some", ceildiv(product(extents), warps), LoopKind.SERIAL, (*lets, *body)),)
 
@@ -109,6 +110,7 @@ class _Rows:
         shared: memory through which threads speak.
         local: registers in which a thread keeps its share of what later sweeps need, by the name of the buffer.
         unrolled: how many elements, or vectors, a thread has at most along axes of which something is kept.
+        ahead: whether turns of a walk are side by side; not where much else takes registers.
     """
 
     compute: Compute
@@ -116,6 +118,7 @@ class _Rows:
     shared: list[Buffer] = field(default_factory=list)
     local: dict[str, Buffer] = field(default_factory=dict)
     unrolled: dict[Axis, int] = field(default_factory=dict)
+    ahead: bool = True
 
     def keep(self, buffer: Buffer) -> bool:
         """Keep what belongs in a buffer in registers, if it is known how much that is."""
@@ -197,7 +200,7 @@ class _Rows:
         """A walk over a row; its results are lets behind it."""
         lanes = self.lanes(sweep)
         out: list[Stmt] = []
-        names = [f"%acc{number}.{at}" for at in range(len(sweep.folds))]
+        names = [f"{FOUND}{number}.{at}" for at in range(len(sweep.folds))]
         for name, fold in zip(names, sweep.folds, strict=True):
             out.append(Alloc(accumulator(name, fold.dtype, lanes)))
             fill = Store(name, (Dim("%f"),), initial(fold.op, fold.dtype))
@@ -237,18 +240,19 @@ class _Rows:
                 at = threads * Dim("%k") + self.lane
                 place = {last.var: at if lanes == 1 else lanes * at + Dim("%v")}
         body = self.element(sweep, lanes, names, {**indices, **place}, variables)
+        many = turns(sweep, lanes, sweep.axes[-1].var) if axes and self.ahead else 1
         if sweep.axes and sweep.axes[0] in self.unrolled:
             if divide_exact(count, threads) is None:
                 body = (If((count - 1 - threads * Dim("%k") - self.lane,), body),)
             body = (For("%k", self.unrolled[sweep.axes[0]], LoopKind.UNROLLED, body),)
+        elif axes and many > 1:
+            body = side_by_side("%k", count, many, body, threads, self.lane)
         elif axes:
             share = ceildiv(count - self.lane, threads) if divide_exact(count, threads) is None else count // threads
             body = (For("%k", share, LoopKind.SERIAL, body),)
         elif threads > 1 and sweep.folds:
             body = (If((-1 * self.lane,), body),)
-        for axis in reversed(outer):
-            body = (For(axis.var, axis.extent, LoopKind.SERIAL, body),)
-        return body
+        return around(outer, body, many, ceildiv(count, threads))
 
     def element(
         self,

@@ -10,9 +10,9 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeAlias
 
+from sigmagraph.codegen.cuda.flight import WIDTHS, Flight, flight
 from sigmagraph.codegen.cuda.nvrtc import wheel_folders
 from sigmagraph.errors import CompileError
 
@@ -24,7 +24,6 @@ _INSTRUCTION = re.compile(r"^\s*/\*[0-9a-f]{4,}\*/\s+(?:\{\s*)?(?:@!?U?P\w+\s+)?
 _TENSOR = ("HMMA", "HGMMA", "IMMA", "IGMMA", "QMMA", "QGMMA", "DMMA", "UTCHMMA", "UTCQMMA", "UTCIMMA")
 _COPIES = ("LDGSTS", "UTMALDG", "UBLKCP")
 _WIDE = "128"
-_WIDTHS = MappingProxyType({"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16, "256": 32})  # bytes; else 4
 Widths: TypeAlias = tuple[tuple[int, int], ...]  # bytes a thread, and how many instructions move as many
 
 
@@ -46,6 +45,7 @@ class Sass:
         local: loads from and stores to local memory: spilled registers and arrays that are indexed.
         load_widths: of what reads global memory, asynchronous copies included.
         store_widths: of what writes it.
+        flight: bytes of global memory that a thread waits for at the same time; None where the order is not known.
     """
 
     symbol: str
@@ -64,6 +64,7 @@ class Sass:
     local: int
     load_widths: Widths = ()
     store_widths: Widths = ()
+    flight: Flight | None = None
 
 
 @cache
@@ -110,20 +111,21 @@ def count_instructions(listing: str) -> tuple[Sass, ...]:
     for line in listing.splitlines():
         if heading := _KERNEL.match(line):
             own = kernels.setdefault(heading[1] or heading[2], [])
-        elif instruction := _INSTRUCTION.match(line):
-            own.append(instruction[1])
+        else:
+            own.append(line)
     return tuple(_count(name, kernels[name]) for name in sorted(kernels))
 
 
-def _count(symbol: str, instructions: list[str]) -> Sass:
-    parts = [tuple(instruction.split(".")) for instruction in instructions]
+def _count(symbol: str, lines: list[str]) -> Sass:
+    instructions = filter(None, map(_INSTRUCTION.match, lines))
+    parts = [tuple(instruction[1].split(".")) for instruction in instructions]
 
     def number(*names: str, wide: bool = False) -> int:
         return sum(part[0] in names and (not wide or _WIDE in part) for part in parts)
 
     def widths(*names: str) -> Widths:
         moved = (part for part in parts if part[0] in names)
-        return tuple(sorted(Counter(max([_WIDTHS.get(p, 0) for p in part]) or 4 for part in moved).items()))
+        return tuple(sorted(Counter(max([WIDTHS.get(p, 0) for p in part]) or 4 for part in moved).items()))
 
     return Sass(
         symbol,
@@ -142,4 +144,5 @@ def _count(symbol: str, instructions: list[str]) -> Sass:
         local=number("LDL", "STL"),
         load_widths=widths("LDG", "LDGSTS"),
         store_widths=widths("STG"),
+        flight=flight(lines),
     )

@@ -16,13 +16,13 @@ from sigmagraph.codegen.cuda.threads import THREADS, assuming, thread_each
 from sigmagraph.codegen.cuda.transpose import transposing_nest
 from sigmagraph.codegen.schedule.flat import flat, is_empty
 from sigmagraph.codegen.templates.contraction import as_contraction
-from sigmagraph.codegen.templates.pieces import merge_axes
+from sigmagraph.codegen.templates.pieces import iteration_facts, merge_axes
 from sigmagraph.codegen.templates.split import Chunks, down_columns, split
 from sigmagraph.dims import product
-from sigmagraph.ir.kernel.compute import Chain, Compute, Work
+from sigmagraph.ir.kernel.compute import Axis, Chain, Compute, Work
 from sigmagraph.ir.kernel.kernel import Block, Buffer, Kernel, KernelStage
 
-CHUNKS = Chunks(elements=1 << 13, many_rows=512, column_elements=1 << 15, column_step=64)
+CHUNKS = Chunks(elements=1 << 13, many_rows=512, column_elements=1 << 15, column_step=64, inner=True)
 SHORT = 8  # elements of a row that a thread walks over alone
 PER_THREAD = 8  # elements of a row that a thread has at least, where there are more
 UNKNOWN = 1024  # elements that a row is taken to have where its size is not known
@@ -67,9 +67,16 @@ def _launches(compute: Compute, chip: Chip) -> _Launches:
         rest = _sweeps(merge_axes(launches.rest), short=True) if launches.rest else ()
         return _Launches((launches.nest, *rest), launches.partial)
     parts = split(compute, CHUNKS)
-    first, *others = parts.phases
+    first, *others = map(_known, parts.phases)
     later = (stmt for phase in others for stmt in _sweeps(merge_axes(phase), short=True))
     return _Launches((*_sweeps(first), *later), parts.partial)
+
+
+def _known(compute: Compute) -> Compute:
+    """The compute without what its axes decide in the extents of its sweeps: the last of equal parts is as long."""
+    facts = iteration_facts(compute)
+    by_axes = {s.axes: tuple(Axis(a.var, facts.simplify(a.extent)) for a in s.axes) for s in compute.sweeps}
+    return replace(compute, sweeps=tuple(replace(s, axes=by_axes[s.axes]) for s in compute.sweeps))
 
 
 def _sweeps(compute: Compute, short: bool = False) -> Block:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sigmagraph.codegen.templates.keep import flat_index
@@ -22,12 +23,14 @@ class Chunks:
         many_rows: rows from which on there are tasks enough without cutting them.
         column_elements: of a task where rows are the columns of a matrix,
         column_step: and so many of each at least, because a task has a result for each.
+        inner: whether the second axis is cut as well where one index of the first is more than a task.
     """
 
     elements: int = 1 << 14
     many_rows: int = 128
     column_elements: int = 1 << 16
     column_step: int = 64
+    inner: bool = False
 
 
 USUAL = Chunks()
@@ -67,9 +70,24 @@ def split(compute: Compute, chunks: Chunks = USUAL) -> Split:
         return whole
     if isinstance(first.extent, int) and first.extent <= least:
         return whole
-    count = ceildiv(first.extent, step)
+    steps = [step]
+    if chunks.inner and step == 1 and each >= 2 * chunks.elements and len(sweep.axes) > 1:
+        steps.append(_inner_step(compute, sweep, each, chunks))
+    count = product(ceildiv(axis.extent, step) for axis, step in zip(sweep.axes, steps, strict=False))
     partial = tuple(Buffer(f"%partial{n}", f.dtype, (count * rows,), Role.TEMP) for n, f in enumerate(sweep.folds))
-    return Split((_tasks(compute, sweep, step, partial), _rest(compute, sweep, count, partial)), partial)
+    return Split((_tasks(compute, sweep, steps, partial), _rest(compute, sweep, count, partial)), partial)
+
+
+def _inner_step(compute: Compute, sweep: Sweep, each: int, chunks: Chunks) -> int:
+    """Indices of the second axis that are a task, given how many elements an index of the first is."""
+    second = sweep.axes[1].extent
+    assert isinstance(second, int)
+    step = max(1, chunks.elements * second // each)
+    if not (compute.axes and down_columns(compute, sweep)):
+        return step
+    lines = product(axis.extent for axis in sweep.axes[2:])
+    assert isinstance(lines, int)
+    return max(step, min(second, -(-chunks.column_step // lines)))
 
 
 def down_columns(compute: Compute, sweep: Sweep) -> bool:
@@ -80,16 +98,21 @@ def down_columns(compute: Compute, sweep: Sweep) -> bool:
     return any(slope(i, last) == 1 for i in loads) and not any(slope(i, sweep.axes[-1].var) == 1 for i in loads)
 
 
-def _tasks(compute: Compute, sweep: Sweep, step: int, partial: tuple[Buffer, ...]) -> Compute:
-    """Every task reduces its part of the first axis."""
-    first = sweep.axes[0]
-    chunk = Axis("%chunk", ceildiv(first.extent, step))
-    start = step * Dim(chunk.var)
-    indices = {first.var: start + Dim(first.var)}
-    axes = (Axis(first.var, minimum(step, first.extent - start)), *sweep.axes[1:])
+def _tasks(compute: Compute, sweep: Sweep, steps: Sequence[int], partial: tuple[Buffer, ...]) -> Compute:
+    """Every task reduces its part of the first axis, or of the first ones."""
+    parts: list[Axis] = []
+    axes = list(sweep.axes)
+    indices: dict[str, Size] = {}
+    for number, step in enumerate(steps):
+        axis = axes[number]
+        part = Axis(f"%chunk{number}" if number else "%chunk", ceildiv(axis.extent, step))
+        start = step * Dim(part.var)
+        indices[axis.var] = start + Dim(axis.var)
+        axes[number] = Axis(axis.var, minimum(step, axis.extent - start))
+        parts.append(part)
     moved = Sweep(
         sweep.before,
-        axes,
+        tuple(axes),
         tuple(Let(item.name, replace_in(item.value, indices)) for item in sweep.lets),
         tuple(Fold(f.op, replace_in(f.value, indices), f.result) for f in sweep.folds),
         tuple(
@@ -102,9 +125,9 @@ def _tasks(compute: Compute, sweep: Sweep, step: int, partial: tuple[Buffer, ...
             for s in sweep.stores
         ),
     )
-    at = flat_index((chunk, *compute.axes))
+    at = flat_index((*parts, *compute.axes))
     stores = tuple(Store(b.name, (at,), Var(f.result, f.dtype)) for b, f in zip(partial, sweep.folds, strict=True))
-    return replace(compute, axes=(chunk, *compute.axes), sweeps=(moved,), lets=(), stores=stores)
+    return replace(compute, axes=(*parts, *compute.axes), sweeps=(moved,), lets=(), stores=stores)
 
 
 def _rest(compute: Compute, sweep: Sweep, chunks: Size, partial: tuple[Buffer, ...]) -> Compute:
