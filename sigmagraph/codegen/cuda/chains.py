@@ -14,9 +14,10 @@ from sigmagraph.codegen.cuda.callees import called
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.contraction import Factors, Tiling, ahead_on, factors_for
 from sigmagraph.codegen.cuda.elementwise import elements_by_threads
+from sigmagraph.codegen.cuda.from_registers import ROWS, width
 from sigmagraph.codegen.cuda.lanes import used_names
 from sigmagraph.codegen.cuda.numbers import digits_of
-from sigmagraph.codegen.cuda.online import ROWS, Online, width
+from sigmagraph.codegen.cuda.online import Online
 from sigmagraph.codegen.cuda.rows import rows_by_warps
 from sigmagraph.codegen.cuda.softmax import softmax_between
 from sigmagraph.codegen.cuda.threads import THREADS
@@ -215,7 +216,7 @@ class _Parts:
         factors = self.factors[id(first)], self.factors[id(last)]
         softmax = softmax_between(first, members[1].compute, last) if all(f.instruction for f in factors) else None
         ahead = min(map(self._ahead, factors))
-        return Online(softmax, *factors, ahead) if softmax and width(softmax) else None
+        return Online(softmax, *factors, ahead) if softmax and width(last.right.extent) else None
 
     def _ahead(self, factors: Factors) -> int:
         """How many steps ahead factors are fetched: none if all warps would have to round them, each by itself."""
