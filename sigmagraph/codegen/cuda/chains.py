@@ -6,7 +6,7 @@ at a time, not as many as there are rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,7 +18,9 @@ from sigmagraph.codegen.cuda.from_registers import ROWS, width
 from sigmagraph.codegen.cuda.lanes import used_names
 from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.online import Online
+from sigmagraph.codegen.cuda.pieces import Pieces, piece_of
 from sigmagraph.codegen.cuda.rows import rows_by_warps
+from sigmagraph.codegen.cuda.runs import Member, Run, find_run
 from sigmagraph.codegen.cuda.softmax import softmax_between
 from sigmagraph.codegen.cuda.threads import THREADS
 from sigmagraph.codegen.cuda.tiles import PROCESSORS, THREAD, tile_of_rows
@@ -27,6 +29,7 @@ from sigmagraph.codegen.schedule.limits import column_limit
 from sigmagraph.codegen.schedule.task import Rows, limited, places_of
 from sigmagraph.codegen.templates.contraction import as_contraction
 from sigmagraph.codegen.templates.factors import Contraction
+from sigmagraph.codegen.templates.pieces import flatten
 from sigmagraph.codegen.transform.rename import copy_block
 from sigmagraph.dims import Dim, Size, ceildiv, evaluate, nominal, product, total
 from sigmagraph.ir.kernel.compute import Chain, Compute
@@ -57,14 +60,6 @@ AHEAD = 1  # step that is under way while one is multiplied: with memory for mor
 HOME, TURN, TASK = "%home", "%turn", "%task"  # which block it is, how often it has begun, and which rows it has now
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """A member for the rows of a task, in flat form; as a contraction, if it is one."""
-
-    compute: Compute
-    contraction: Contraction | None
-
-
 def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
     """The scheduled kernel of a chain; None where there are too few blocks of rows for half of the processors."""
     rows = Rows(chain.rows, ROWS)
@@ -73,7 +68,7 @@ def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
         return None
     places = places_of(chain)
     kept = {b.name: replace(rows.scratch(b), name=places[b.name], space=Space.GLOBAL) for b in chain.kept}
-    parts = _Parts(_members(chain, rows, kept), chip)
+    parts = _Parts(_members(chain, rows, kept), {b.name for b in kept.values()}, chip)
     body = parts.thread()
     used = used_names(body)  # what stays in registers needs no memory
     memory = [b for b in dict.fromkeys(kept.values()) if b.name in used]
@@ -99,14 +94,16 @@ def _homes(tasks: Size, each: Size) -> int:
     return min(most, tasks) if isinstance(tasks, int) else most
 
 
-def _members(chain: Chain, rows: Rows, kept: Mapping[str, Buffer]) -> list[_Member]:
+def _members(chain: Chain, rows: Rows, kept: Mapping[str, Buffer]) -> list[Member]:
     limit = column_limit(chain)
-    out: list[_Member] = []
+    out: list[Member] = []
     for number, member in enumerate(chain.members):
         whole = rows.restrict(replace(member, assume=chain.assume, foreign=chain.foreign), kept)
-        compute = flat(limited(whole, limit, number, rows))
+        whole = limited(whole, limit, number, rows)
+        compute = flat(whole)
         if not is_empty(compute):
-            out.append(_Member(compute, as_contraction(compute) if compute.sweeps else None))
+            contraction = as_contraction(compute) if compute.sweeps else None
+            out.append(Member(compute, contraction, None if compute.sweeps else flatten(whole)))
     return out
 
 
@@ -153,8 +150,8 @@ class _Parts:
         threads: how many there are.
     """
 
-    def __init__(self, members: Sequence[_Member], chip: Chip) -> None:
-        self.members = members
+    def __init__(self, members: Sequence[Member], kept: Collection[str], chip: Chip) -> None:
+        self.members, self.kept = members, kept
         self.ahead = min(AHEAD, ahead_on(chip))
         contractions = [m.contraction for m in members if m.contraction]
         factors = [factors_for(c, chip) for c in contractions]
@@ -200,6 +197,12 @@ class _Parts:
                 yield online
                 at += 3
                 continue
+            run = find_run(self.members[at:], self.kept)
+            pieces = self._pieces(run) if run else None
+            if run and pieces:
+                yield pieces
+                at += run.count
+                continue
             member = self.members[at]
             if member.contraction:
                 factors = self.factors[id(member.contraction)]
@@ -208,7 +211,7 @@ class _Parts:
                 yield _Plain(member.compute, self.threads)
             at += 1
 
-    def _online(self, members: Sequence[_Member]) -> Online | None:
+    def _online(self, members: Sequence[Member]) -> Online | None:
         """Three members that are a softmax between two products, if they are, and tensor cores carry these out."""
         if len(members) < 3 or not (members[0].contraction and members[2].contraction):
             return None
@@ -217,6 +220,16 @@ class _Parts:
         softmax = softmax_between(first, members[1].compute, last) if all(f.instruction for f in factors) else None
         ahead = min(map(self._ahead, factors))
         return Online(softmax, *factors, ahead) if softmax and width(last.right.extent) else None
+
+    def _pieces(self, run: Run) -> Pieces | None:
+        """The members of a run, if tensor cores carry out their products, and a thread has room for its share."""
+        made = [step.contraction for step in run.steps if step.contraction]
+        contractions = [*made, *(final.contraction for final in run.finals)]
+        piece = piece_of(run) if all(self._factors(c).instruction for c in contractions) else None
+        return Pieces(run, self._factors, self._ahead, piece) if piece else None
+
+    def _factors(self, contraction: Contraction) -> Factors:
+        return self.factors[id(contraction)]
 
     def _ahead(self, factors: Factors) -> int:
         """How many steps ahead factors are fetched: none if all warps would have to round them, each by itself."""

@@ -6,6 +6,8 @@ one, if summed indices are taken in another order: values that are made of produ
 
 from __future__ import annotations
 
+import math
+
 from sigmagraph.codegen.cuda.contraction import Factors
 from sigmagraph.codegen.cuda.multiply import Fragments, loops
 from sigmagraph.codegen.cuda.outputs import Outputs
@@ -23,6 +25,7 @@ from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, Call, LoopKind, Ro
 ROWS = 64  # of a block
 WIDTHS = (32, 64, 128)  # results of a row that there is a tile for
 WARPS = ROWS // OF_WARP
+LOG2E = Const(math.log2(math.e), F32)
 PIECE = "%piece"  # which piece of the columns it is
 # Of the values of a thread: which of its two rows, which product, and which of two columns there.
 _ROW, _PRODUCT, _SIDE = "%h", "%g", "%v"

@@ -7,11 +7,11 @@ what it has summed before by what the shift has become, and adds the products of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from sigmagraph.codegen.cuda.contraction import COLUMN, ROW, Factors, Tiling
 from sigmagraph.codegen.cuda.from_registers import (
+    LOG2E,
     PIECE,
     ROWS,
     FromRegisters,
@@ -35,7 +35,7 @@ KEYS = 64  # of a piece
 # The exponential of a difference is a power of two of products, one multiply-add. Where the shift is farther from 0,
 # products would be off by more than 8, or infinite, as with masks of -1e9 or the least number. Floats are 16 apart
 # there: weights other than 1 are too small to matter, and are powers of two of the difference, which is exact.
-LOG2E, FAR = Const(math.log2(math.e), F32), Const(2.0**27, F32)
+FAR = Const(2.0**27, F32)
 LOWEST = Const(float("-inf"), F32)
 
 

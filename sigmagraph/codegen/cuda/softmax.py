@@ -20,7 +20,7 @@ from sigmagraph.ir.kernel.compute import Axis, Compute, Sweep
 from sigmagraph.ir.kernel.expr import Apply, Cast, Const, Expr, Load, Var, apply, cast, rebuild, replace, walk
 from sigmagraph.ir.kernel.kernel import Let
 
-_WIDENED = (F16, BF16, F32)
+WIDENED = (F16, BF16, F32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,12 @@ def softmax_between(scores: Contraction, weights: Compute, means: Contraction) -
     if not (column.extent == parts.column.extent == summed.extent and _is_read(means.left, parts.stored, place)):
         return None
     store = scores.compute.stores[0]
-    value = _inlined(store.value, {item.name: item.value for item in scores.compute.lets})
+    value = inlined(store.value, {item.name: item.value for item in scores.compute.lets})
     stored = Load(store.buffer, store.index, value.dtype)
     score = _reading(replace(parts.score, place), stored, value)
     if score is None or not _is_closed(score, (row.var, column.var), [a.var for a in weights.outer]):
         return None
-    return Softmax(scores, means, row, column, _wide(score), parts.greatest, parts.total, parts.shift, parts.scale)
+    return Softmax(scores, means, row, column, widened(score), parts.greatest, parts.total, parts.shift, parts.scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,44 +113,45 @@ def _weights(compute: Compute) -> _Weights | None:
 
 
 def _folds(sweep: Sweep, op: str) -> bool:
-    return len(sweep.folds) == 1 and sweep.folds[0].op == op and sweep.folds[0].dtype in _WIDENED and not sweep.stores
+    return len(sweep.folds) == 1 and sweep.folds[0].op == op and sweep.folds[0].dtype in WIDENED and not sweep.stores
 
 
 def _seen(sweep: Sweep, known: dict[str, Expr], value: Expr) -> Expr:
     """A value of a sweep, without lets, in f32."""
     for item in sweep.before:
-        known[item.name] = _inlined(item.value, known)
-    return _wide(_inlined(value, {**known, **_lets(sweep.lets, known)}))
+        known[item.name] = inlined(item.value, known)
+    return widened(inlined(value, {**known, **_lets(sweep.lets, known)}))
 
 
 def _lets(items: Sequence[Let], known: Mapping[str, Expr]) -> dict[str, Expr]:
     out: dict[str, Expr] = {}
     for item in items:
-        out[item.name] = _inlined(item.value, {**known, **out})
+        out[item.name] = inlined(item.value, {**known, **out})
     return out
 
 
-def _inlined(expr: Expr, lets: Mapping[str, Expr]) -> Expr:
+def inlined(expr: Expr, lets: Mapping[str, Expr]) -> Expr:
+    """An expression without lets."""
     if isinstance(expr, Var):
-        return _inlined(lets[expr.name], lets) if expr.name in lets else expr
-    return rebuild(expr, lambda e: _inlined(e, lets))
+        return inlined(lets[expr.name], lets) if expr.name in lets else expr
+    return rebuild(expr, lambda e: inlined(e, lets))
 
 
-def _wide(expr: Expr) -> Expr:
+def widened(expr: Expr) -> Expr:
     """An expression of f32 and 16-bit floats in f32."""
     match expr:
-        case Cast(value, dtype) if dtype in _WIDENED and value.dtype in _WIDENED:
-            return _wide(value)
-        case Const(value, dtype) if dtype in _WIDENED:
+        case Cast(value, dtype) if dtype in WIDENED and value.dtype in WIDENED:
+            return widened(value)
+        case Const(value, dtype) if dtype in WIDENED:
             return Const(value, F32)
-        case Var(name, dtype) if dtype in _WIDENED:
+        case Var(name, dtype) if dtype in WIDENED:
             return Var(name, F32)
-        case Load() if expr.dtype in _WIDENED:
+        case Load() if expr.dtype in WIDENED:
             return cast(expr, F32)
         case Apply(op, args, _):
-            return apply(op, *map(_wide, args))
+            return apply(op, *map(widened, args))
         case _:
-            return rebuild(expr, _wide)
+            return rebuild(expr, widened)
 
 
 def _shift(exponential: Expr, score: Expr) -> Expr | None:
@@ -170,7 +171,7 @@ def _speaks_of(expr: Expr, names: set[str]) -> bool:
 
 def _is_read(factor: Factor, stored: Load, place: Mapping[str, Size]) -> bool:
     """Whether a factor is what was stored, perhaps as a wider type."""
-    value = _inlined(factor.value, {item.name: item.value for item in factor.lets})
+    value = inlined(factor.value, {item.name: item.value for item in factor.lets})
     while isinstance(value, Cast):
         value = value.value
     return isinstance(value, Load) and replace(value, place) == replace(stored, place)
