@@ -107,7 +107,26 @@ class _Walk:
             read = [e for e in read if e.buffer in self.beyond]
             if read and not self._reads(number, reader, read):
                 return None
+        self._spare()
         return Limit(self.end, self.columns)
+
+    def _spare(self) -> None:
+        """Columns of what only such members read need not be there either."""
+        loads = [
+            (number, load)
+            for number, member in enumerate(self.chain.members)
+            for whole in member.expressions()
+            for load in walk(whole)
+            if isinstance(load, Load)
+        ]
+        for number, member in reversed(list(enumerate(self.chain.members))):
+            handed_on = list(_stored_columns(self.chain, member))
+            read = [(reader, load) for store, _ in handed_on for reader, load in loads if load.buffer == store.buffer]
+            unread = all(
+                reader in self.columns and load.index[-1] == Dim(self.columns[reader]) for reader, load in read
+            )
+            if number not in self.columns and read and unread and len(handed_on) == len(list(member.all_stores())):
+                self.columns[number] = handed_on[0][1].var
 
     def _reads(self, number: int, member: Compute, loads: list[Load]) -> bool:
         """Whether a member that reads such columns does without them."""
