@@ -20,7 +20,7 @@ from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.online import Online
 from sigmagraph.codegen.cuda.pieces import Pieces, piece_of
 from sigmagraph.codegen.cuda.rows import rows_by_warps
-from sigmagraph.codegen.cuda.runs import Member, Run, find_run
+from sigmagraph.codegen.cuda.runs import Member, Run, apart, find_run
 from sigmagraph.codegen.cuda.softmax import softmax_between
 from sigmagraph.codegen.cuda.threads import THREADS
 from sigmagraph.codegen.cuda.tiles import PROCESSORS, THREAD, tile_of_rows
@@ -198,9 +198,9 @@ class _Parts:
                 at += 3
                 continue
             run = find_run(self.members[at:], self.kept)
-            pieces = self._pieces(run) if run else None
+            pieces = self._pieces(run) if run else ()
             if run and pieces:
-                yield pieces
+                yield from pieces
                 at += run.count
                 continue
             member = self.members[at]
@@ -221,12 +221,20 @@ class _Parts:
         ahead = min(map(self._ahead, factors))
         return Online(softmax, *factors, ahead) if softmax and width(last.right.extent) else None
 
-    def _pieces(self, run: Run) -> Pieces | None:
-        """The members of a run, if tensor cores carry out their products, and a thread has room for its share."""
+    def _pieces(self, run: Run) -> tuple[Pieces, ...]:
+        """The members of a run, if tensor cores carry out their products, and threads have room for their share.
+
+        If they have none for all sums, each final has its turn.
+        """
         made = [step.contraction for step in run.steps if step.contraction]
         contractions = [*made, *(final.contraction for final in run.finals)]
-        piece = piece_of(run) if all(self._factors(c).instruction for c in contractions) else None
-        return Pieces(run, self._factors, self._ahead, piece) if piece else None
+        if not all(self._factors(c).instruction for c in contractions):
+            return ()
+        for runs in ((run,), apart(run)):
+            found = [(one, piece) for one in runs if (piece := piece_of(one))]
+            if len(found) == len(runs):
+                return tuple(Pieces(one, self._factors, self._ahead, piece) for one, piece in found)
+        return ()
 
     def _factors(self, contraction: Contraction) -> Factors:
         return self.factors[id(contraction)]

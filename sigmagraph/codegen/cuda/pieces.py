@@ -29,7 +29,7 @@ from sigmagraph.codegen.cuda.from_registers import (
     tile_of,
     width,
 )
-from sigmagraph.codegen.cuda.runs import Run, Step
+from sigmagraph.codegen.cuda.runs import Run, Step, own_sizes
 from sigmagraph.codegen.cuda.softmax import inlined
 from sigmagraph.codegen.cuda.tiles import Layout
 from sigmagraph.codegen.templates.factors import Contraction
@@ -41,7 +41,7 @@ from sigmagraph.ir.kernel.expr import Apply, Cast, Const, Expr, Index, Load, Var
 from sigmagraph.ir.kernel.kernel import Alloc, Barrier, Block, Buffer, For, If, Let, LoopKind, Stmt, Store
 
 PIECES = (64, 32)  # columns
-MOST = 160  # sums and values that a thread keeps: of its 255 registers the others are for factors and addresses
+MOST = 128  # sums and values that a thread keeps: of its 255 registers the others are for factors and addresses
 _BOTH = frozenset(("row", "column"))
 
 
@@ -78,7 +78,7 @@ class Pieces:
         for number, final in enumerate(run.finals):
             found = factors(final.contraction)
             self.finals.append(FromRegisters(final.contraction, found, piece, ahead(found), f".{number}"))
-        self.layout: Layout = self.first[0].tile.layout
+        self.layout: Layout = self.finals[0].tile.layout  # all have the same rows and lanes
         self.of_rows: dict[Expr, Buffer] = {}
         values = [self._values(number, step) for number, step in enumerate(run.steps)]
         self._piece = self._statements(values)
@@ -264,7 +264,7 @@ class _Parts:
                 case Load() if part in self.reads:
                     out |= _BOTH
                 case Load() | Index():
-                    out.update(*(self._level_of(n) for index in _sizes(part) for n in names(index)))
+                    out.update(*(self._level_of(n) for index in own_sizes(part) for n in names(index)))
                 case _:
                     pass
         return frozenset(out)
@@ -293,10 +293,6 @@ class _Parts:
             return self.of_columns.setdefault(expr, Var(f"%of_column.{len(self.of_columns)}", expr.dtype))
         known = self.of_rows.setdefault(expr, local(f"%of_row.{len(self.of_rows)}", 2, expr.dtype))
         return of_row(known)
-
-
-def _sizes(expr: Load | Index) -> Sequence[Size]:
-    return (*expr.index, *expr.guard) if isinstance(expr, Load) else (expr.value,)
 
 
 def _approximated(expr: Expr) -> Expr:

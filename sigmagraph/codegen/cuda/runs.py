@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_in
 
 from sigmagraph.codegen.cuda.from_registers import width
 from sigmagraph.codegen.cuda.softmax import WIDENED, inlined, widened
 from sigmagraph.codegen.templates.factors import Contraction
-from sigmagraph.dims import Dim, Size
+from sigmagraph.dims import Dim, Size, names
 from sigmagraph.dtypes import F32
 from sigmagraph.ir.kernel.compute import Axis, Compute
-from sigmagraph.ir.kernel.expr import Cast, Expr, Load, replace, walk
+from sigmagraph.ir.kernel.expr import Cast, Expr, Index, Load, Var, replace, walk
 from sigmagraph.ir.kernel.kernel import Let, Store
 
 
@@ -94,6 +95,51 @@ def find_run(members: Sequence[Member], kept: Collection[str]) -> Run | None:
     if not finder.finals or not later.isdisjoint(finder.known):
         return None
     return Run(finder.row, finder.column, tuple(finder.steps), tuple(finder.finals), count)
+
+
+def apart(run: Run) -> tuple[Run, ...]:
+    """A run for each final: values that several of them need are made again for each."""
+    return tuple(replace_in(run, steps=_needed(run.steps, final.value), finals=(final,)) for final in run.finals)
+
+
+def _needed(steps: Sequence[Step], value: str) -> tuple[Step, ...]:
+    """What is left of steps if a value is all that is needed."""
+    out: list[Step] = []
+    wanted = {value}
+    for step in reversed(steps):
+        values = tuple((name, expr) for name, expr in step.values if name in wanted)
+        if values:
+            lets, parts = _used(step.lets, [expr for _, expr in values])
+            result = step.contraction.reduction.result if step.contraction else ""
+            multiplied = any(isinstance(e, Var) and e.name == result for e in parts)
+            reads = tuple(load for load in step.reads if load in parts)
+            out.append(Step(step.contraction if multiplied else None, lets, values, reads))
+            wanted = wanted.difference(name for name, _ in values).union(load.buffer for load in reads)
+    return tuple(reversed(out))
+
+
+def _used(lets: Sequence[Let], values: Sequence[Expr]) -> tuple[tuple[Let, ...], list[Expr]]:
+    """The lets that values need, and all parts of these and of the values."""
+    parts = [e for value in values for e in walk(value)]
+    used: list[Let] = []
+    for item in reversed(lets):
+        spoken = {e.name for e in parts if isinstance(e, Var)}
+        spoken = spoken.union(n for e in parts for size in own_sizes(e) for n in names(size))
+        if item.name in spoken:
+            used.append(item)
+            parts += walk(item.value)
+    return tuple(reversed(used)), parts
+
+
+def own_sizes(expr: Expr) -> Sequence[Size]:
+    """The index expressions of an expression, but for those of its operands."""
+    match expr:
+        case Load(_, index, _, guard):
+            return (*index, *guard)
+        case Index(value):
+            return (value,)
+        case _:
+            return ()
 
 
 class _Finder:
