@@ -269,7 +269,7 @@ def _lowered(
 ) -> Planned:
     """The kernels and the plan of a fused graph."""
     # Graph [fused] -> Compute -> Kernel [loops] -> Kernel [scheduled] -> Kernel [legal]
-    parts = partition(graph, prefix, chains=options.fuse)
+    parts = partition(graph, prefix, chains=options.fuse, again=backend.again)
     scheduled: list[Kernel] = []
     legal: list[Kernel] = []
     guarded = 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from sigmagraph.dtypes import DType
 from sigmagraph.ir.kernel.compute import Work
 from sigmagraph.ir.kernel.kernel import Kernel
 from sigmagraph.ir.plan import Plan
@@ -46,6 +47,24 @@ class Generation(Modules, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What a target makes again for each reader rather than write it down: as long as that takes less time.
+
+    Attributes:
+        sums: how many additions and multiplications of products it does in the time of a byte of memory, for factors of
+            each type.
+        operations: how many others.
+        cached: how many bytes of what all read its cache gives in the time of a byte of memory.
+        tasks: the fewest blocks of rows that give all threads something to do.
+    """
+
+    sums: Mapping[DType, int]
+    operations: int
+    cached: int
+    tasks: int
+
+
 class Backend(Protocol):
     """A target, on the machine or for the device that it was made for."""
 
@@ -57,6 +76,11 @@ class Backend(Protocol):
     @property
     def concurrent(self) -> bool:
         """Whether launches next to each other may run at the same time."""
+        ...
+
+    @property
+    def again(self) -> Again | None:
+        """What is made again for each of its readers; None if all is made once and written down."""
         ...
 
     def schedule(self, work: Work) -> Kernel:

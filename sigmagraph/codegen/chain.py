@@ -6,23 +6,21 @@ the same rows: far more bytes than go in and come out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sigmagraph.codegen.launches import Launches, bytes_of, common, likely, meets_at_rows, places, renamed
 from sigmagraph.codegen.lower import KernelSpec
-from sigmagraph.dims import Dim, Size, ceildiv, evaluate, names, product, substitute, total
+from sigmagraph.dims import Dim, Size, ceildiv, product, total
 from sigmagraph.ir.graph.value import Value
-from sigmagraph.ir.kernel.compute import Axis, Chain, Compute
-from sigmagraph.ir.kernel.expr import Expr, Index, Load, rebuild, walk
-from sigmagraph.ir.kernel.expr import replace as replace_in
-from sigmagraph.ir.kernel.kernel import Buffer, Role, Store
+from sigmagraph.ir.kernel.compute import Axis, Chain, Compute, Work
+from sigmagraph.ir.kernel.kernel import Buffer, Role
 
 LARGE = 1 << 20  # bytes handed on from which on they leave the cache of a core before they are read
 ROOM = 1 << 19  # bytes of them that a task may keep there
 MOST_ROWS = 64  # in a block: with more of them less can be left out, and little is saved
 LEAST_ROWS = 16  # with fewer, what is read alike for all rows would be read too often
 TASKS = 8  # at least, so that threads have something to do
-LIKELY = 1024  # what a dim is taken to be
 
 
 def chained(specs: Mapping[int, KernelSpec], wanted: Collection[Value]) -> dict[int, KernelSpec]:
@@ -33,6 +31,95 @@ def chained(specs: Mapping[int, KernelSpec], wanted: Collection[Value]) -> dict[
         wanted: values that have to lie in memory, whichever launches read them.
     """
     return _Joiner(specs, wanted).run()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a launch is in a chain, the values behind its buffers, and the work that it was."""
+
+    compute: Compute
+    values: tuple[Value, ...]
+    work: Work
+
+    @property
+    def made(self) -> dict[Value, Buffer]:
+        """The values that it makes."""
+        pairs = zip(self.values, self.compute.params, strict=True)
+        return {value: buffer for value, buffer in pairs if buffer.role is Role.OUT}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """When a chain pays.
+
+    Attributes:
+        tasks: the fewest blocks of rows that give all threads something to do.
+        room: bytes handed on that a block of rows may have; None if they lie in memory anyhow.
+        cached: how often what all blocks of rows read may be read for once that it would come from memory.
+    """
+
+    tasks: int
+    room: int | None
+    cached: int = 1
+
+
+def chain_of(
+    members: Sequence[Member], handed_on: Mapping[Value, Buffer], rows: tuple[Axis, ...], terms: Terms
+) -> KernelSpec | None:
+    """The chain of these members along certain rows, if it pays.
+
+    Args:
+        members: in an order in which they can run; the rows are the first axes of each.
+        handed_on: the values that are not written down, and buffers for them, of which the rows are the first axes.
+        rows: of which blocks are taken.
+        terms: when it pays.
+    """
+    kept = {v: replace(b, name=f"%kept{n}", role=Role.TEMP) for n, (v, b) in enumerate(handed_on.items())}
+    params = _params(members, kept)
+    if any(v in params and params[v].role is Role.IN for member in members for v in member.made):
+        return None  # one would read what another one writes down
+    each = max(likely(bytes_of(replace(b, shape=b.shape[len(rows) :]))) for b in kept.values())
+    block = _block(rows[-1].extent, each, terms.room)
+    if block < LEAST_ROWS:
+        return None
+    blocks = ceildiv(rows[-1].extent, block)
+    if likely(product(a.extent for a in rows[:-1]) * blocks) < terms.tasks:
+        return None
+    spared = likely(total(map(bytes_of, kept.values())))
+    again = likely(total(blocks * size for member in members for size in common(member.compute, rows)))
+    # Nothing else that is read or written may be more than what is spared: written once and read once.
+    if likely(total(map(bytes_of, params.values()))) > spared or again > 2 * spared * terms.cached:
+        return None
+    works = [member.work for member in members]
+    buffers = {**params, **kept}
+    chain = Chain(
+        f"{works[0].name}_to_{works[-1].name}",
+        tuple(sorted({dim for work in works for dim in work.dims})),
+        tuple(params.values()),
+        tuple(kept.values()),
+        rows,
+        block,
+        tuple(_among(member, buffers) for member in members),
+        provenance=tuple(dict.fromkeys(place for work in works for place in work.provenance)),
+    )
+    return KernelSpec(chain, tuple(params))
+
+
+def _params(members: Sequence[Member], kept: Collection[Value]) -> dict[Value, Buffer]:
+    """The buffers that are handed in, inputs first."""
+    out: dict[Value, Buffer] = {}
+    for role, stem in ((Role.IN, "%a"), (Role.OUT, "%o")):
+        for member in members:
+            for value, buffer in zip(member.values, member.compute.params, strict=True):
+                if buffer.role is role and value not in kept and value not in out:
+                    out[value] = replace(buffer, name=f"{stem}{len(out)}")
+    return out
+
+
+def _among(member: Member, buffers: Mapping[Value, Buffer]) -> Compute:
+    """A member with its values in these buffers; without what tells chains of equal layers apart."""
+    pairs = zip(member.compute.params, member.values, strict=True)
+    return replace(renamed(member.compute, {b.name: buffers[v].name for b, v in pairs}), name="", provenance=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +135,7 @@ class _Link:
     @property
     def size(self) -> int:
         """Its bytes."""
-        return _likely(_bytes(self.buffer))
+        return likely(bytes_of(self.buffer))
 
     @property
     def is_large(self) -> bool:
@@ -58,24 +145,16 @@ class _Link:
 
 class _Joiner:
     def __init__(self, specs: Mapping[int, KernelSpec], wanted: Collection[Value]) -> None:
-        self.specs = specs
+        self.launches = Launches(specs)
+        self.computes = self.launches.computes
         self.wanted = wanted
-        self.computes = {n: _canonical(s.work) for n, s in specs.items() if isinstance(s.work, Compute)}
-        self.writers: dict[Value, int] = {}
-        self.readers: dict[Value, list[int]] = {}
-        for number, spec in specs.items():
-            for value, buffer in zip(spec.values, spec.work.params, strict=True):
-                if buffer.role is Role.OUT:
-                    self.writers[value] = number
-                else:
-                    self.readers.setdefault(value, []).append(number)
-        found = (self._link(value) for value in self.writers)
+        found = (self._link(value) for value in self.launches.writers)
         # Those come first whose rows are the shortest, and of these the largest.
         self.links = sorted((x for x in found if x is not None), key=lambda x: (-x.depth, -x.size))
         self.joined: set[int] = set()
 
     def run(self) -> dict[int, KernelSpec]:
-        out = dict(self.specs)
+        out = dict(self.launches.specs)
         for first in self.links:
             if first.is_large and self._is_free(first):
                 links = self._grown(first)
@@ -92,21 +171,18 @@ class _Joiner:
 
     # ---- what may be joined
 
-    def _param(self, number: int, value: Value) -> Buffer:
-        return self.computes[number].params[self.specs[number].values.index(value)]
-
     def _link(self, value: Value) -> _Link | None:
-        source, readers = self.writers[value], self.readers.get(value, [])
+        source, readers = self.launches.writers[value], self.launches.readers.get(value, [])
         if value in self.wanted or len(readers) != 1 or not self.computes.keys() >= {source, *readers}:
             return None
         a, b = self.computes[source], self.computes[readers[0]]
         if sum(buffer.role is Role.OUT for buffer in a.params) != 1:
             return None  # others may wait for what else it writes
-        buffer = self._param(source, value)
-        places = [*(s.index for s in a.all_stores()), *_places(b, self._param(readers[0], value).name)]
+        buffer = self.launches.param(source, value)
+        indices = [*(s.index for s in a.all_stores()), *places(b, self.launches.param(readers[0], value).name)]
         depth = 0
         for x, y, extent in zip(a.axes, b.axes, buffer.shape, strict=False):
-            if x != y or x.extent != extent or any(index[depth] != Dim(x.var) for index in places):
+            if x != y or x.extent != extent or any(index[depth] != Dim(x.var) for index in indices):
                 break
             depth += 1
         return _Link(source, readers[0], value, buffer, depth) if depth else None
@@ -128,7 +204,7 @@ class _Joiner:
         if link.is_large:
             return link.source in members or link.target in members
         compute = self.computes[link.source]
-        return link.target in members and not list(_common(compute, compute.axes[:depth]))
+        return link.target in members and not list(common(compute, compute.axes[:depth]))
 
     # ---- chains
 
@@ -137,149 +213,25 @@ class _Joiner:
         members = _members(links)
         for depth in range(min(link.depth for link in links), 0, -1):
             rows = self.computes[members[-1]].axes[:depth]
-            if not any(_meets_at_rows(self.computes[n], rows[-1]) for n in members):
+            if not any(meets_at_rows(self.computes[n], rows[-1]) for n in members):
                 spec = self._along(sorted(links, key=lambda link: link.source), rows)
                 return None if spec is None else (members, spec)
         return None
 
     def _along(self, links: Sequence[_Link], rows: tuple[Axis, ...]) -> KernelSpec | None:
         """The chain along certain rows, if it pays."""
-        kept = {link.value: replace(link.buffer, name=f"%kept{n}", role=Role.TEMP) for n, link in enumerate(links)}
-        params = self._params(_members(links), kept)
-        each = max(_likely(_bytes(replace(b, shape=b.shape[len(rows) :]))) for b in kept.values())
-        block = _block(rows[-1].extent, each)
-        if block < LEAST_ROWS:
-            return None
-        blocks = ceildiv(rows[-1].extent, block)
-        if _likely(product(a.extent for a in rows[:-1]) * blocks) < TASKS:
-            return None
-        computes = [self.computes[n] for n in _members(links)]
-        handed_on = _likely(total(map(_bytes, kept.values())))
-        again = _likely(total(blocks * size for compute in computes for size in _common(compute, rows)))
-        # Nothing else that is read or written may be more than what is spared: written once and read once.
-        if _likely(total(map(_bytes, params.values()))) > handed_on or again > 2 * handed_on:
-            return None
-        bare = Chain("", (), tuple(params.values()), tuple(kept.values()), rows, block, ())
-        return self._spec(_members(links), bare, {**params, **kept}, tuple(params))
-
-    def _params(self, members: Sequence[int], kept: Collection[Value]) -> dict[Value, Buffer]:
-        """The buffers that are handed in, inputs first."""
-        out: dict[Value, Buffer] = {}
-        for role, stem in ((Role.IN, "%a"), (Role.OUT, "%o")):
-            for number in members:
-                for value, buffer in zip(self.specs[number].values, self.computes[number].params, strict=True):
-                    if buffer.role is role and value not in kept and value not in out:
-                        out[value] = replace(buffer, name=f"{stem}{len(out)}")
-        return out
-
-    def _spec(
-        self, numbers: Sequence[int], chain: Chain, buffers: Mapping[Value, Buffer], values: tuple[Value, ...]
-    ) -> KernelSpec:
-        """The chain with its members, their values in these buffers."""
-        members = []
-        for number in numbers:
-            compute = self.computes[number]
-            pairs = zip(compute.params, self.specs[number].values, strict=True)
-            members.append(_renamed(compute, {b.name: buffers[v].name for b, v in pairs}))
-        works = [self.specs[n].work for n in numbers]
-        chain = replace(
-            chain,
-            name=f"{works[0].name}_to_{works[-1].name}",
-            dims=tuple(sorted({dim for work in works for dim in work.dims})),
-            # Equal chains of different layers are one.
-            members=tuple(replace(m, name="", provenance=()) for m in members),
-            provenance=tuple(dict.fromkeys(place for work in works for place in work.provenance)),
-        )
-        return KernelSpec(chain, values)
+        specs = self.launches.specs
+        members = [Member(self.computes[n], specs[n].values, specs[n].work) for n in _members(links)]
+        return chain_of(members, {link.value: link.buffer for link in links}, rows, Terms(TASKS, ROOM))
 
 
 def _members(links: Sequence[_Link]) -> list[int]:
     return sorted({n for link in links for n in (link.source, link.target)})
 
 
-def _likely(size: Size) -> int:
-    return evaluate(size, dict.fromkeys(names(size), LIKELY))
-
-
-def _bytes(buffer: Buffer) -> Size:
-    return buffer.size * buffer.dtype.itemsize
-
-
-def _block(extent: Size, row: int) -> int:
-    """How many rows of at most so many bytes are taken at a time; blocks as equal as may be."""
-    most = min(MOST_ROWS, ROOM // max(1, row))
+def _block(extent: Size, row: int, room: int | None) -> int:
+    """How many rows of so many bytes are taken at a time; blocks as equal as may be."""
+    most = MOST_ROWS if room is None else min(MOST_ROWS, room // max(1, row))
     if isinstance(extent, int) and most and extent:
         return -(-extent // -(-extent // most))
     return most
-
-
-# ---- what computes read
-
-
-def _places(compute: Compute, buffer: str) -> list[tuple[Size, ...]]:
-    """The indices at which a buffer is read."""
-    loads = (e for whole in compute.expressions() for e in walk(whole) if isinstance(e, Load))
-    return [load.index for load in loads if load.buffer == buffer]
-
-
-def _common(compute: Compute, rows: Sequence[Axis]) -> Iterator[Size]:
-    """The bytes of what is read alike for all indices of the last axis, as often as the others read it."""
-    *batch, row = rows
-    for buffer in compute.params:
-        used = {n for index in _places(compute, buffer.name) for size in index for n in names(size)}
-        if buffer.role is Role.IN and row.var not in used and buffer.size != 1:
-            yield _bytes(buffer) * product(a.extent for a in batch if a.var not in used)
-
-
-def _meets_at_rows(compute: Compute, row: Axis) -> bool:
-    """Whether a product takes both factors at the row: there would be a product for each, and none for a block."""
-    reduction = compute.reduction
-    if reduction is None:
-        return False
-    expressions = [*(item.value for item in reduction.lets), reduction.value]
-    loads = dict.fromkeys(e for whole in expressions for e in walk(whole) if isinstance(e, Load))
-    return len(loads) > 1 and all(any(row.var in names(i) for i in load.index) for load in loads)
-
-
-# ---- forms
-
-
-def _canonical(compute: Compute) -> Compute:
-    """The compute without axes of size 1, neither its own nor those of buffers; the axes that are left are counted."""
-    wide = [a for a in compute.axes if a.extent != 1]
-    place: dict[str, Size] = {a.var: 0 for a in compute.axes}
-    place |= {a.var: Dim(f"%i{n}") for n, a in enumerate(wide)}
-    shapes = {b.name: b.shape for b in compute.params}
-
-    def at(buffer: str, index: Sequence[Size]) -> tuple[Size, ...]:
-        return tuple(substitute(i, place) for i, extent in zip(index, shapes[buffer], strict=True) if extent != 1)
-
-    def sizes(old: Sequence[Size]) -> tuple[Size, ...]:
-        return tuple(substitute(size, place) for size in old)
-
-    def visit(expr: Expr) -> Expr:
-        match expr:
-            case Load(buffer, index, dtype, guard):
-                return Load(buffer, at(buffer, index), dtype, sizes(guard))
-            case Index():
-                return replace_in(expr, place)
-            case _:
-                return rebuild(expr, visit)
-
-    def store(s: Store) -> Store:
-        return Store(s.buffer, at(s.buffer, s.index), visit(s.value), sizes(s.guard))
-
-    params = tuple(replace(b, shape=tuple(size for size in b.shape if size != 1)) for b in compute.params)
-    axes = tuple(Axis(f"%i{n}", a.extent) for n, a in enumerate(wide))
-    return replace(compute.map(visit, store), params=params, axes=axes)
-
-
-def _renamed(compute: Compute, buffers: Mapping[str, str]) -> Compute:
-    """The compute over buffers of other names."""
-
-    def visit(expr: Expr) -> Expr:
-        return replace(expr, buffer=buffers[expr.buffer]) if isinstance(expr, Load) else rebuild(expr, visit)
-
-    params = tuple(replace(b, name=buffers[b.name]) for b in compute.params)
-    moved = compute.map(visit, lambda s: replace(s, buffer=buffers[s.buffer], value=visit(s.value)))
-    return replace(moved, params=params)

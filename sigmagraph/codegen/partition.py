@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 
 import networkx as nx
 
+from sigmagraph.codegen.backend import Again
 from sigmagraph.codegen.chain import chained
 from sigmagraph.codegen.in_place import may_overwrite
 from sigmagraph.codegen.lower import KernelSpec, lower_group, lower_opaque
+from sigmagraph.codegen.remake import remade
 from sigmagraph.codegen.templates.pieces import assuming
 from sigmagraph.dims import Size, names
 from sigmagraph.ir.graph.attrs import Array
@@ -95,13 +97,17 @@ class Partition:
         return tuple(dict.fromkeys([*self.constants.values(), *(a for part in inner for a in part.arrays())]))
 
 
-def partition(graph: Graph, prefix: str = "", *, chains: bool = True) -> Partition:
+def partition(graph: Graph, prefix: str = "", *, chains: bool = True, again: Again | None = None) -> Partition:
     """The tasks of a fused graph.
 
-    ``prefix`` is what the names of its kernels begin with; ``chains`` allows those of several groups.
+    Args:
+        graph: of which groups are tasks.
+        prefix: what the names of its kernels begin with.
+        chains: whether those of several groups are allowed.
+        again: what chains make again for each reader rather than write it down.
     """
     limits = tuple(r.left - r.right for r in requirements(graph) if r.relation == ">=")
-    return _Partitioner(limits, chains, {}, graph.inputs).run(graph, prefix)
+    return _Partitioner(limits, chains, again, {}, graph.inputs).run(graph, prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +117,14 @@ class _Partitioner:
     Attributes:
         limits: what the call checks to be at least 0.
         chains: whether launches may be joined.
+        again: what these make again for each reader.
         shared: the works so far, by what they are without a name.
         inputs: of the whole program.
     """
 
     limits: tuple[Size, ...]
     chains: bool
+    again: Again | None
     shared: dict[Work, Work]
     inputs: tuple[Value, ...]
 
@@ -153,6 +161,8 @@ class _Partitioner:
         specs = {n: t for n, t in enumerate(tasks) if isinstance(t, KernelSpec)}
         wanted = {o.value for o in graph.outputs}.union(*(t.reads for t in tasks if isinstance(t, Control)))
         left = chained(specs, wanted)
+        if self.again is not None:
+            left = remade(left, wanted, self.again)
         return [left.get(n, t) for n, t in enumerate(tasks) if n in left or n not in specs]
 
     def _shared(self, spec: KernelSpec, inputs: Sequence[Value]) -> Task:

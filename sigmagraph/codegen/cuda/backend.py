@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from sigmagraph.codegen.backend import Again
+from sigmagraph.codegen.cuda.chains import made_again
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.compile import compile_text, compiler_name
 from sigmagraph.codegen.cuda.legalize import legalize
@@ -34,6 +36,11 @@ class CudaBackend:
     def key(self) -> str:
         """Architecture, and the compiler with its version."""
         return f"{self.arch} {compiler_name()}"
+
+    @property
+    def again(self) -> Again:
+        """Sums of products are made again where tensor cores do them, and short ones elsewhere."""
+        return made_again(self.chip)
 
     def schedule(self, work: Work) -> Kernel:
         """Cut a work into blocks of threads."""

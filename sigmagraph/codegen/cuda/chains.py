@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from sigmagraph.codegen.backend import Again
 from sigmagraph.codegen.cuda.callees import called
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.contraction import Factors, Tiling, ahead_on, factors_for
@@ -32,6 +33,7 @@ from sigmagraph.codegen.templates.factors import Contraction
 from sigmagraph.codegen.templates.pieces import flatten
 from sigmagraph.codegen.transform.rename import copy_block
 from sigmagraph.dims import Dim, Size, ceildiv, evaluate, nominal, product, total
+from sigmagraph.dtypes import BF16, F16, F32, F64
 from sigmagraph.ir.kernel.compute import Chain, Compute
 from sigmagraph.ir.kernel.expr import Expr, Index, Load, rebuild
 from sigmagraph.ir.kernel.kernel import (
@@ -56,6 +58,10 @@ from sigmagraph.ir.kernel.kernel import (
 # Blocks that carry out a chain: as many as run at a time. What many hand on has to stay in the cache.
 MANY, FEW = 4 * PROCESSORS, 2 * PROCESSORS
 CACHED = 1 << 25  # bytes
+# What a device does in the time in which a byte of memory comes. On tensor cores, which reach half of it or so, an H200
+# has 990 (16 bits) or 495 (tf32) TFLOPS, elsewhere 67, and 4.8 TB/s; an A100 312, 156, 20 and 2.0.
+SHORT, ROUNDED, ELSEWHERE = 128, 64, 12
+NEAR = 3  # bytes that come from the cache for all meanwhile
 AHEAD = 1  # step that is under way while one is multiplied: with memory for more of them fewer blocks would run
 HOME, TURN, TASK = "%home", "%turn", "%task"  # which block it is, how often it has begun, and which rows it has now
 
@@ -86,6 +92,17 @@ def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
         called((nest,)),
         chain.provenance,
     )
+
+
+def made_again(chip: Chip) -> Again:
+    """What had better be made again than written down and read."""
+    factors = {
+        F64: ELSEWHERE,
+        F32: ROUNDED if chip.narrow and chip.arch >= 80 else ELSEWHERE,
+        BF16: SHORT if chip.arch >= 80 else ELSEWHERE,
+        F16: SHORT,
+    }
+    return Again(factors, ELSEWHERE, NEAR, PROCESSORS // 2)
 
 
 def _homes(tasks: Size, each: Size) -> int:

@@ -16,6 +16,7 @@ class CpuBackend:
     """A processor (see :class:`sigmagraph.codegen.backend.Backend` for what the methods do)."""
 
     concurrent = False
+    again = None
 
     def __init__(self, target: Target) -> None:
         self.processor = processor(target)
