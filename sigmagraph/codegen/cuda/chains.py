@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from sigmagraph.codegen.backend import Again
 from sigmagraph.codegen.cuda.callees import called
@@ -21,10 +21,11 @@ from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.online import Online
 from sigmagraph.codegen.cuda.pieces import Pieces, piece_of
 from sigmagraph.codegen.cuda.rows import rows_by_warps
-from sigmagraph.codegen.cuda.runs import Member, Run, apart, find_run
-from sigmagraph.codegen.cuda.softmax import softmax_between
+from sigmagraph.codegen.cuda.runs import Member, apart, find_run, reads
+from sigmagraph.codegen.cuda.softmax import softmax_between, totals_of
 from sigmagraph.codegen.cuda.threads import THREADS
 from sigmagraph.codegen.cuda.tiles import PROCESSORS, THREAD, tile_of_rows
+from sigmagraph.codegen.cuda.totals import Summing
 from sigmagraph.codegen.schedule.flat import flat, is_empty
 from sigmagraph.codegen.schedule.limits import column_limit
 from sigmagraph.codegen.schedule.task import Rows, limited, places_of
@@ -145,6 +146,9 @@ class _Part(Protocol):
         ...
 
 
+_Some: TypeAlias = "tuple[int, Sequence[_Part]]"  # parts, and how many members they carry out
+
+
 @dataclass(frozen=True, slots=True)
 class _Plain:
     """A member without products."""
@@ -209,49 +213,64 @@ class _Parts:
     def _parts(self) -> Iterator[_Part]:
         at = 0
         while at < len(self.members):
-            online = self._online(self.members[at : at + 3])
-            if online:
-                yield online
-                at += 3
-                continue
-            run = find_run(self.members[at:], self.kept)
-            pieces = self._pieces(run) if run else ()
-            if run and pieces:
-                yield from pieces
-                at += run.count
-                continue
-            member = self.members[at]
-            if member.contraction:
-                factors = self.factors[id(member.contraction)]
-                yield Tiling(member.contraction, factors, tile_of_rows(factors.instruction), self._ahead(factors))
-            else:
-                yield _Plain(member.compute, self.threads)
-            at += 1
+            count, parts = self._online(at) or self._summing(at) or self._pieces(at) or self._one(at)
+            yield from parts
+            at += count
 
-    def _online(self, members: Sequence[Member]) -> Online | None:
+    def _one(self, at: int) -> _Some:
+        """A member by itself."""
+        member = self.members[at]
+        if not member.contraction:
+            return 1, (_Plain(member.compute, self.threads),)
+        factors = self._factors(member.contraction)
+        tile = tile_of_rows(factors.instruction)
+        return 1, (Tiling(member.contraction, factors, tile, self._ahead(factors)),)
+
+    def _online(self, at: int) -> _Some | None:
         """Three members that are a softmax between two products, if they are, and tensor cores carry these out."""
+        members = self.members[at : at + 3]
         if len(members) < 3 or not (members[0].contraction and members[2].contraction):
             return None
         first, last = members[0].contraction, members[2].contraction
-        factors = self.factors[id(first)], self.factors[id(last)]
+        factors = self._factors(first), self._factors(last)
         softmax = softmax_between(first, members[1].compute, last) if all(f.instruction for f in factors) else None
-        ahead = min(map(self._ahead, factors))
-        return Online(softmax, *factors, ahead) if softmax and width(last.right.extent) else None
+        if softmax is None or not width(last.right.extent) or self._is_read(at + 3, members[:2]):
+            return None
+        return 3, (Online(softmax, *factors, min(map(self._ahead, factors))),)
 
-    def _pieces(self, run: Run) -> tuple[Pieces, ...]:
+    def _summing(self, at: int) -> _Some | None:
+        """Two members that sum exponentials of scores, if they do, and tensor cores make these."""
+        members = self.members[at : at + 2]
+        scores = members[0].contraction
+        if len(members) < 2 or not scores or not self._factors(scores).instruction:
+            return None
+        totals = totals_of(scores, members[1].compute)
+        if totals is None or self._is_read(at + 2, members[:1]):
+            return None
+        return 2, (Summing(totals, self._factors(scores), self._ahead(self._factors(scores))),)
+
+    def _is_read(self, at: int, members: Sequence[Member]) -> bool:
+        """Whether what members store is read from some member on."""
+        stored = {store.buffer for member in members for store in member.compute.all_stores()}
+        return any(reads(member.compute, stored) for member in self.members[at:])
+
+    def _pieces(self, at: int) -> _Some | None:
         """The members of a run, if tensor cores carry out their products, and threads have room for their share.
 
         If they have none for all sums, each final has its turn.
         """
+        run = find_run(self.members[at:], self.kept)
+        if run is None:
+            return None
         made = [step.contraction for step in run.steps if step.contraction]
         contractions = [*made, *(final.contraction for final in run.finals)]
         if not all(self._factors(c).instruction for c in contractions):
-            return ()
+            return None
         for runs in ((run,), apart(run)):
             found = [(one, piece) for one in runs if (piece := piece_of(one))]
             if len(found) == len(runs):
-                return tuple(Pieces(one, self._factors, self._ahead, piece) for one, piece in found)
-        return ()
+                return run.count, tuple(Pieces(one, self._factors, self._ahead, piece) for one, piece in found)
+        return None
 
     def _factors(self, contraction: Contraction) -> Factors:
         return self.factors[id(contraction)]

@@ -91,10 +91,14 @@ def find_run(members: Sequence[Member], kept: Collection[str]) -> Run | None:
         return None
     finder = _Finder(first.left.axes[0], first.right.axes[0], kept)
     count = finder.run(members)
-    later = {e.buffer for member in members[count:] for e in _loads(member.compute.expressions())}
-    if not finder.finals or not later.isdisjoint(finder.known):
+    if not finder.finals or any(reads(member.compute, finder.known) for member in members[count:]):
         return None
     return Run(finder.row, finder.column, tuple(finder.steps), tuple(finder.finals), count)
+
+
+def reads(compute: Compute, buffers: Collection[str]) -> bool:
+    """Whether a compute reads one of these buffers."""
+    return any(e.buffer in buffers for e in _loads(compute.expressions()))
 
 
 def apart(run: Run) -> tuple[Run, ...]:
