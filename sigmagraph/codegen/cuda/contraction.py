@@ -124,9 +124,19 @@ class Tiling:
         tile: in which tiles.
         ahead: how many steps before it is needed a step may be fetched; 0 where there is no such instruction.
         count: into how many parts the summed indices are cut.
+        stays: whether all steps of the first factor are brought once for all tiles of its rows, if it is known how
+            many these are.
     """
 
-    def __init__(self, contraction: Contraction, factors: Factors, tile: Tile, ahead: int, count: int = 1) -> None:
+    def __init__(
+        self,
+        contraction: Contraction,
+        factors: Factors,
+        tile: Tile,
+        ahead: int,
+        count: int = 1,
+        stays: bool = False,
+    ) -> None:
         self.contraction, self.tile, self.count = contraction, tile, count
         axes = contraction.reduction.axes
         total = product(a.extent for a in axes)
@@ -138,14 +148,16 @@ class Tiling:
         self.sums = Buffer("%sums", self.dtype, (tile.layout.sums,), Role.TEMP, Space.LOCAL)
         walked = Steps(axes, total, tile.depth, even)
 
-        def slab(name: str, factor: Factor, value: Expr, rows: int, block: str) -> Slab:
-            return Slab(name, factor, value, factors.rounding, rows, Dim(block), walked, self.others, tile, ahead)
+        def slab(name: str, factor: Factor, value: Expr, rows: int, block: str, all: int = 0) -> Slab:
+            return Slab(name, factor, value, factors.rounding, rows, Dim(block), walked, self.others, tile, ahead, all)
 
-        self.left = slab("left", contraction.left, factors.left, tile.rows, ROW)
+        known = self.steps if stays and isinstance(self.steps, int) else 0
+        self.left = slab("left", contraction.left, factors.left, tile.rows, ROW, known)
         self.right = slab("right", contraction.right, factors.right, tile.columns, COLUMN)
         first = 0 if count == 1 else tile.depth * self.steps * Dim(PART)
-        slabs, published = (self.left, self.right), tile.group is not None
-        self.pipeline = Pipeline(slabs, STEP, self.steps, first, tile.depth, ahead, published)
+        there = (self.left,) if known else ()
+        slabs = (self.right,) if known else (self.left, self.right)
+        self.pipeline = Pipeline(slabs, STEP, self.steps, first, tile.depth, ahead, tile.group is not None, there)
 
     def nest(self) -> For:
         """The loops over blocks, and all that is inside."""
@@ -173,6 +185,11 @@ class Tiling:
     def shared(self) -> tuple[Alloc, ...]:
         """The memory through which threads speak."""
         return Alloc(self.left.shared), Alloc(self.right.shared)
+
+    def rows(self) -> Block:
+        """Bring the first factor of a block of rows, if it stays for all tiles of these."""
+        pipeline = self.pipeline
+        return replace(pipeline, slabs=pipeline.there, there=()).bring_all() if pipeline.there else ()
 
     def thread(self) -> Block:
         """What a thread does for a tile."""

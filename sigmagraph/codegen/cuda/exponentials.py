@@ -18,6 +18,7 @@ from sigmagraph.codegen.cuda.from_registers import (
     of_row,
     own,
     place_of,
+    stay,
     tile_of,
 )
 from sigmagraph.codegen.cuda.softmax import Exponentials
@@ -56,13 +57,15 @@ class Walk:
     def __init__(self, exponentials: Exponentials, factors: Factors, ahead: int) -> None:
         assert factors.instruction
         self.exponentials = exponentials
-        self.first = Tiling(exponentials.scores, factors, tile_of(factors.instruction, KEYS), ahead)
+        tile = tile_of(factors.instruction, KEYS)
+        self.first = Tiling(exponentials.scores, factors, tile, ahead, stays=stay([(exponentials.scores, factors)]))
         self.count = ceildiv(exponentials.column.extent, KEYS)
         self.greatest, self.total = local("%greatest", 2), local("%total", 2)
 
     def begin(self) -> Block:
         """Nothing is known yet."""
         return (
+            *copy_block(self.first.rows(), {ROW: 0}, str),
             Alloc(self.greatest),
             Alloc(self.total),
             *filled(self.greatest, LOWEST.value),

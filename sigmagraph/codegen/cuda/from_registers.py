@@ -7,6 +7,7 @@ one, if summed indices are taken in another order: values that are made of produ
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from sigmagraph.codegen.cuda.contraction import Factors
 from sigmagraph.codegen.cuda.multiply import Fragments, loops
@@ -24,6 +25,7 @@ from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, Call, LoopKind, Ro
 
 ROWS = 64  # of a block
 WIDTHS = (32, 64, 128)  # results of a row that there is a tile for
+STAYING = 1 << 15  # bytes of shared memory for rows that stay there: two blocks have room beside each other anywhere
 WARPS = ROWS // OF_WARP
 LOG2E = Const(math.log2(math.e), F32)
 PIECE = "%piece"  # which piece of the columns it is
@@ -39,6 +41,16 @@ def width(extent: Size) -> int | None:
 def tile_of(instruction: Instruction, columns: int) -> Tile:
     """The tile of the rows of a block and so many columns, of which each warp has all of its rows."""
     return by_warps(instruction, WARPS, 1, 1, columns // COLUMNS, 2 * instruction.depth, 1.0)
+
+
+def stay(products: Sequence[tuple[Contraction, Factors]]) -> bool:
+    """Whether the rows of a block stay in shared memory while it walks over columns, as first factors of products."""
+    taken: Size = 0
+    for contraction, factors in products:
+        assert factors.instruction
+        summed = product(a.extent for a in contraction.reduction.axes)
+        taken = taken + ROWS * summed * factors.instruction.dtype.itemsize
+    return isinstance(taken, int) and taken <= STAYING
 
 
 def local(name: str, size: int, dtype: DType = F32) -> Buffer:

@@ -26,6 +26,7 @@ from sigmagraph.codegen.cuda.from_registers import (
     of_row,
     own,
     place_of,
+    stay,
     tile_of,
     width,
 )
@@ -41,15 +42,16 @@ from sigmagraph.ir.kernel.expr import Apply, Cast, Const, Expr, Index, Load, Var
 from sigmagraph.ir.kernel.kernel import Alloc, Barrier, Block, Buffer, For, If, Let, LoopKind, Stmt, Store
 
 PIECES = (64, 32)  # columns
-MOST = 128  # sums and values that a thread keeps: of its 255 registers the others are for factors and addresses
+MOST = 144  # words of sums, values and factors that a thread has: of its 255 registers the others are for addresses
 _BOTH = frozenset(("row", "column"))
 
 
 def piece_of(run: Run) -> int | None:
     """How many columns of values a thread has room for, beside its sums; None if it has none."""
-    sums = sum(width(final.contraction.right.extent) or 0 for final in run.finals) // 2
+    widths = [width(final.contraction.right.extent) or 0 for final in run.finals]
+    others = sum(widths) // 2 + max(widths) // 4  # sums, and what they are products of
     arrays = _Arrays(run).most
-    return next((piece for piece in PIECES if sums + arrays * piece // 2 <= MOST), None)
+    return next((piece for piece in PIECES if others + arrays * piece // 2 <= MOST), None)
 
 
 class Pieces:
@@ -69,12 +71,12 @@ class Pieces:
         self.arrays = _Arrays(run)
         self.first: dict[int, Tiling] = {}
         self.finals: list[FromRegisters] = []
-        for number, step in enumerate(run.steps):
-            if step.contraction:
-                found = factors(step.contraction)
-                assert found.instruction
-                tile = tile_of(found.instruction, piece)
-                self.first[number] = Tiling(step.contraction, found, tile, ahead(found))
+        made = {n: (c, factors(c)) for n, step in enumerate(run.steps) if (c := step.contraction)}
+        stays = stay(list(made.values()))
+        for number, (contraction, found) in made.items():
+            assert found.instruction
+            tile = tile_of(found.instruction, piece)
+            self.first[number] = Tiling(contraction, found, tile, ahead(found), stays=stays)
         for number, final in enumerate(run.finals):
             found = factors(final.contraction)
             self.finals.append(FromRegisters(final.contraction, found, piece, ahead(found), f".{number}"))
@@ -96,6 +98,7 @@ class Pieces:
             *(Alloc(final.sums) for final in self.finals),
             *(s for final in self.finals for s in filled(final.sums, 0.0)),
             *self._rows(),
+            *(s for number, tiling in self.first.items() for s in _of_rows(tiling, number)),
             For(PIECE, pieces, LoopKind.SERIAL, self._piece),
             *(s for final in self.finals for s in final.results()),
         )
@@ -212,6 +215,12 @@ def _sums(number: int) -> str:
 def _renamed(block: Block, number: int) -> Block:
     """What belongs to the product of a step, with names of its own."""
     return copy_block(block, {ROW: 0, COLUMN: Dim(PIECE)}, lambda name: f"{name}.{number}")
+
+
+def _of_rows(tiling: Tiling, number: int) -> Block:
+    """What the product of a step does once for all pieces."""
+    shared = tiling.shared()
+    return _renamed((*shared, *tiling.rows()), number)[len(shared) :]
 
 
 # ---- what values depend on

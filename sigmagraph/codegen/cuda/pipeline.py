@@ -28,6 +28,7 @@ class Pipeline:
         depth: summed indices of a step.
         ahead: how many steps before it is needed a step is fetched.
         published: whether who multiplies sees only what threads have published.
+        there: slabs of which all steps are there already.
     """
 
     slabs: Sequence[Slab]
@@ -37,6 +38,7 @@ class Pipeline:
     depth: int
     ahead: int
     published: bool = False
+    there: Sequence[Slab] = ()
 
     def begin(self) -> Block:
         """Bring the first steps."""
@@ -69,10 +71,19 @@ class Pipeline:
         following = self.first + self.depth * (step + 1)
         left = self.count - 2 - step
         out += _where(left, tuple(s for slab in self._read for s in slab.bring(following)))
-        out += [slab.named(step) for slab in self.slabs]
+        out += [slab.named(step) for slab in (*self.there, *self.slabs)]
         out += products
         out += _where(left, tuple(s for slab in self._read for s in slab.write(step + 1)))
         return For(self.var, self.count, kind, (*out, *end))
+
+    def bring_all(self) -> Block:
+        """Bring all steps, which those who read them have to wait for."""
+        step = Dim(self.var)
+        body: list[Stmt] = [*self._fetch(step)]
+        for slab in self._read:
+            body += [Alloc(slab.held), *slab.bring(self.first + self.depth * step), *slab.write(step)]
+        loop = For(self.var, self.count, LoopKind.SERIAL, tuple(body))
+        return (loop, commit(), wait(0)) if self._fetched else (loop,)
 
     @property
     def _fetched(self) -> list[Slab]:

@@ -1,0 +1,280 @@
+"""Values that products are made of and products sum stay in registers: on the CUDA shim, and as machine code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import cuda_shim
+import numpy as np
+import pytest
+from cuda_programs import ARCH, COMPILER, Together, assert_in_registers, run_on_shim
+
+import sigmagraph as sg
+from sigmagraph.codegen import chain as chain_module
+from sigmagraph.codegen.cuda import chains
+from sigmagraph.codegen.cuda.backend import CudaBackend
+from sigmagraph.codegen.cuda.compile import compile_text
+from sigmagraph.codegen.templates import contraction
+from sigmagraph.dims import evaluate
+from sigmagraph.driver import Planned, planned
+from sigmagraph.errors import DeviceError
+from sigmagraph.ir.graph.graph import Graph
+from sigmagraph.ir.graph.interpreter import interpret
+from sigmagraph.ir.graph.opdef import NDArray
+from sigmagraph.ir.kernel.kernel import Role
+from sigmagraph.options import HIGHEST, CompileOptions, Target
+from sigmagraph.tensor.capture import capture
+
+pytestmark = pytest.mark.skipif(not cuda_shim.available(), reason="needs g++")
+OPTIONS = CompileOptions(cache=False)
+B, T = sg.Dim("b"), sg.Dim("t")
+TYPES = ["float32", pytest.param("bfloat16", marks=pytest.mark.extended), "float16"]
+# What the type of factors rounds by: those of four products that follow each other, at most.
+UNITS = {"float32": 4 * 2**-11, "bfloat16": 4 * 2**-9, "float16": 4 * 2**-11}
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains whatever the size, by three blocks, which take several turns."""
+    for name, value in {"LARGE": 1, "TASKS": 1, "LEAST_ROWS": 1}.items():
+        monkeypatch.setattr(chain_module, name, value)
+    monkeypatch.setattr(contraction, "SMALL", 0)
+    monkeypatch.setattr(chains, "PROCESSORS", 1)
+    monkeypatch.setattr(chains, "MANY", 3)
+    monkeypatch.setattr(chains, "FEW", 3)
+
+
+def plan_of(graph: Graph, arch: str = ARCH, precision: str = "") -> Planned:
+    target = Target("cuda", cpu=arch)
+    options = CompileOptions(cache=False, target=target, precision=precision)
+    return planned(graph, options, CudaBackend(target, precision))
+
+
+def handed_on(graph: Graph, **options: Any) -> int:
+    """The most elements that a chain hands on in memory in one buffer; the three blocks have so many together."""
+    made = plan_of(graph, **options).scheduled
+    return max((p.size for kernel in made for p in kernel.params if p.role is Role.TEMP), default=0)
+
+
+def arrays_for(graph: Graph, **dims: int) -> dict[str, NDArray]:
+    rng, out = np.random.default_rng(7), {}
+    for value in graph.inputs:
+        type = graph.type(value)
+        array = rng.standard_normal([evaluate(size, dims) for size in type.shape])
+        out[graph.node(value).name] = array.astype(type.dtype.numpy)
+    return out
+
+
+def assert_near(got: Mapping[str, NDArray], want: Mapping[str, NDArray], unit: float) -> None:
+    for name, array in want.items():
+        expected = array.astype(np.float64)
+        assert got[name].dtype == array.dtype
+        np.testing.assert_allclose(got[name].astype(np.float64), expected, rtol=0, atol=unit * np.abs(expected).max())
+
+
+# ---- what is written as products of values
+
+
+def along_rows(
+    fn: Callable[[sg.Tensor], sg.Tensor], rows: Any = 130, columns: Any = 100, dtype: str = "float32"
+) -> Graph:
+    """A function of scores, in place of a softmax."""
+    q = sg.placeholder("q", (2, rows, 20), dtype)
+    k, v = (sg.placeholder(name, (2, columns, 20), dtype) for name in "kv")
+    return capture([q, k, v], {"y": fn(q @ k.transpose(0, 2, 1)) @ v})[0]
+
+
+def gated(dtype: str = "float32", rows: Any = 130, columns: Any = 100, width: int = 24) -> Graph:
+    """Two products, of which one decides how much comes through of the other."""
+    q, w = (sg.placeholder(name, (2, rows, 20), dtype) for name in "qw")
+    k, v = (sg.placeholder(name, (2, columns, 20), dtype) for name in "kv")
+    z = sg.placeholder("z", (2, columns, width), dtype)
+    opened = sg.sigmoid(q @ k.transpose(0, 2, 1)) * (w @ v.transpose(0, 2, 1))
+    return capture([q, w, k, v, z], {"y": opened @ z})[0]
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("dtype", TYPES)
+def test_a_function_of_scores(dtype: str) -> None:
+    graph = along_rows(sg.relu, dtype=dtype)
+    assert handed_on(graph) == 0
+    arrays = arrays_for(graph)
+    assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS[dtype])
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("dtype", TYPES)
+def test_a_product_of_two_products(dtype: str) -> None:
+    graph = gated(dtype)
+    assert handed_on(graph) == 0
+    arrays = arrays_for(graph)
+    assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS[dtype])
+
+
+@pytest.mark.usefixtures("eager")
+def test_values_of_columns_that_do_not_exist_add_nothing() -> None:
+    """There scores are 0, and what is made of these is infinite: times the zeros of what they are multiplied by, NaN."""
+    graph = along_rows(lambda scores: 1 / scores, columns=70)
+    arrays = {name: np.abs(array) + 1 for name, array in arrays_for(graph).items()}
+    assert handed_on(graph) == 0
+    assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS["float32"])
+
+
+@pytest.mark.usefixtures("eager")
+def test_what_lies_in_memory_is_read_by_row_by_column_and_by_both() -> None:
+    """That of a row is read before the pieces, that of a column once for both rows of a thread."""
+    rows, columns = 130, 100
+    graph, _ = _with_memory(rows, columns)
+    assert handed_on(graph) == 0
+    arrays = arrays_for(graph)
+    assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS["float32"])
+
+
+def _with_memory(rows: int, columns: int) -> tuple[Graph, Any]:
+    q = sg.placeholder("q", (2, rows, 20))
+    k, v = (sg.placeholder(name, (2, columns, 20)) for name in "kv")
+    row, column = sg.placeholder("row", (2, rows, 1)), sg.placeholder("column", (2, 1, columns))
+    both = sg.placeholder("both", (2, rows, columns))
+    values = (q @ k.transpose(0, 2, 1) - sg.tanh(row)) * column + both
+    return capture([q, k, v, row, column, both], {"y": values @ v})
+
+
+@pytest.mark.usefixtures("eager")
+def test_sizes_that_nobody_knows_yet() -> None:
+    graph = gated(rows=T, columns=B)
+    assert handed_on(graph) == 0
+    for rows, columns in ((1, 1), (64, 128), (130, 7)):
+        arrays = arrays_for(graph, t=rows, b=columns)
+        assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS["float32"])
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize(("arch", "precision"), [("sm_75", ""), (ARCH, HIGHEST)])
+def test_without_tensor_cores_values_are_handed_on_in_memory(arch: str, precision: str) -> None:
+    assert handed_on(along_rows(sg.relu), arch=arch, precision=precision) == 3 * 64 * 100
+
+
+# ---- the backward pass of attention
+
+
+def backward(shape: tuple[Any, ...], dtype: str = "float32", causal: bool = False) -> Graph:
+    inputs = [sg.placeholder(name, shape, dtype) for name in "qkvg"]
+    *operands, g = inputs
+    loss = (sg.attention(*operands, causal=causal) * g).sum()
+    return capture(inputs, dict(zip("qkv", sg.gradients(loss, operands), strict=True)))[0]
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_the_backward_pass_writes_down_nothing_of_the_size_of_scores(dtype: str, causal: bool) -> None:
+    graph = backward((2, 130, 20), dtype, causal)
+    assert handed_on(graph) <= 3 * 64 * 20  # what is summed over the width
+    arrays = arrays_for(graph)
+    wide = {name: array.astype(np.float64) for name, array in arrays.items()}
+    got = run_on_shim(graph, arrays, OPTIONS)
+    want = {name: array.astype(got[name].dtype) for name, array in gradients_of(wide, causal).items()}
+    assert_near(got, want, 2 * UNITS[dtype])
+
+
+def gradients_of(arrays: Mapping[str, NDArray], causal: bool) -> dict[str, NDArray]:
+    """Those of attention in float64."""
+    q, k, v, g = (arrays[name] for name in "qkvg")
+    scale = 1 / np.sqrt(q.shape[-1])
+    scores = q @ k.swapaxes(-1, -2) * scale
+    if causal:
+        scores = np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    inner = g @ v.swapaxes(-1, -2)
+    change = weights * (inner - (weights * inner).sum(-1, keepdims=True))
+    turned = weights.swapaxes(-1, -2), change.swapaxes(-1, -2)
+    return {"q": change @ k * scale, "k": turned[1] @ q * scale, "v": turned[0] @ g}
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("size", [1, 64, 70])
+def test_the_backward_pass_of_any_number_of_queries(size: int) -> None:
+    graph = backward((B, T, 20), causal=True)
+    arrays = arrays_for(graph, b=2, t=size)
+    want = gradients_of({name: array.astype(np.float64) for name, array in arrays.items()}, causal=True)
+    got = run_on_shim(graph, arrays, OPTIONS)
+    for name, array in want.items():  # of a single query gradients are 0 but for that of its value
+        np.testing.assert_allclose(got[name], array, rtol=0, atol=2 * UNITS["float32"] * max(1, np.abs(array).max()))
+
+
+@pytest.mark.usefixtures("eager")
+def test_great_scores_of_bf16_have_weights_of_one_together() -> None:
+    """The greatest is rounded by 2^-9, of scores around 100 by far more than weights may be off by."""
+    graph = backward((1, 70, 20), "bfloat16")
+    arrays = arrays_for(graph)
+    arrays["q"][:], arrays["k"][:] = 5.03125, 5.03125
+    arrays["g"][:] = 1
+    got = run_on_shim(graph, arrays, OPTIONS)
+    # All weights are alike, and so are the gradients of values: sums of 70 weights of 1 / 70.
+    np.testing.assert_allclose(got["v"].astype(np.float64), 1, rtol=0, atol=3 * 2**-9)
+
+
+@pytest.mark.usefixtures("eager")
+def test_wide_heads_have_a_turn_for_keys_and_one_for_values() -> None:
+    graph = backward((1, 140, 100))
+    assert handed_on(graph) <= 3 * 64 * 100
+    arrays = arrays_for(graph)
+    want = gradients_of({name: array.astype(np.float64) for name, array in arrays.items()}, causal=False)
+    assert_near(
+        run_on_shim(graph, arrays, OPTIONS), {n: a.astype(np.float32) for n, a in want.items()}, UNITS["float32"]
+    )
+
+
+# ---- what is shown of kernels
+
+
+@pytest.mark.parametrize("precision", [HIGHEST, ""], ids=["highest", "tensor cores"])
+@pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_90a"])
+def test_nothing_has_to_be_guarded(arch: str, precision: str) -> None:
+    for shape in ((64, 1024, 64), (256, 500, 40), (B, 1030, 64), (B, T, 64)):
+        for causal in (False, True):
+            assert plan_of(backward(shape, causal=causal), arch, precision).guarded == 0
+
+
+def test_gradients_take_memory_for_what_goes_in_and_out() -> None:
+    heads, time, width = 64, 1024, 64
+    made = plan_of(backward((heads, time, width), causal=True))
+    scaled, of_rows, products = heads * time * width, 4 * heads * time, chains.MANY * 64 * width
+    assert made.plan.arena_bytes(1) <= (scaled + of_rows + products) * 4 + 1024
+
+
+@pytest.mark.skipif(not COMPILER, reason="there is no compiler for GPUs")
+@pytest.mark.parametrize("width", [32, 64, 128])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+def test_what_threads_keep_fits_their_registers(arch: str, dtype: str, width: int) -> None:
+    together = Together(arch)
+    together.add(backward((256, 1024, width), dtype, causal=True), OPTIONS)
+    assert "means" in together.text()
+    assert_in_registers(compile_text(together.text(), arch).resources)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_barrier_that_is_missing_is_found() -> None:
+    """Each by itself, in some order in which threads run."""
+    graph = gated()
+    arrays, together = arrays_for(graph), Together()
+    want, right = interpret(graph, arrays), together.add(graph, OPTIONS)
+    text = together.text_of(right)
+    places = [place.span() for place in re.finditer(r"__syncthreads\(\);", text)]
+    wrong = [together.altered(right, f"{text[:start]};{text[end:]}") for start, end in places]
+
+    def is_right(number: int, seed: int) -> bool:
+        try:
+            assert_near(together.run(number, arrays, cuda_shim.HostDriver(seed, ARCH)), want, UNITS["float32"])
+        except (DeviceError, AssertionError):
+            return False
+        return True
+
+    assert all(is_right(right, seed) for seed in range(4))
+    wrong.pop()  # nothing of the next rows is in the way of what these are done with at last
+    missed = [number for number in wrong if all(is_right(number, seed) for seed in range(4))]
+    assert not missed, f"of {len(places)}: {[wrong.index(number) for number in missed]}"
