@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import cuda_shim
@@ -13,9 +13,13 @@ from cuda_programs import ARCH, COMPILER, Together, assert_in_registers, run_on_
 
 import sigmagraph as sg
 from sigmagraph.codegen import chain as chain_module
+from sigmagraph.codegen import partition
+from sigmagraph.codegen.chain import Member, Terms, chain_of
 from sigmagraph.codegen.cuda import chains
 from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.cuda.compile import compile_text
+from sigmagraph.codegen.launches import Launches
+from sigmagraph.codegen.lower import KernelSpec
 from sigmagraph.codegen.templates import contraction
 from sigmagraph.dims import evaluate
 from sigmagraph.driver import Planned, planned
@@ -23,6 +27,7 @@ from sigmagraph.errors import DeviceError
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.graph.opdef import NDArray
+from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.kernel import Role
 from sigmagraph.options import HIGHEST, CompileOptions, Target
 from sigmagraph.tensor.capture import capture
@@ -226,6 +231,59 @@ def test_wide_heads_have_a_turn_for_keys_and_one_for_values() -> None:
     assert_near(
         run_on_shim(graph, arrays, OPTIONS), {n: a.astype(np.float32) for n, a in want.items()}, UNITS["float32"]
     )
+
+
+@pytest.mark.usefixtures("eager")
+def test_queries_that_see_no_key_of_a_block_are_not_read() -> None:
+    graph = backward((1, 130, 20), causal=True)
+    arrays = arrays_for(graph)
+    arrays["g"][0, :64] = np.nan
+    got = run_on_shim(graph, arrays, OPTIONS)
+    for name, rows in {"q": got["q"][0], "k": got["k"][0], "v": got["v"][0]}.items():
+        assert np.isnan(rows[:64]).all(), name
+        assert np.isfinite(rows[64:]).all(), name
+
+
+# ---- chains of any members
+
+
+@pytest.fixture
+def one_chain(monkeypatch: pytest.MonkeyPatch, eager: None) -> None:
+    """All launches of a program as one chain, whatever that costs."""
+
+    def joined(specs: Mapping[int, KernelSpec], wanted: Collection[Value]) -> dict[int, KernelSpec]:
+        launches = Launches(specs)
+        members = [Member(launches.computes[n], spec.values, spec.work) for n, spec in specs.items()]
+        buffers = {v: launches.param(n, v) for v, n in launches.writers.items() if v not in wanted}
+        spec = chain_of(members, buffers, members[0].compute.axes[:2], Terms(1, None))
+        assert spec
+        return {max(specs): spec}
+
+    monkeypatch.setattr(partition, "chained", joined)
+    monkeypatch.setattr(partition, "remade", lambda specs, *_: specs)
+
+
+@pytest.mark.usefixtures("one_chain")
+@pytest.mark.parametrize(
+    ("first", "second", "handed"),
+    [
+        (sg.relu, sg.relu, False),  # two products of the same values
+        (sg.relu, sg.tanh, False),  # of values that are made of the same scores
+        (sg.softmax, sg.softmax, True),  # weights that another product reads lie in memory
+        (sg.softmax, sg.relu, True),  # and so do scores
+    ],
+    ids=["one", "two", "weights", "scores"],
+)
+def test_what_several_read(first: Callable[[Any], Any], second: Callable[[Any], Any], handed: bool) -> None:
+    q = sg.placeholder("q", (2, 130, 20))
+    k, v, w = (sg.placeholder(name, (2, 100, 20)) for name in "kvw")
+    scores = q @ k.transpose(0, 2, 1)
+    one = first(scores)
+    other = one if second is first else second(scores)
+    graph = capture([q, k, v, w], {"a": one @ v, "b": other @ w})[0]
+    assert (handed_on(graph) > 0) == handed
+    arrays = arrays_for(graph)
+    assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS["float32"])
 
 
 # ---- what is shown of kernels

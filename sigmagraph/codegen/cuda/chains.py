@@ -113,7 +113,7 @@ def _homes(tasks: Size, each: Size) -> int:
 
 
 def _members(chain: Chain, rows: Rows, kept: Mapping[str, Buffer]) -> list[Member]:
-    limit = column_limit(chain)
+    limit = column_limit(chain, before=True)
     out: list[Member] = []
     for number, member in enumerate(chain.members):
         whole = rows.restrict(replace(member, assume=chain.assume, foreign=chain.foreign), kept)
