@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import ml_dtypes
 import numpy as np
 
+from sigmagraph.codegen.backend import Again
 from sigmagraph.codegen.loops import naive_kernel
 from sigmagraph.codegen.partition import Control, partition
 from sigmagraph.codegen.schedule.cpu import schedule
@@ -45,9 +46,9 @@ def decomposed(graph: Graph, inputs: Arrays) -> Arrays:
 Stage = Callable[[Work], Kernel]
 
 
-def kernels(pipeline: Pipeline, stage: Stage = naive_kernel) -> Evaluator:
+def kernels(pipeline: Pipeline, stage: Stage = naive_kernel, again: Again | None = None) -> Evaluator:
     """Run the kernels of the graph after a pipeline by the kernel interpreter, as plain loops or at another stage."""
-    return lambda graph, inputs: _run(lower(graph, pipeline), stage, inputs)
+    return lambda graph, inputs: _run(lower(graph, pipeline), stage, inputs, again)
 
 
 def lower(graph: Graph, pipeline: Pipeline) -> Graph:
@@ -55,9 +56,9 @@ def lower(graph: Graph, pipeline: Pipeline) -> Graph:
     return PassManager(pipeline, OPS, verify=True).run(unify(graph, OPS))
 
 
-def _run(lowered: Graph, stage: Stage, inputs: Arrays) -> Arrays:
+def _run(lowered: Graph, stage: Stage, inputs: Arrays, again: Again | None = None) -> Arrays:
     """Interpret the kernels of a graph that is lowered."""
-    parts = partition(lowered)
+    parts = partition(lowered, again=again)
     ports = [Port(lowered.node(v).name, lowered.type(v).dtype, lowered.type(v).shape) for v in lowered.inputs]
     dims = bind_dims(ports, [inputs[p.name] for p in ports])
     values = {v: _dense(inputs[p.name]) for v, p in zip(lowered.inputs, ports, strict=True)}

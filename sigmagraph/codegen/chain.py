@@ -56,11 +56,13 @@ class Terms:
         tasks: the fewest blocks of rows that give all threads something to do.
         room: bytes handed on that a block of rows may have; None if they lie in memory anyhow.
         cached: how often what all blocks of rows read may be read for once that it would come from memory.
+        alone: whether each chain has to spare as much as all else that it reads and writes.
     """
 
     tasks: int
     room: int | None
     cached: int = 1
+    alone: bool = True
 
 
 def chain_of(
@@ -88,7 +90,9 @@ def chain_of(
     spared = likely(total(map(bytes_of, kept.values())))
     again = likely(total(blocks * size for member in members for size in common(member.compute, rows)))
     # Nothing else that is read or written may be more than what is spared: written once and read once.
-    if likely(total(map(bytes_of, params.values()))) > spared or again > 2 * spared * terms.cached:
+    if terms.alone and likely(total(map(bytes_of, params.values()))) > spared:
+        return None
+    if again > 2 * spared * terms.cached:
         return None
     works = [member.work for member in members]
     buffers = {**params, **kept}

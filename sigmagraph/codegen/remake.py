@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import networkx as nx
 
@@ -21,22 +22,28 @@ from sigmagraph.codegen.chain import Member, Terms, chain_of
 from sigmagraph.codegen.clones import storing, turned
 from sigmagraph.codegen.launches import Launches, bytes_of, likely, loads_in, meets_at_rows
 from sigmagraph.codegen.lower import KernelSpec
+from sigmagraph.codegen.worth import time_of, traffic
 from sigmagraph.dims import Dim, Size, names, product
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.compute import Compute, inner_expressions
-from sigmagraph.ir.kernel.expr import Apply, walk
 from sigmagraph.ir.kernel.kernel import Buffer, Role
 
+# What something reads, and what it makes.
+Flow: TypeAlias = tuple[Collection[Value], Collection[Value]]
 
-def remade(specs: Mapping[int, KernelSpec], wanted: Collection[Value], again: Again) -> dict[int, KernelSpec]:
+
+def remade(
+    specs: Mapping[int, KernelSpec], wanted: Collection[Value], again: Again, others: Collection[Flow] = ()
+) -> dict[int, KernelSpec]:
     """The launches that are left; a chain stands in the place of the last launch that nothing is cloned of.
 
     Args:
         specs: launches by number, in an order in which those that are no chains can run.
         wanted: values that have to lie in memory, whichever launches read them.
         again: what may be made again.
+        others: what everything that runs besides them reads and makes.
     """
-    return _Remaker(specs, wanted, again).run()
+    return _Remaker(specs, wanted, again, others).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +56,32 @@ class _Clone:
 
 @dataclass(frozen=True, slots=True)
 class _Chained:
-    """A chain: the launches at its end, all of its launches, and what becomes of them."""
+    """A chain.
+
+    Attributes:
+        ends: the launches at its end.
+        members: all of its launches.
+        turned: whether the axes of any of these come in another order.
+        spec: what becomes of them.
+    """
 
     ends: tuple[int, ...]
     members: frozenset[int]
+    turned: bool
     spec: KernelSpec
 
 
 class _Remaker:
-    def __init__(self, specs: Mapping[int, KernelSpec], wanted: Collection[Value], again: Again) -> None:
+    def __init__(
+        self, specs: Mapping[int, KernelSpec], wanted: Collection[Value], again: Again, others: Collection[Flow]
+    ) -> None:
         self.specs = specs
+        self.others = others
         self.launches = Launches(specs)
         self.computes = self.launches.computes
         self.wanted = wanted
         self.again = again
-        self.terms = Terms(again.tasks, None, again.cached)
+        self.terms = Terms(again.tasks, None, again.cached, alone=False)
 
     def run(self) -> dict[int, KernelSpec]:
         made = {n for n in self.computes if self._can_be_made_again(n)}
@@ -111,7 +129,7 @@ class _Remaker:
             return False
         if any(_stored_axes(compute, buffer) is None for _, buffer in outputs) or not _reads_apart(compute):
             return False
-        time = self._time(compute)
+        time = self._time(number)
         if time is None or time > sum(b.dtype.itemsize * self._times(v) for v, b in outputs):
             return False
         return any(likely(bytes_of(buffer)) >= chains.LARGE for _, buffer in outputs)
@@ -121,10 +139,16 @@ class _Remaker:
         return 1 + len(self._readers(value))
 
     def _unfit(self, made: set[int]) -> set[int]:
-        """Those of whose values others read more or less than an element for an index, or one inside of a sum."""
-        return {
+        """Those that read more than they make, or of whose values others do not read an element for each index."""
+        return {n for n in made if self._reads_more(n, made)} | {
             n for n in made for v, _ in self._outputs(n) if not all(self._fits(r, v, made) for r in self._readers(v))
         }
+
+    def _reads_more(self, number: int, made: set[int]) -> bool:
+        handed_on = {self.launches.param(number, v).name for v in self._handed_on(number, made)}
+        params = [b for b in self.computes[number].params if b.name not in handed_on]
+        sizes = [(likely(bytes_of(b)), b.role is Role.OUT) for b in params]
+        return sum(size for size, is_made in sizes if is_made) < sum(size for size, is_made in sizes if not is_made)
 
     def _readers(self, value: Value) -> Sequence[int]:
         return self.launches.readers[value]
@@ -167,7 +191,8 @@ class _Remaker:
                 if not any(meets_at_rows(m.compute, rows[-1]) for m in members.values()):
                     kept = {v: b for n in members if n in made for v, b in members[n].made.items()}
                     spec = chain_of([*members.values()], kept, rows, self.terms)
-                    return None if spec is None else _Chained(ends, frozenset(members), spec)
+                    changed = any([*c.order] != sorted(c.order) for c in clones.values())
+                    return None if spec is None else _Chained(ends, frozenset(members), changed, spec)
         return None
 
     def _clones(self, ends: Sequence[int], made: set[int], depth: int) -> dict[int, _Clone] | None:
@@ -220,47 +245,45 @@ class _Remaker:
                 if made & single.members & other.members:
                     both = self._chain((*other.ends, *single.ends), made)
                     rest = [*out[:at], *out[at + 1 :], *found[number + 1 :]]
-                    if both is not None and _can_run(self._result(made, [*rest, both]).values()):
+                    if both is not None and self._can_run(self._result(made, [*rest, both])):
                         out[at] = both
                         break
             else:
                 out.append(single)
         return out
 
+    def _can_run(self, specs: Mapping[int, KernelSpec]) -> bool:
+        """Whether there is an order in which nothing waits for itself."""
+        flows = [*self.others, *(_flow(spec) for spec in specs.values())]
+        writers = {value: number for number, (_, made) in enumerate(flows) for value in made}
+        order: nx.DiGraph[int] = nx.DiGraph()
+        order.add_edges_from((writers[v], n) for n, (read, _) in enumerate(flows) for v in read if v in writers)
+        return bool(nx.is_directed_acyclic_graph(order))
+
     # ---- whether it pays
 
     def _dear(self, made: set[int], found: Sequence[_Chained]) -> set[int]:
-        """Those that had better be written down: what they are made again for, all together, takes longer."""
+        """Those that had better be written down: what they are made again for, all together, is not worth it."""
         links: nx.Graph[int] = nx.Graph()
         links.add_nodes_from(made)
         for c in found:
             nx.add_path(links, sorted(made & c.members))
-        out: set[int] = set()
-        for together in nx.connected_components(links):
-            spared, taken = 0, 0.0
-            for number in together:
-                compute, times = self.computes[number], sum(number in c.members for c in found)
-                elements = likely(product(a.extent for a in compute.axes))
-                taken += elements * (self._time(compute) or 0) * (times - 1)
-                spared += sum(likely(bytes_of(buffer)) * self._times(v) for v, buffer in self._outputs(number))
-            if taken > spared:
-                out |= together
-        return out
+        return {n for part in nx.connected_components(links) if not self._pays(part, found) for n in part}
 
-    def _time(self, compute: Compute) -> float | None:
-        """How long an element takes to be made, in that of a byte of memory; None where that is not known."""
-        values = [*(item.value for item in compute.lets), *(s.value for s in compute.stores)]
-        time = sum(isinstance(e, Apply) for value in values for e in walk(value)) / self.again.operations
-        if not compute.sweeps:
-            return time
-        reduction = compute.reduction
-        if reduction is None or reduction.op != "add":
-            return None
-        factors = {e.dtype for e in loads_in(inner_expressions(compute.sweeps[0]))} & self.again.sums.keys()
-        length = product(a.extent for a in reduction.axes)
-        if not factors or not isinstance(length, int):
-            return None
-        return time + 2 * length / min(self.again.sums[dtype] for dtype in factors)
+    def _pays(self, made: set[int], found: Sequence[_Chained]) -> bool:
+        chains = [c for c in found if made & c.members]
+        before = {n: self.computes[n] for c in chains for n in c.members}
+        if not any(c.turned for c in chains) and all(self._times(v) == 2 for n in made for v, _ in self._outputs(n)):
+            return False  # nothing is made again: whether launches are joined for less is not decided here
+        spared = sum(map(traffic, before.values())) - sum(traffic(c.spec.work) for c in chains)
+        taken = 0.0
+        for number in made:
+            elements = likely(product(a.extent for a in self.computes[number].axes))
+            taken += elements * (self._time(number) or 0) * (sum(number in c.members for c in chains) - 1)
+        return taken <= spared
+
+    def _time(self, number: int) -> float | None:
+        return time_of(self.computes[number], self.again)
 
 
 # ---- how computes store and read
@@ -294,14 +317,6 @@ def _reads_apart(compute: Compute) -> bool:
     return True
 
 
-def _can_run(specs: Collection[KernelSpec]) -> bool:
-    """Whether there is an order in which no launch waits for itself."""
-    writers = {
-        v: n for n, s in enumerate(specs) for v, b in zip(s.values, s.work.params, strict=True) if b.role is Role.OUT
-    }
-    order: nx.DiGraph[int] = nx.DiGraph()
-    for number, spec in enumerate(specs):
-        for value, buffer in zip(spec.values, spec.work.params, strict=True):
-            if buffer.role is not Role.OUT and value in writers:
-                order.add_edge(writers[value], number)
-    return bool(nx.is_directed_acyclic_graph(order))
+def _flow(spec: KernelSpec) -> Flow:
+    pairs = list(zip(spec.values, spec.work.params, strict=True))
+    return [v for v, b in pairs if b.role is not Role.OUT], [v for v, b in pairs if b.role is Role.OUT]

@@ -62,7 +62,9 @@ CACHED = 1 << 25  # bytes
 # What a device does in the time in which a byte of memory comes. On tensor cores, which reach half of it or so, an H200
 # has 990 (16 bits) or 495 (tf32) TFLOPS, elsewhere 67, and 4.8 TB/s; an A100 312, 156, 20 and 2.0.
 SHORT, ROUNDED, ELSEWHERE = 128, 64, 12
-NEAR = 3  # bytes that come from the cache for all meanwhile
+# Bytes that the cache for all gives meanwhile: three. Of those that are read again for every 64 rows, half would be in
+# any case, for tiles of 128.
+NEAR = 6
 AHEAD = 1  # step that is under way while one is multiplied: with memory for more of them fewer blocks would run
 HOME, TURN, TASK = "%home", "%turn", "%task"  # which block it is, how often it has begun, and which rows it has now
 
