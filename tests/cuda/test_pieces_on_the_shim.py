@@ -255,7 +255,7 @@ def one_chain(monkeypatch: pytest.MonkeyPatch, eager: None) -> None:
         launches = Launches(specs)
         members = [Member(launches.computes[n], spec.values, spec.work) for n, spec in specs.items()]
         buffers = {v: launches.param(n, v) for v, n in launches.writers.items() if v not in wanted}
-        spec = chain_of(members, buffers, members[0].compute.axes[:2], Terms(1, None))
+        spec = chain_of(members, buffers, members[0].compute.axes[:2], Terms(1, None, 1 << 10, alone=False))
         assert spec
         return {max(specs): spec}
 
