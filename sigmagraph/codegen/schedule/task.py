@@ -131,12 +131,14 @@ def _cut(member: Compute, var: str, extent: Size) -> Compute:
 def places_of(chain: Chain) -> dict[str, str]:
     """Where what is handed on lies: in the place of what its reader hands on, if that may be."""
     out = {b.name: b.name for b in chain.kept}
+    later: set[str] = set()  # what is still read behind a member
     for member in reversed(chain.members):
         own = [b for b in member.params if b.name in out]
         targets = [b for b in own if b.role is Role.OUT]
-        for source in (b for b in own if b.role is Role.IN):
+        for source in (b for b in own if b.role is Role.IN and b.name not in later):
             target = next((b for b in targets if may_overwrite(member, source, b)), None)
             if target is not None:
                 targets.remove(target)
                 out[source.name] = out[target.name]
+        later.update(b.name for b in own if b.role is Role.IN)
     return out
