@@ -63,6 +63,14 @@ def handed_on(graph: Graph, **options: Any) -> int:
     return max((p.size for kernel in made for p in kernel.params if p.role is Role.TEMP), default=0)
 
 
+def assert_in_one(graph: Graph) -> None:
+    """Assert that a graph is one chain, which hands on nothing in memory, and of which nothing has to be guarded."""
+    made = plan_of(graph)
+    assert len(made.scheduled) == 1
+    assert made.guarded == 0
+    assert handed_on(graph) == 0
+
+
 def arrays_for(graph: Graph, **dims: int) -> dict[str, NDArray]:
     rng, out = np.random.default_rng(7), {}
     for value in graph.inputs:
@@ -104,7 +112,7 @@ def gated(dtype: str = "float32", rows: Any = 130, columns: Any = 100, width: in
 @pytest.mark.parametrize("dtype", TYPES)
 def test_a_function_of_scores(dtype: str) -> None:
     graph = along_rows(sg.relu, dtype=dtype)
-    assert handed_on(graph) == 0
+    assert_in_one(graph)
     arrays = arrays_for(graph)
     assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS[dtype])
 
@@ -113,7 +121,7 @@ def test_a_function_of_scores(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", TYPES)
 def test_a_product_of_two_products(dtype: str) -> None:
     graph = gated(dtype)
-    assert handed_on(graph) == 0
+    assert_in_one(graph)
     arrays = arrays_for(graph)
     assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS[dtype])
 
@@ -123,33 +131,14 @@ def test_values_of_columns_that_do_not_exist_add_nothing() -> None:
     """There scores are 0, and what is made of these is infinite: times the zeros of what they are multiplied by, NaN."""
     graph = along_rows(lambda scores: 1 / scores, columns=70)
     arrays = {name: np.abs(array) + 1 for name, array in arrays_for(graph).items()}
-    assert handed_on(graph) == 0
+    assert_in_one(graph)
     assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS["float32"])
-
-
-@pytest.mark.usefixtures("eager")
-def test_what_lies_in_memory_is_read_by_row_by_column_and_by_both() -> None:
-    """That of a row is read before the pieces, that of a column once for both rows of a thread."""
-    rows, columns = 130, 100
-    graph, _ = _with_memory(rows, columns)
-    assert handed_on(graph) == 0
-    arrays = arrays_for(graph)
-    assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS["float32"])
-
-
-def _with_memory(rows: int, columns: int) -> tuple[Graph, Any]:
-    q = sg.placeholder("q", (2, rows, 20))
-    k, v = (sg.placeholder(name, (2, columns, 20)) for name in "kv")
-    row, column = sg.placeholder("row", (2, rows, 1)), sg.placeholder("column", (2, 1, columns))
-    both = sg.placeholder("both", (2, rows, columns))
-    values = (q @ k.transpose(0, 2, 1) - sg.tanh(row)) * column + both
-    return capture([q, k, v, row, column, both], {"y": values @ v})
 
 
 @pytest.mark.usefixtures("eager")
 def test_sizes_that_nobody_knows_yet() -> None:
     graph = gated(rows=T, columns=B)
-    assert handed_on(graph) == 0
+    assert_in_one(graph)
     for rows, columns in ((1, 1), (64, 128), (130, 7)):
         arrays = arrays_for(graph, t=rows, b=columns)
         assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS["float32"])
@@ -263,27 +252,52 @@ def one_chain(monkeypatch: pytest.MonkeyPatch, eager: None) -> None:
     monkeypatch.setattr(partition, "remade", lambda specs, *_: specs)
 
 
+def means(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """A product of a function of scores."""
+    return lambda scores, values: function(scores) @ values
+
+
 @pytest.mark.usefixtures("one_chain")
 @pytest.mark.parametrize(
     ("first", "second", "handed"),
     [
-        (sg.relu, sg.relu, False),  # two products of the same values
-        (sg.relu, sg.tanh, False),  # of values that are made of the same scores
-        (sg.softmax, sg.softmax, True),  # weights that another product reads lie in memory
-        (sg.softmax, sg.relu, True),  # and so do scores
+        (means(sg.relu), means(sg.relu), False),  # two products of the same values
+        (means(sg.relu), means(sg.tanh), False),  # of values that are made of the same scores
+        (means(sg.softmax), means(sg.softmax), True),  # weights that another product reads lie in memory
+        (means(sg.softmax), means(sg.relu), True),  # and so do scores,
+        (means(sg.relu), lambda scores, _: sg.relu(scores).sum(-1), True),  # and values,
+        (means(sg.softmax), means(lambda scores: scores), True),  # where weights do not lie in the place of scores,
+        (lambda scores, _: sg.logsumexp(scores, -1), means(lambda scores: scores), True),  # for sums as well
     ],
-    ids=["one", "two", "weights", "scores"],
+    ids=["one", "two", "weights", "scores", "values", "scores again", "sums"],
 )
-def test_what_several_read(first: Callable[[Any], Any], second: Callable[[Any], Any], handed: bool) -> None:
+def test_what_several_read(first: Callable[[Any, Any], Any], second: Callable[[Any, Any], Any], handed: bool) -> None:
     q = sg.placeholder("q", (2, 130, 20))
     k, v, w = (sg.placeholder(name, (2, 100, 20)) for name in "kvw")
     scores = q @ k.transpose(0, 2, 1)
-    one = first(scores)
-    other = one if second is first else second(scores)
-    graph = capture([q, k, v, w], {"a": one @ v, "b": other @ w})[0]
+    graph = capture([q, k, v, w], {"a": first(scores, v), "b": second(scores, w)})[0]
     assert (handed_on(graph) > 0) == handed
     arrays = arrays_for(graph)
     assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS["float32"])
+
+
+@pytest.mark.usefixtures("one_chain")
+def test_what_lies_in_memory_is_read_by_row_by_column_and_by_both() -> None:
+    """That of a row is read before the pieces, that of a column once for both rows of a thread."""
+    rows, columns = 130, 100
+    graph = _with_memory(rows, columns)
+    assert_in_one(graph)
+    arrays = arrays_for(graph)
+    assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS["float32"])
+
+
+def _with_memory(rows: int, columns: int) -> Graph:
+    q = sg.placeholder("q", (2, rows, 20))
+    k, v = (sg.placeholder(name, (2, columns, 20)) for name in "kv")
+    row, column = sg.placeholder("row", (2, rows, 1)), sg.placeholder("column", (2, 1, columns))
+    both = sg.placeholder("both", (2, rows, columns))
+    values = (q @ k.transpose(0, 2, 1) - row * row) * column + both
+    return capture([q, k, v, row, column, both], {"y": values @ v})[0]
 
 
 # ---- what is shown of kernels

@@ -91,7 +91,8 @@ def find_run(members: Sequence[Member], kept: Collection[str]) -> Run | None:
         return None
     finder = _Finder(first.left.axes[0], first.right.axes[0], kept)
     count = finder.run(members)
-    if not finder.finals or any(reads(member.compute, finder.known) for member in members[count:]):
+    stored = {name for step in finder.steps for name, _ in step.values}
+    if not count or any(reads(member.compute, stored) for member in members[count:]):
         return None
     return Run(finder.row, finder.column, tuple(finder.steps), tuple(finder.finals), count)
 
@@ -150,7 +151,8 @@ class _Finder:
     """Looks at members one by one.
 
     Attributes:
-        known: what has been handed on, by its name, as it is read; of names that steps of a run have.
+        known: the values of steps by name, each as it is read.
+        steps, finals: what has been found.
     """
 
     def __init__(self, row: Axis, column: Axis, kept: Collection[str]) -> None:
@@ -160,11 +162,18 @@ class _Finder:
         self.finals: list[Final] = []
 
     def run(self, members: Sequence[Member]) -> int:
-        """How many of the members belong to the run."""
+        """How many of the members belong to the run, the last of which is a final; 0 if there is none.
+
+        Finals are carried out behind all steps: no step may read what they store, or write over what they read.
+        """
+        count = steps = 0
         for number, member in enumerate(members):
-            if not self._final(member.contraction) and (self.finals or not self._step(member)):
-                return number
-        return len(members)
+            if self._final(member.contraction):
+                count, steps = number + 1, len(self.steps)
+            elif not self._step(member):
+                break
+        del self.steps[steps:]
+        return count
 
     # ---- values
 
@@ -184,15 +193,16 @@ class _Finder:
         else:
             return False
         place = self._place(axes)
-        if place is None or not all(map(self._is_handed_on, compute.stores)):
+        if place is None or not all(map(self._is_handed_on, compute.stores)) or reads(member.compute, self._written):
             return False
         lets = tuple(Let(item.name, widened(replace(item.value, place))) for item in compute.lets)
         values = tuple((s.buffer, widened(replace(s.value, place))) for s in compute.stores)
         stored = {s.buffer: replace(Load(s.buffer, s.index, s.value.dtype), place) for s in compute.stores}
-        reads = self._reads((*(item.value for item in lets), *(value for _, value in values)))
-        if reads is None or len(stored) < len(values):
+        read = self._reads((*(item.value for item in lets), *(value for _, value in values)))
+        summed = {final.value for final in self.finals}
+        if read is None or len(stored) < len(values) or not summed.isdisjoint(stored):
             return False
-        self.steps.append(Step(contraction, lets, values, reads))
+        self.steps.append(Step(contraction, lets, values, read))
         self.known |= {name: load for name, load in stored.items() if isinstance(load, Load)}
         return True
 
@@ -215,6 +225,11 @@ class _Finder:
         """Whether expressions read what has been handed on, which does not lie in memory."""
         return any(e.buffer in self.known for e in _loads(expressions))
 
+    @property
+    def _written(self) -> set[str]:
+        """The buffers that finals store to."""
+        return {s.buffer for final in self.finals for s in final.contraction.compute.stores}
+
     # ---- products of values
 
     def _final(self, contraction: Contraction | None) -> bool:
@@ -224,20 +239,17 @@ class _Finder:
         left, right, compute = contraction.left, contraction.right, contraction.compute
         place = self._place((*left.axes, *contraction.reduction.axes))
         others = (*right.expressions(), *(x.value for x in compute.lets), *(s.value for s in compute.stores))
-        written = {s.buffer for final in self.finals for s in final.contraction.compute.stores}
-        if place is None or width(right.extent) is None or self._speaks(others):
-            return False
-        if any(e.buffer in written for e in _loads((*left.expressions(), *others))):
+        if place is None or width(right.extent) is None or self._speaks(others) or reads(compute, self._written):
             return False
         lets = tuple(Let(item.name, widened(replace(item.value, place))) for item in left.lets)
         value = widened(replace(left.value, place))
-        reads = self._reads((*(item.value for item in lets), value))
-        if not reads:
+        read = self._reads((*(item.value for item in lets), value))
+        if not read:
             return False
         name = _uncast(inlined(value, {item.name: item.value for item in lets}))
         if name not in self.known:  # something is left to be done with what it reads
             name = f"%factor{len(self.finals)}"
-            self.steps.append(Step(None, lets, ((name, value),), reads))
+            self.steps.append(Step(None, lets, ((name, value),), read))
         self.finals.append(Final(contraction, name))
         return True
 
