@@ -282,6 +282,17 @@ def test_what_several_read(first: Callable[[Any, Any], Any], second: Callable[[A
 
 
 @pytest.mark.usefixtures("one_chain")
+def test_values_that_are_summed_before_others_take_their_place() -> None:
+    q = sg.placeholder("q", (2, 130, 20))
+    k, v, w = (sg.placeholder(name, (2, 100, 20)) for name in "kvw")
+    values = sg.relu(q @ k.transpose(0, 2, 1))
+    graph = capture([q, k, v, w], {"a": values @ v, "b": (values * (q @ w.transpose(0, 2, 1))) @ w})[0]
+    assert_in_one(graph)
+    arrays = arrays_for(graph)
+    assert_near(run_on_shim(graph, arrays, OPTIONS), interpret(graph, arrays), UNITS["float32"])
+
+
+@pytest.mark.usefixtures("one_chain")
 def test_what_lies_in_memory_is_read_by_row_by_column_and_by_both() -> None:
     """That of a row is read before the pieces, that of a column once for both rows of a thread."""
     rows, columns = 130, 100

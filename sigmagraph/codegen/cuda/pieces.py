@@ -133,7 +133,7 @@ class Pieces:
     def _values(self, number: int, step: Step) -> Block:
         """The values of a step; 0 in columns that do not exist, whatever products come to there."""
         run = self.run
-        reads = {load: own(self._array(self.arrays.reads[number][load.buffer])) for load in step.reads}
+        reads = {load: own(self._array(self.arrays.reads[number][name])) for load, name in step.reads}
         targets = [own(self._array(name)) for name in self.arrays.targets[number]]
         result = step.contraction.reduction.result if step.contraction else ""
         sums = own(self._array(_sums(number)))
@@ -179,9 +179,9 @@ class _Arrays:
         self._further: list[str] = []
         now: dict[str, str] = {}
         for number, step in enumerate(run.steps):
-            self.reads.append({load.buffer: now[load.buffer] for load in step.reads})
+            self.reads.append({name: now[name] for _, name in step.reads})
             written = [name for name, _ in step.values]
-            kept = {name: array for name, array in now.items() if self._is_read_later(name, number, written)}
+            kept = {name: array for name, array in now.items() if self._is_read_later(name, number)}
             free = [_sums(number)] if step.contraction else []
             free += [array for name, array in now.items() if name not in kept]
             there = len(kept) + len(free)
@@ -197,15 +197,9 @@ class _Arrays:
         """Those that are not of a product."""
         return [local(name, piece // 2) for name in self._further]
 
-    def _is_read_later(self, name: str, number: int, written: Sequence[str]) -> bool:
-        if name in written:
-            return False
-        for step in self.run.steps[number + 1 :]:
-            if any(load.buffer == name for load in step.reads):
-                return True
-            if any(name == other for other, _ in step.values):
-                return False
-        return any(final.value == name for final in self.run.finals)
+    def _is_read_later(self, name: str, number: int) -> bool:
+        later = (other for step in self.run.steps[number + 1 :] for _, other in step.reads)
+        return name in (*later, *(final.value for final in self.run.finals))
 
 
 def _sums(number: int) -> str:

@@ -44,13 +44,13 @@ class Step:
         contraction: a product that they are made of, if there is one.
         lets: what they have in common.
         values: they themselves by name, in f32; they speak of the run's row and column.
-        reads: the values of former steps that they are made of, each as it is read.
+        reads: how values of former steps are read that they are made of, and the names of these.
     """
 
     contraction: Contraction | None
     lets: tuple[Let, ...]
     values: tuple[tuple[str, Expr], ...]
-    reads: tuple[Load, ...]
+    reads: tuple[tuple[Load, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def find_run(members: Sequence[Member], kept: Collection[str]) -> Run | None:
         return None
     finder = _Finder(first.left.axes[0], first.right.axes[0], kept)
     count = finder.run(members)
-    stored = {name for step in finder.steps for name, _ in step.values}
+    stored = {store.buffer for member in members[:count] for store in member.compute.stores} - finder.written
     if not count or any(reads(member.compute, stored) for member in members[count:]):
         return None
     return Run(finder.row, finder.column, tuple(finder.steps), tuple(finder.finals), count)
@@ -117,9 +117,9 @@ def _needed(steps: Sequence[Step], value: str) -> tuple[Step, ...]:
             lets, parts = _used(step.lets, [expr for _, expr in values])
             result = step.contraction.reduction.result if step.contraction else ""
             multiplied = any(isinstance(e, Var) and e.name == result for e in parts)
-            reads = tuple(load for load in step.reads if load in parts)
+            reads = tuple((load, name) for load, name in step.reads if load in parts)
             out.append(Step(step.contraction if multiplied else None, lets, values, reads))
-            wanted = wanted.difference(name for name, _ in values).union(load.buffer for load in reads)
+            wanted = wanted.difference(name for name, _ in values).union(name for _, name in reads)
     return tuple(reversed(out))
 
 
@@ -151,20 +151,20 @@ class _Finder:
     """Looks at members one by one.
 
     Attributes:
-        known: the values of steps by name, each as it is read.
+        known: how the values that steps have stored in buffers are read, and their names.
         steps, finals: what has been found.
     """
 
     def __init__(self, row: Axis, column: Axis, kept: Collection[str]) -> None:
         self.row, self.column, self.kept = row, column, kept
-        self.known: dict[str, Load] = {}
+        self.known: dict[str, tuple[Load, str]] = {}
         self.steps: list[Step] = []
         self.finals: list[Final] = []
 
     def run(self, members: Sequence[Member]) -> int:
         """How many of the members belong to the run, the last of which is a final; 0 if there is none.
 
-        Finals are carried out behind all steps: no step may read what they store, or write over what they read.
+        Finals are carried out behind all steps: no step may read what they store.
         """
         count = steps = 0
         for number, member in enumerate(members):
@@ -193,17 +193,17 @@ class _Finder:
         else:
             return False
         place = self._place(axes)
-        if place is None or not all(map(self._is_handed_on, compute.stores)) or reads(member.compute, self._written):
+        if place is None or not all(map(self._is_handed_on, compute.stores)) or reads(member.compute, self.written):
             return False
         lets = tuple(Let(item.name, widened(replace(item.value, place))) for item in compute.lets)
-        values = tuple((s.buffer, widened(replace(s.value, place))) for s in compute.stores)
+        called = {s.buffer: f"{s.buffer}.{len(self.steps)}" for s in compute.stores}
+        values = tuple((called[s.buffer], widened(replace(s.value, place))) for s in compute.stores)
         stored = {s.buffer: replace(Load(s.buffer, s.index, s.value.dtype), place) for s in compute.stores}
         read = self._reads((*(item.value for item in lets), *(value for _, value in values)))
-        summed = {final.value for final in self.finals}
-        if read is None or len(stored) < len(values) or not summed.isdisjoint(stored):
+        if read is None or len(stored) < len(values):
             return False
         self.steps.append(Step(contraction, lets, values, read))
-        self.known |= {name: load for name, load in stored.items() if isinstance(load, Load)}
+        self.known |= {name: (load, called[name]) for name, load in stored.items() if isinstance(load, Load)}
         return True
 
     def _is_handed_on(self, store: Store) -> bool:
@@ -216,17 +216,18 @@ class _Finder:
             return None
         return {a.var: Dim(b.var) for a, b in zip(axes, own, strict=True)}
 
-    def _reads(self, expressions: Iterable[Expr]) -> tuple[Load, ...] | None:
+    def _reads(self, expressions: Iterable[Expr]) -> tuple[tuple[Load, str], ...] | None:
         """The values of former steps that expressions read; None if they do so in another place than their own."""
         loads = tuple(dict.fromkeys(e for e in _loads(expressions) if e.buffer in self.known))
-        return loads if all(load == self.known[load.buffer] for load in loads) else None
+        found = tuple(self.known[load.buffer] for load in loads)
+        return found if all(load == known for load, (known, _) in zip(loads, found, strict=True)) else None
 
     def _speaks(self, expressions: Iterable[Expr]) -> bool:
         """Whether expressions read what has been handed on, which does not lie in memory."""
         return any(e.buffer in self.known for e in _loads(expressions))
 
     @property
-    def _written(self) -> set[str]:
+    def written(self) -> set[str]:
         """The buffers that finals store to."""
         return {s.buffer for final in self.finals for s in final.contraction.compute.stores}
 
@@ -239,16 +240,16 @@ class _Finder:
         left, right, compute = contraction.left, contraction.right, contraction.compute
         place = self._place((*left.axes, *contraction.reduction.axes))
         others = (*right.expressions(), *(x.value for x in compute.lets), *(s.value for s in compute.stores))
-        if place is None or width(right.extent) is None or self._speaks(others) or reads(compute, self._written):
+        if place is None or width(right.extent) is None or self._speaks(others) or reads(compute, self.written):
             return False
         lets = tuple(Let(item.name, widened(replace(item.value, place))) for item in left.lets)
         value = widened(replace(left.value, place))
         read = self._reads((*(item.value for item in lets), value))
         if not read:
             return False
-        name = _uncast(inlined(value, {item.name: item.value for item in lets}))
-        if name not in self.known:  # something is left to be done with what it reads
-            name = f"%factor{len(self.finals)}"
+        buffer = _uncast(inlined(value, {item.name: item.value for item in lets}))
+        name = self.known[buffer][1] if buffer in self.known else f"%factor.{len(self.steps)}"
+        if buffer not in self.known:  # something is left to be done with what it reads
             self.steps.append(Step(None, lets, ((name, value),), read))
         self.finals.append(Final(contraction, name))
         return True
