@@ -127,10 +127,7 @@ class _Remaker:
         compute, outputs = self.computes[number], list(self._outputs(number))
         if any(v in self.wanted or v not in self.launches.readers for v, _ in outputs):
             return False
-        if any(_stored_axes(compute, buffer) is None for _, buffer in outputs) or not _reads_apart(compute):
-            return False
-        time = self._time(number)
-        if time is None or time > sum(b.dtype.itemsize * self._times(v) for v, b in outputs):
+        if self._time(number) is None or not _reads_apart(compute):
             return False
         return any(likely(bytes_of(buffer)) >= chains.LARGE for _, buffer in outputs)
 
@@ -180,14 +177,18 @@ class _Remaker:
     # ---- chains
 
     def _chain(self, ends: tuple[int, ...], made: set[int]) -> _Chained | None:
-        """The chain of these launches with clones of those that they need, if there is one that pays."""
+        """The chain of these launches with clones of those that they need, if there is one that pays.
+
+        It has as many axes for rows as may be. Blocks are taken of one along which no product has both of its factors.
+        """
         axes = [self.computes[end].axes for end in ends]
         most = next((n for n, same in enumerate(zip(*axes, strict=False)) if len({*same}) > 1), min(map(len, axes)))
-        for depth in range(most, 0, -1):
-            clones = self._clones(ends, made, depth)
+        choices = [(*range(last), *range(last + 1, n), last) for n in range(most, 0, -1) for last in reversed(range(n))]
+        for choice in choices:
+            clones = self._clones(ends, made, choice)
             if clones is not None:
                 members = {n: self._member(n, clone, clones, made) for n, clone in sorted(clones.items())}
-                rows = axes[0][:depth]
+                rows = members[ends[0]].compute.axes[: len(choice)]
                 if not any(meets_at_rows(m.compute, rows[-1]) for m in members.values()):
                     kept = {v: b for n in members if n in made for v, b in members[n].made.items()}
                     spec = chain_of([*members.values()], kept, rows, self.terms)
@@ -195,17 +196,17 @@ class _Remaker:
                     return None if spec is None else _Chained(ends, frozenset(members), changed, spec)
         return None
 
-    def _clones(self, ends: Sequence[int], made: set[int], depth: int) -> dict[int, _Clone] | None:
-        """What is cloned for these launches, if the first so many axes of theirs are those of all that is needed."""
-        out = {
-            end: _Clone(tuple(range(len(self.computes[end].axes))), frozenset(v for v, _ in self._outputs(end)))
-            for end in ends
-        }
+    def _clones(self, ends: Sequence[int], made: set[int], rows: Sequence[int]) -> dict[int, _Clone] | None:
+        """What is cloned for these launches, if all that is needed for them has these axes of theirs."""
+        out: dict[int, _Clone] = {}
+        for end in ends:
+            rest = (n for n in range(len(self.computes[end].axes)) if n not in rows)
+            out[end] = _Clone((*rows, *rest), frozenset(v for v, _ in self._outputs(end)))
         for number in reversed([*self.specs]):
             if number not in out:
                 continue
             for value in self._handed_on(number, made):
-                source, order = self.launches.writers[value], self._order(number, out[number].order[:depth], value)
+                source, order = self.launches.writers[value], self._order(number, out[number].order[: len(rows)], value)
                 known = out.get(source, _Clone(order or (), frozenset()))
                 if order is None or source >= number or known.order != order:
                     return None
@@ -263,12 +264,13 @@ class _Remaker:
     # ---- whether it pays
 
     def _dear(self, made: set[int], found: Sequence[_Chained]) -> set[int]:
-        """Those that had better be written down: what they are made again for, all together, is not worth it."""
+        """Those that had better be written down, as what is made again with them is not worth it: the dearest ones."""
         links: nx.Graph[int] = nx.Graph()
         links.add_nodes_from(made)
         for c in found:
             nx.add_path(links, sorted(made & c.members))
-        return {n for part in nx.connected_components(links) if not self._pays(part, found) for n in part}
+        parts = [part for part in nx.connected_components(links) if not self._pays(part, found)]
+        return {max(sorted(part), key=lambda n: self._time(n) or 0) for part in parts}
 
     def _pays(self, made: set[int], found: Sequence[_Chained]) -> bool:
         chains = [c for c in found if made & c.members]

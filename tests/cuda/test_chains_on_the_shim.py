@@ -8,6 +8,7 @@ import cuda_shim
 import numpy as np
 import pytest
 from cuda_programs import ARCH, on_shim, run_on_shim
+from sparse import some
 
 import sigmagraph as sg
 from sigmagraph.codegen import chain as chain_module
@@ -18,6 +19,7 @@ from sigmagraph.dims import evaluate
 from sigmagraph.driver import planned
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
+from sigmagraph.ir.kernel.compute import Chain
 from sigmagraph.ir.kernel.printer import print_kernel
 from sigmagraph.ir.kernel.scalar import SCALARS
 from sigmagraph.options import HIGHEST, CompileOptions, Target
@@ -87,28 +89,73 @@ def test_attention_is_that_of_the_interpreter(name: str) -> None:
     np.testing.assert_allclose(got.astype(np.float64), want.astype(np.float64), rtol=unit, atol=unit)
 
 
+def gradients(shape: tuple[Any, ...], dtype: str = "float32", **options: Any) -> Graph:
+    """Those of an attention for queries, keys and values, given that of its result."""
+    q, k, v, g = (sg.placeholder(name, shape, dtype) for name in "qkvg")
+    loss = (sg.attention(q, k, v, **options) * g).sum()
+    return capture([q, k, v, g], dict(zip("qkv", sg.gradients(loss, [q, k, v]), strict=True)))[0]
+
+
+BACKWARD: dict[str, tuple[Graph, dict[str, int]]] = {
+    "even": (gradients((2, 48, 8)), {}),
+    "a rest": (gradients((2, 101, 12), causal=True), {}),
+    "any size": (gradients((N, 2, T, 8), causal=True), {"n": 2, "t": 70}),
+    "a short time": (gradients((N, 2, T, 8)), {"n": 1, "t": 3}),
+    "bf16": (gradients((2, 70, 8), "bfloat16", causal=True), {}),
+    "f16": (gradients((2, 70, 8), "float16"), {}),
+    "f64": (gradients((2, 70, 8), "float64"), {}),
+}
+
+
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("precision", [HIGHEST, pytest.param("", marks=pytest.mark.extended)])
-def test_the_backward_pass_is_that_of_the_interpreter(precision: str) -> None:
-    inputs = [sg.placeholder(name, (2, 40, 8)) for name in "qkv"]
-    loss = (sg.attention(*inputs, causal=True) ** 2).sum()
-    graph, _ = capture(inputs, dict(zip("qkv", sg.gradients(loss, inputs), strict=True)))
+@pytest.mark.parametrize("precision", [HIGHEST, ""], ids=["highest", "tensor cores"])
+@pytest.mark.parametrize("name", some(tuple(BACKWARD), ["a rest", "any size", "bf16"]))
+def test_the_backward_pass_is_that_of_the_interpreter(name: str, precision: str) -> None:
+    """Statistics of rows, gradients of queries, gradients of keys and values: a chain each, which make scores again."""
+    graph, dims = BACKWARD[name]
+    arrays = arrays_for(graph, **dims)
+    options = CompileOptions(cache=False, target=Target("cuda", cpu=ARCH), precision=precision)
+    made = planned(graph, options, CudaBackend(options.target, precision))
+    assert sum(isinstance(work, Chain) for work in made.parts.works) == 4
+    assert made.guarded == 0
+    want, got = interpret(graph, arrays), run_on_shim(graph, arrays, options)
+    # Gradients are sums of products of about a hundred numbers; tf32 rounds the factors of up to four products, and
+    # what is handed on from one to the next is rounded to the type.
+    narrow = {"float16": 2**-11, "bfloat16": 2**-8, "float32": 2**-11 if not precision else 0}
+    unit = 4 * narrow.get(str(want["q"].dtype), 0) + (1e-14 if name == "f64" else 1e-5)
+    for output in "qkv":
+        size = np.abs(want[output].astype(np.float64)).max()
+        difference = got[output].astype(np.float64) - want[output].astype(np.float64)
+        np.testing.assert_allclose(difference, 0, atol=unit * size, rtol=0)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_backward_pass_is_that_of_numpy(causal: bool) -> None:
+    graph = gradients((2, 100, 20), causal=causal)
     arrays = arrays_for(graph)
-    want, got = interpret(graph, arrays), run_on_shim(graph, arrays, CompileOptions(cache=False, precision=precision))
-    # Gradients are sums of products of about a hundred numbers; tf32 rounds the factors of up to four products.
-    unit = 1e-5 if precision else 4 * 2**-11
-    for name in "qkv":
-        np.testing.assert_allclose(got[name], want[name], atol=unit * np.abs(want[name]).max(), rtol=0)
+    got = run_on_shim(graph, arrays, OPTIONS)
+    q, k, v, g = (arrays[name].astype(np.float64) for name in "qkvg")
+    weights = weights_of(arrays, causal)
+    change = weights * (g @ v.swapaxes(-1, -2) - (weights * (g @ v.swapaxes(-1, -2))).sum(-1, keepdims=True))
+    want = {"q": change @ k, "k": change.swapaxes(-1, -2) @ q, "v": weights.swapaxes(-1, -2) @ g}
+    for name, scale in {"q": 20**-0.5, "k": 20**-0.5, "v": 1}.items():
+        np.testing.assert_allclose(got[name], scale * want[name], rtol=0, atol=1e-5 * np.abs(want[name]).max())
 
 
-def attention_of(arrays: dict[str, Any], causal: bool) -> Any:
-    """The same in float64."""
-    q, k, v = (arrays[name].astype(np.float64) for name in "qkv")
+def weights_of(arrays: dict[str, Any], causal: bool) -> Any:
+    """Those of keys, for each query, in float64."""
+    q, k = (arrays[name].astype(np.float64) for name in "qk")
     scores = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
     if causal:
         scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
-    return weights @ v / weights.sum(-1, keepdims=True)
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def attention_of(arrays: dict[str, Any], causal: bool) -> Any:
+    """The same in float64."""
+    return weights_of(arrays, causal) @ arrays["v"].astype(np.float64)
 
 
 @pytest.mark.usefixtures("eager")
