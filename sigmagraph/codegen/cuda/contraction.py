@@ -126,6 +126,7 @@ class Tiling:
         count: into how many parts the summed indices are cut.
         stays: whether all steps of the first factor are brought once for all tiles of its rows, if it is known how
             many these are.
+        whole: whether the second factor of a tile is brought at once, as one step.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class Tiling:
         ahead: int,
         count: int = 1,
         stays: bool = False,
+        whole: bool = False,
     ) -> None:
         self.contraction, self.tile, self.count = contraction, tile, count
         axes = contraction.reduction.axes
@@ -153,7 +155,7 @@ class Tiling:
 
         known = self.steps if stays and isinstance(self.steps, int) else 0
         self.left = slab("left", contraction.left, factors.left, tile.rows, ROW, known)
-        self.right = slab("right", contraction.right, factors.right, tile.columns, COLUMN)
+        self.right = slab("right", contraction.right, factors.right, tile.columns, COLUMN, int(whole))
         first = 0 if count == 1 else tile.depth * self.steps * Dim(PART)
         there = (self.left,) if known else ()
         slabs = (self.right,) if known else (self.left, self.right)
@@ -189,7 +191,11 @@ class Tiling:
     def rows(self) -> Block:
         """Bring the first factor of a block of rows, if it stays for all tiles of these."""
         pipeline = self.pipeline
-        return replace(pipeline, slabs=pipeline.there, there=()).bring_all() if pipeline.there else ()
+        if not pipeline.there:
+            return ()
+        unawaited = self.left.fetched and not self.right.fetched
+        brought = replace(pipeline, slabs=pipeline.there, there=()).bring_all()
+        return (*brought, fetch.wait(0)) if unawaited else brought
 
     def thread(self) -> Block:
         """What a thread does for a tile."""
@@ -201,10 +207,18 @@ class Tiling:
 
     def products(self) -> Block:
         """The sums of a tile, in registers."""
+        return (*self.zeros(), *self.begin(), *self.added())
+
+    def zeros(self) -> Block:
+        """The sums before anything is added."""
         zero = Const(0.0 if self.dtype.is_float else 0, self.dtype)
-        return (
-            Alloc(self.sums),
-            For("%f", self.tile.layout.sums, LoopKind.UNROLLED, (Store(self.sums.name, (Dim("%f"),), zero),)),
-            *self.pipeline.begin(),
-            self.pipeline.loop(LoopKind.SERIAL, self._multiply(), wait(self.tile, self.sums)),
-        )
+        fill = Store(self.sums.name, (Dim("%f"),), zero)
+        return Alloc(self.sums), For("%f", self.tile.layout.sums, LoopKind.UNROLLED, (fill,))
+
+    def begin(self) -> Block:
+        """Bring the first steps of a tile."""
+        return self.pipeline.begin()
+
+    def added(self, start: Block = ()) -> Block:
+        """All products of a tile, added; with what is begun when all threads have come to the last step."""
+        return (self.pipeline.loop(LoopKind.SERIAL, self._multiply(), wait(self.tile, self.sums), start),)

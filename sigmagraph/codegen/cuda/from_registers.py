@@ -18,7 +18,7 @@ from sigmagraph.codegen.cuda.tensor_cores import COLUMNS, SUMS, Instruction
 from sigmagraph.codegen.cuda.tensor_cores import ROWS as OF_WARP
 from sigmagraph.codegen.cuda.tiles import THREAD, WARP, Layout, Tile, by_warps
 from sigmagraph.codegen.templates.factors import Contraction
-from sigmagraph.dims import Dim, Size, divide_exact, product
+from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, product
 from sigmagraph.dtypes import F32, DType
 from sigmagraph.ir.kernel.expr import Const, Load, apply, cast
 from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, Call, LoopKind, Role, Space, Stmt, Store, View
@@ -38,9 +38,17 @@ def width(extent: Size) -> int | None:
     return next((n for n in WIDTHS if extent <= n), None) if isinstance(extent, int) else None
 
 
-def tile_of(instruction: Instruction, columns: int) -> Tile:
-    """The tile of the rows of a block and so many columns, of which each warp has all of its rows."""
-    return by_warps(instruction, WARPS, 1, 1, columns // COLUMNS, 2 * instruction.depth, 1.0)
+def tile_of(instruction: Instruction, columns: int, depth: int = 0) -> Tile:
+    """The tile of the rows of a block and so many columns, of which each warp has all of its rows.
+
+    Args:
+        instruction: what multiplies.
+        columns: how many there are.
+        depth: summed indices that a step has at least; 0 if it has as many as are best.
+    """
+    steps = ceildiv(depth, instruction.depth) if depth else 2
+    assert isinstance(steps, int)
+    return by_warps(instruction, WARPS, 1, 1, columns // COLUMNS, steps * instruction.depth, 1.0)
 
 
 def stay(products: Sequence[tuple[Contraction, Factors]]) -> bool:
@@ -100,24 +108,35 @@ class FromRegisters:
         piece: how many columns are in registers.
         ahead: how many steps before it is needed a step may be fetched; 0 where there is no such instruction.
         tag: tells several of them apart.
+        whole: whether the second factor of a piece is brought at once, as one step.
 
     Attributes:
         sums: of a thread.
         columns: that there is room for in them.
     """
 
-    def __init__(self, contraction: Contraction, factors: Factors, piece: int, ahead: int, tag: str = "") -> None:
+    def __init__(
+        self,
+        contraction: Contraction,
+        factors: Factors,
+        piece: int,
+        ahead: int,
+        tag: str = "",
+        whole: bool = False,
+    ) -> None:
         columns = width(contraction.right.extent)
         assert factors.instruction
         assert columns
         self.contraction, self.columns = contraction, columns
         self.instruction = factors.instruction
-        self.tile = tile_of(self.instruction, columns)
+        self.tile = tile_of(self.instruction, columns, piece if whole else 0)
         axes, depth, right = contraction.reduction.axes, self.tile.depth, contraction.right
         total = product(a.extent for a in axes)
         steps = Steps(axes, total, depth, divide_exact(total, piece) is not None)
         name = f"values{tag}"
-        self.slab = Slab(name, right, factors.right, factors.rounding, columns, 0, steps, {}, self.tile, ahead)
+        self.slab = Slab(
+            name, right, factors.right, factors.rounding, columns, 0, steps, {}, self.tile, ahead, int(whole)
+        )
         self.pipeline = Pipeline((self.slab,), f"%step{tag}", piece // depth, piece * Dim(PIECE), depth, ahead)
         self.sums = local(f"%means{tag}", self.tile.layout.sums)
 
@@ -130,9 +149,14 @@ class FromRegisters:
         """Bring the first step of a piece."""
         return self.pipeline.begin()
 
-    def products(self, values: Buffer) -> Block:
-        """The products of a piece, whose values are the first factor, added to the sums."""
-        return (self.pipeline.loop(LoopKind.UNROLLED, self._step(values)),)
+    def products(self, values: Buffer, start: Block = ()) -> Block:
+        """The products of a piece, whose values are the first factor, added to the sums.
+
+        Args:
+            values: where they are.
+            start: what is begun when all threads have come to the last step.
+        """
+        return (self.pipeline.loop(LoopKind.UNROLLED, self._step(values), start=start),)
 
     def _step(self, values: Buffer) -> Block:
         """The products of a step.

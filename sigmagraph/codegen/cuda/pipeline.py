@@ -50,13 +50,14 @@ class Pipeline:
             out += [Alloc(slab.held), *slab.bring(self.first), *slab.write(0)]
         return tuple(out)
 
-    def loop(self, kind: LoopKind, products: Block, end: Block = ()) -> For:
+    def loop(self, kind: LoopKind, products: Block, end: Block = (), start: Block = ()) -> For:
         """The loop over steps.
 
         Args:
             kind: of the loop.
             products: multiply a step, for which ``slab.now`` is where it lies.
             end: waits for products, if something else can be done before.
+            start: what is begun when all threads have come to the last step.
         """
         step = Dim(self.var)
         out: list[Stmt] = []
@@ -65,7 +66,8 @@ class Pipeline:
         if self.published:
             out.append(publish())
         out.append(Barrier())
-        if self._fetched:
+        out += _where(step + 1 - self.count, start)
+        if self._fetched and self.count != 1:
             later = step + self.ahead
             out += [*_where(self.count - 1 - later, self._fetch(later)), commit()]
         following = self.first + self.depth * (step + 1)
@@ -82,8 +84,7 @@ class Pipeline:
         body: list[Stmt] = [*self._fetch(step)]
         for slab in self._read:
             body += [Alloc(slab.held), *slab.bring(self.first + self.depth * step), *slab.write(step)]
-        loop = For(self.var, self.count, LoopKind.SERIAL, tuple(body))
-        return (loop, commit(), wait(0)) if self._fetched else (loop,)
+        return (For(self.var, self.count, LoopKind.SERIAL, tuple(body)), *((commit(),) if self._fetched else ()))
 
     @property
     def _fetched(self) -> list[Slab]:
