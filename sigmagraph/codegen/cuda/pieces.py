@@ -36,12 +36,13 @@ from sigmagraph.codegen.cuda.tiles import Layout
 from sigmagraph.codegen.templates.factors import Contraction
 from sigmagraph.codegen.templates.pieces import indices_in, instantiate
 from sigmagraph.codegen.transform.rename import copy_block
-from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, names
+from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, names, product
 from sigmagraph.dtypes import F32
 from sigmagraph.ir.kernel.expr import Apply, Cast, Const, Expr, Index, Load, Var, apply, cast, rebuild, replace, walk
 from sigmagraph.ir.kernel.kernel import Alloc, Barrier, Block, Buffer, For, If, Let, LoopKind, Stmt, Store
 
 PIECES = (64, 32)  # columns
+ROOM = 80 << 10  # bytes of shared memory, of which an A100 has twice as much
 MOST = 144  # words of sums, values and factors that a thread has: of its 255 registers the others are for addresses
 _BOTH = frozenset(("row", "column"))
 
@@ -69,25 +70,48 @@ class Pieces:
     ) -> None:
         self.run, self.piece = run, piece
         self.arrays = _Arrays(run)
-        self.first: dict[int, Tiling] = {}
-        self.finals: list[FromRegisters] = []
-        made = {n: (c, factors(c)) for n, step in enumerate(run.steps) if (c := step.contraction)}
-        stays = stay(list(made.values()))
-        for number, (contraction, found) in made.items():
-            assert found.instruction
-            tile = tile_of(found.instruction, piece)
-            self.first[number] = Tiling(contraction, found, tile, ahead(found), stays=stays)
-        for number, final in enumerate(run.finals):
-            found = factors(final.contraction)
-            self.finals.append(FromRegisters(final.contraction, found, piece, ahead(found), f".{number}"))
+        self.first, self.finals = self._products(factors, ahead, whole=True)
+        self.turns = self._take_turns()
+        if not self.turns:
+            self.first, self.finals = self._products(factors, ahead, whole=False)
         self.layout: Layout = self.finals[0].tile.layout  # all have the same rows and lanes
         self.of_rows: dict[Expr, Buffer] = {}
         values = [self._values(number, step) for number, step in enumerate(run.steps)]
         self._piece = self._statements(values)
 
+    def _products(
+        self, factors: Callable[[Contraction], Factors], ahead: Callable[[Factors], int], whole: bool
+    ) -> tuple[dict[int, Tiling], list[FromRegisters]]:
+        """Those of steps, by their numbers, and those of finals; factors of a piece are brought at once, or in steps."""
+        run, piece = self.run, self.piece
+        made = {n: (c, factors(c)) for n, step in enumerate(run.steps) if (c := step.contraction)}
+        stays = stay(list(made.values()))
+        first: dict[int, Tiling] = {}
+        for number, (contraction, found) in made.items():
+            summed = product(a.extent for a in contraction.reduction.axes)
+            at_once = whole and stays and isinstance(summed, int)
+            assert found.instruction
+            tile = tile_of(found.instruction, piece, summed if at_once and isinstance(summed, int) else 0)
+            first[number] = Tiling(contraction, found, tile, ahead(found), stays=stays, whole=at_once)
+        finals: list[FromRegisters] = []
+        for number, final in enumerate(run.finals):
+            found = factors(final.contraction)
+            finals.append(FromRegisters(final.contraction, found, piece, ahead(found), f".{number}", whole))
+        return first, finals
+
+    def _take_turns(self) -> bool:
+        """Whether factors of each product arrive while the one before is formed: if there is room for all of them."""
+        slabs = [
+            *(s for tiling in self.first.values() for s in (tiling.left, tiling.right)),
+            *(f.slab for f in self.finals),
+        ]
+        room = sum(s.form.size * s.dtype.itemsize for s in slabs)
+        known = all(tiling.pipeline.there and tiling.pipeline.count == 1 for tiling in self.first.values())
+        return known and all(s.fetched for s in slabs) and room <= ROOM
+
     def shared(self) -> tuple[Alloc, ...]:
         """The memory through which threads speak."""
-        own = (_renamed(tiling.shared(), number) for number, tiling in self.first.items())
+        own = (_renamed(tiling.shared(), number, 0) for number, tiling in self.first.items())
         first = (s for block in own for s in block if isinstance(s, Alloc))
         return (*first, *(Alloc(final.slab.shared) for final in self.finals))
 
@@ -98,7 +122,8 @@ class Pieces:
             *(Alloc(final.sums) for final in self.finals),
             *(s for final in self.finals for s in filled(final.sums, 0.0)),
             *self._rows(),
-            *(s for number, tiling in self.first.items() for s in _of_rows(tiling, number)),
+            *(s for number, tiling in self.first.items() for s in _of_step(tiling, number, tiling.rows(), 0)),
+            *(self._begin(min(self.first), 0) if self.turns else ()),
             For(PIECE, pieces, LoopKind.SERIAL, self._piece),
             *(s for final in self.finals for s in final.results()),
         )
@@ -115,17 +140,32 @@ class Pieces:
     # ---- a piece of the columns
 
     def _statements(self, values: Sequence[Block]) -> Block:
-        early = [final for final in self.finals if final.is_fetched]  # it arrives while values are made
-        out: list[Stmt] = [*((Barrier(),) if early else ()), *(s for final in early for s in final.begin())]
-        out += map(Alloc, self.arrays.further(self.piece))
+        """What a thread does for a piece, given what makes values of products."""
+        out: list[Stmt] = [*map(Alloc, self.arrays.further(self.piece))]
+        starts = [*(self._begin(number, Dim(PIECE)) for number in self.first), *(f.begin() for f in self.finals)]
+        following = iter((*starts[1:], self._next()) if self.turns else [()] * len(starts))
+        early = [] if self.turns else [final for final in self.finals if final.is_fetched]
+        if early:  # it arrives while values are made
+            out += [Barrier(), *(s for final in early for s in final.begin())]
         for number, block in enumerate(values):
             if number in self.first:
-                out += _renamed((*self.first[number].shared(), *self.first[number].products()), number)[2:]
+                tiling = self.first[number]
+                begun = () if self.turns else tiling.begin()
+                out += _of_step(tiling, number, (*tiling.zeros(), *begun, *tiling.added(next(following))), Dim(PIECE))
             out += block
-        for final, product in zip(self.run.finals, self.finals, strict=True):
-            out += () if product.is_fetched else product.begin()
-            out += product.products(self._array(self.arrays.of_finals[final.value]))
+        for final, of_final in zip(self.run.finals, self.finals, strict=True):
+            out += () if self.turns or of_final.is_fetched else of_final.begin()
+            out += of_final.products(self._array(self.arrays.of_finals[final.value]), next(following))
         return tuple(out)
+
+    def _begin(self, number: int, piece: Size) -> Block:
+        """Bring what the product of a step needs first for a piece."""
+        return _of_step(self.first[number], number, self.first[number].begin(), piece)
+
+    def _next(self) -> Block:
+        """Begin with the next piece, if there is one."""
+        left = ceildiv(self.run.column.extent, self.piece) - 2 - Dim(PIECE)
+        return (If((left,), self._begin(min(self.first), Dim(PIECE) + 1)),)
 
     def _array(self, name: str) -> Buffer:
         return local(name, self.piece // 2)
@@ -206,15 +246,15 @@ def _sums(number: int) -> str:
     return f"%sums.{number}"
 
 
-def _renamed(block: Block, number: int) -> Block:
+def _renamed(block: Block, number: int, piece: Size) -> Block:
     """What belongs to the product of a step, with names of its own."""
-    return copy_block(block, {ROW: 0, COLUMN: Dim(PIECE)}, lambda name: f"{name}.{number}")
+    return copy_block(block, {ROW: 0, COLUMN: piece}, lambda name: f"{name}.{number}")
 
 
-def _of_rows(tiling: Tiling, number: int) -> Block:
-    """What the product of a step does once for all pieces."""
+def _of_step(tiling: Tiling, number: int, block: Block, piece: Size) -> Block:
+    """What a thread does for the product of a step, in the memory of that."""
     shared = tiling.shared()
-    return _renamed((*shared, *tiling.rows()), number)[len(shared) :]
+    return _renamed((*shared, *block), number, piece)[len(shared) :]
 
 
 # ---- what values depend on
