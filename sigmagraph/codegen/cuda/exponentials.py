@@ -6,7 +6,7 @@ scales what it has summed before by what the shift has become.
 
 from __future__ import annotations
 
-from sigmagraph.codegen.cuda.contraction import COLUMN, ROW, Factors, Tiling
+from sigmagraph.codegen.cuda.contraction import COLUMN, ROW, Factors
 from sigmagraph.codegen.cuda.from_registers import (
     LOG2E,
     PIECE,
@@ -18,10 +18,9 @@ from sigmagraph.codegen.cuda.from_registers import (
     of_row,
     own,
     place_of,
-    stay,
-    tile_of,
 )
 from sigmagraph.codegen.cuda.softmax import Exponentials
+from sigmagraph.codegen.cuda.turns import product_of_rows, rows_stay
 from sigmagraph.codegen.transform.rename import copy_block
 from sigmagraph.dims import Dim, Size, ceildiv, divide_exact
 from sigmagraph.dtypes import F32, I32
@@ -43,6 +42,7 @@ class Walk:
         exponentials: what is summed.
         factors: those of the product that makes scores, which an instruction of tensor cores takes.
         ahead: how many steps before it is needed a step may be fetched; 0 where there is no such instruction.
+        whole: whether what it needs of a piece is brought at once.
 
     Attributes:
         first: the product.
@@ -54,11 +54,10 @@ class Walk:
 
     change = Var("%change", F32)
 
-    def __init__(self, exponentials: Exponentials, factors: Factors, ahead: int) -> None:
-        assert factors.instruction
+    def __init__(self, exponentials: Exponentials, factors: Factors, ahead: int, whole: bool) -> None:
         self.exponentials = exponentials
-        tile = tile_of(factors.instruction, KEYS)
-        self.first = Tiling(exponentials.scores, factors, tile, ahead, stays=stay([(exponentials.scores, factors)]))
+        stays = rows_stay([(exponentials.scores, factors)])
+        self.first = product_of_rows(exponentials.scores, factors, KEYS, ahead, stays, whole)
         self.count = ceildiv(exponentials.column.extent, KEYS)
         self.greatest, self.total = local("%greatest", 2), local("%total", 2)
 
@@ -77,10 +76,21 @@ class Walk:
         """A score of a thread."""
         return own(self.first.sums)
 
-    def scores(self) -> Block:
-        """The scores of a piece."""
-        place: dict[str, Size] = {ROW: 0, COLUMN: Dim(PIECE)}
-        return (*copy_block(self.first.products(), place, str), *by_column(KEYS, *by_row(*self._finished())))
+    def bring(self, piece: Size) -> Block:
+        """Bring what scores of a piece are made of first."""
+        return copy_block(self.first.begin(), {ROW: 0, COLUMN: piece}, str)
+
+    def bring_next(self) -> Block:
+        """The same for the next piece, if there is one."""
+        return (If((self.count - 2 - Dim(PIECE),), self.bring(Dim(PIECE) + 1)),)
+
+    def scores(self, start: Block = ()) -> Block:
+        """The scores of a piece, for which the first has been brought; and what is begun at the last step."""
+        products = (*self.first.zeros(), *self.first.added(start))
+        return (
+            *copy_block(products, {ROW: 0, COLUMN: Dim(PIECE)}, str),
+            *by_column(KEYS, *by_row(*self._finished())),
+        )
 
     def _finished(self) -> Block:
         """A score is made of a product; one of a row or a column that does not exist weighs nothing."""

@@ -7,7 +7,6 @@ one, if summed indices are taken in another order: values that are made of produ
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from sigmagraph.codegen.cuda.contraction import Factors
 from sigmagraph.codegen.cuda.multiply import Fragments, loops
@@ -25,7 +24,6 @@ from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, Call, LoopKind, Ro
 
 ROWS = 64  # of a block
 WIDTHS = (32, 64, 128)  # results of a row that there is a tile for
-STAYING = 1 << 15  # bytes of shared memory for rows that stay there: two blocks have room beside each other anywhere
 WARPS = ROWS // OF_WARP
 LOG2E = Const(math.log2(math.e), F32)
 PIECE = "%piece"  # which piece of the columns it is
@@ -49,16 +47,6 @@ def tile_of(instruction: Instruction, columns: int, depth: int = 0) -> Tile:
     steps = ceildiv(depth, instruction.depth) if depth else 2
     assert isinstance(steps, int)
     return by_warps(instruction, WARPS, 1, 1, columns // COLUMNS, steps * instruction.depth, 1.0)
-
-
-def stay(products: Sequence[tuple[Contraction, Factors]]) -> bool:
-    """Whether the rows of a block stay in shared memory while it walks over columns, as first factors of products."""
-    taken: Size = 0
-    for contraction, factors in products:
-        assert factors.instruction
-        summed = product(a.extent for a in contraction.reduction.axes)
-        taken = taken + ROWS * summed * factors.instruction.dtype.itemsize
-    return isinstance(taken, int) and taken <= STAYING
 
 
 def local(name: str, size: int, dtype: DType = F32) -> Buffer:

@@ -12,6 +12,8 @@ from sigmagraph.codegen.cuda.contraction import Factors
 from sigmagraph.codegen.cuda.exponentials import KEYS, Walk, set_to
 from sigmagraph.codegen.cuda.from_registers import PIECE, FromRegisters, by_column, by_row, filled, of_row, own
 from sigmagraph.codegen.cuda.softmax import Softmax
+from sigmagraph.codegen.cuda.turns import take_turns
+from sigmagraph.dims import Dim
 from sigmagraph.dtypes import F32
 from sigmagraph.ir.kernel.expr import Expr, Var, apply, replace
 from sigmagraph.ir.kernel.kernel import Alloc, Barrier, Block, For, Let, LoopKind
@@ -28,8 +30,12 @@ class Online:
 
     def __init__(self, softmax: Softmax, scores: Factors, means: Factors, ahead: int) -> None:
         self.softmax = softmax
-        self.walk = Walk(softmax.exponentials, scores, ahead)
-        self.means = FromRegisters(softmax.means, means, KEYS, ahead)
+        for whole in (True, False):
+            self.walk = Walk(softmax.exponentials, scores, ahead, whole)
+            self.means = FromRegisters(softmax.means, means, KEYS, ahead, whole=whole)
+            self.turns = whole and take_turns([self.walk.first], [self.means])
+            if self.turns:
+                break
 
     def shared(self) -> tuple[Alloc, ...]:
         """The memory through which threads speak."""
@@ -41,15 +47,23 @@ class Online:
             Alloc(self.means.sums),
             *filled(self.means.sums, 0.0),
             *self.walk.begin(),
+            *(self.walk.bring(0) if self.turns else ()),
             For(PIECE, self.walk.count, LoopKind.SERIAL, self._piece()),
             *by_row(*self._end()),
             *self.means.results(),
         )
 
     def _piece(self) -> Block:
+        if self.turns:
+            return (
+                *self.walk.scores(self.means.begin()),
+                *by_row(*self.walk.weigh(keep=True), *self._scaled(self.walk.change)),
+                *self.means.products(self.walk.first.sums, self.walk.bring_next()),
+            )
         early = self.means.is_fetched  # what is fetched arrives while scores are made
         return (
             *((Barrier(), *self.means.begin()) if early else ()),
+            *self.walk.bring(Dim(PIECE)),
             *self.walk.scores(),
             *by_row(*self.walk.weigh(keep=True), *self._scaled(self.walk.change)),
             *(() if early else self.means.begin()),

@@ -26,23 +26,21 @@ from sigmagraph.codegen.cuda.from_registers import (
     of_row,
     own,
     place_of,
-    stay,
-    tile_of,
     width,
 )
 from sigmagraph.codegen.cuda.runs import Run, Step, own_sizes
 from sigmagraph.codegen.cuda.softmax import inlined
 from sigmagraph.codegen.cuda.tiles import Layout
+from sigmagraph.codegen.cuda.turns import product_of_rows, rows_stay, take_turns
 from sigmagraph.codegen.templates.factors import Contraction
 from sigmagraph.codegen.templates.pieces import indices_in, instantiate
 from sigmagraph.codegen.transform.rename import copy_block
-from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, names, product
+from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, names
 from sigmagraph.dtypes import F32
 from sigmagraph.ir.kernel.expr import Apply, Cast, Const, Expr, Index, Load, Var, apply, cast, rebuild, replace, walk
 from sigmagraph.ir.kernel.kernel import Alloc, Barrier, Block, Buffer, For, If, Let, LoopKind, Stmt, Store
 
 PIECES = (64, 32)  # columns
-ROOM = 80 << 10  # bytes of shared memory, of which an A100 has twice as much
 MOST = 144  # words of sums, values and factors that a thread has: of its 255 registers the others are for addresses
 _BOTH = frozenset(("row", "column"))
 
@@ -71,7 +69,7 @@ class Pieces:
         self.run, self.piece = run, piece
         self.arrays = _Arrays(run)
         self.first, self.finals = self._products(factors, ahead, whole=True)
-        self.turns = self._take_turns()
+        self.turns = take_turns(self.first.values(), self.finals)
         if not self.turns:
             self.first, self.finals = self._products(factors, ahead, whole=False)
         self.layout: Layout = self.finals[0].tile.layout  # all have the same rows and lanes
@@ -82,32 +80,15 @@ class Pieces:
     def _products(
         self, factors: Callable[[Contraction], Factors], ahead: Callable[[Factors], int], whole: bool
     ) -> tuple[dict[int, Tiling], list[FromRegisters]]:
-        """Those of steps, by their numbers, and those of finals; factors of a piece are brought at once, or in steps."""
-        run, piece = self.run, self.piece
-        made = {n: (c, factors(c)) for n, step in enumerate(run.steps) if (c := step.contraction)}
-        stays = stay(list(made.values()))
-        first: dict[int, Tiling] = {}
-        for number, (contraction, found) in made.items():
-            summed = product(a.extent for a in contraction.reduction.axes)
-            at_once = whole and stays and isinstance(summed, int)
-            assert found.instruction
-            tile = tile_of(found.instruction, piece, summed if at_once and isinstance(summed, int) else 0)
-            first[number] = Tiling(contraction, found, tile, ahead(found), stays=stays, whole=at_once)
+        """Those of steps, by their numbers, and those of finals; what a piece needs is brought at once, or in steps."""
+        made = {n: (c, factors(c)) for n, step in enumerate(self.run.steps) if (c := step.contraction)}
+        stays = rows_stay(made.values())
+        first = {n: product_of_rows(c, found, self.piece, ahead(found), stays, whole) for n, (c, found) in made.items()}
         finals: list[FromRegisters] = []
-        for number, final in enumerate(run.finals):
+        for number, final in enumerate(self.run.finals):
             found = factors(final.contraction)
-            finals.append(FromRegisters(final.contraction, found, piece, ahead(found), f".{number}", whole))
+            finals.append(FromRegisters(final.contraction, found, self.piece, ahead(found), f".{number}", whole))
         return first, finals
-
-    def _take_turns(self) -> bool:
-        """Whether factors of each product arrive while the one before is formed: if there is room for all of them."""
-        slabs = [
-            *(s for tiling in self.first.values() for s in (tiling.left, tiling.right)),
-            *(f.slab for f in self.finals),
-        ]
-        room = sum(s.form.size * s.dtype.itemsize for s in slabs)
-        known = all(tiling.pipeline.there and tiling.pipeline.count == 1 for tiling in self.first.values())
-        return known and all(s.fetched for s in slabs) and room <= ROOM
 
     def shared(self) -> tuple[Alloc, ...]:
         """The memory through which threads speak."""

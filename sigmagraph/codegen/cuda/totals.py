@@ -12,6 +12,7 @@ from sigmagraph.codegen.cuda.exponentials import KEYS, Walk
 from sigmagraph.codegen.cuda.from_registers import LOG2E, PIECE, ROWS, by_row, of_row, place_of
 from sigmagraph.codegen.cuda.softmax import Totals
 from sigmagraph.codegen.cuda.tiles import THREAD
+from sigmagraph.codegen.cuda.turns import take_turns
 from sigmagraph.dims import Dim, Size, divide_exact, substitute
 from sigmagraph.dtypes import F32
 from sigmagraph.ir.kernel.expr import Expr, Var, apply, cast, replace
@@ -31,7 +32,11 @@ class Summing:
 
     def __init__(self, totals: Totals, factors: Factors, ahead: int) -> None:
         self.totals = totals
-        self.walk = Walk(totals.exponentials, factors, ahead)
+        for whole in (True, False):
+            self.walk = Walk(totals.exponentials, factors, ahead, whole)
+            self.turns = whole and take_turns([self.walk.first], [])
+            if self.turns:
+                break
 
     def shared(self) -> tuple[Alloc, ...]:
         """The memory through which threads speak."""
@@ -39,10 +44,15 @@ class Summing:
 
     def part(self) -> Block:
         """What a thread does for the rows of a block."""
-        # The memory of a piece's last step is that of the next one's first.
-        piece: Block = (*self.walk.scores(), Barrier(), *by_row(*self.walk.weigh(keep=False)))
+        weigh = by_row(*self.walk.weigh(keep=False))
+        piece: Block  # whose last step's memory is that of the next one's first
+        if self.turns:
+            piece = (*self.walk.scores(), Barrier(), *self.walk.bring_next(), *weigh)
+        else:
+            piece = (*self.walk.bring(Dim(PIECE)), *self.walk.scores(), Barrier(), *weigh)
         return (
             *self.walk.begin(),
+            *(self.walk.bring(0) if self.turns else ()),
             For(PIECE, self.walk.count, LoopKind.SERIAL, piece),
             *by_row(*self._end()),
         )
