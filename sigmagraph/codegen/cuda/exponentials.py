@@ -7,6 +7,7 @@ scales what it has summed before by what the shift has become.
 from __future__ import annotations
 
 from sigmagraph.codegen.cuda.contraction import COLUMN, ROW, Factors
+from sigmagraph.codegen.cuda.decided import holding, settled
 from sigmagraph.codegen.cuda.from_registers import (
     LOG2E,
     PIECE,
@@ -89,15 +90,24 @@ class Walk:
         products = (*self.first.zeros(), *self.first.added(start))
         return (
             *copy_block(products, {ROW: 0, COLUMN: Dim(PIECE)}, str),
-            *by_column(KEYS, *by_row(*self._finished())),
+            *self._finished(),
         )
 
     def _finished(self) -> Block:
-        """A score is made of a product; one of a row or a column that does not exist weighs nothing."""
+        """Scores are made of products; with fewer instructions where comparisons hold for all of a piece."""
+        score, axes = self.exponentials.score, (self.exponentials.row.var, self.exponentials.column.var)
+        conditions = holding([score], *axes, KEYS)
+        plain = by_column(KEYS, *by_row(*self._set(score)))
+        if not conditions:
+            return plain
+        return (If(conditions, by_column(KEYS, *by_row(*self._set(settled(score, *axes)))), plain),)
+
+    def _set(self, value: Expr) -> Block:
+        """A score is set to a value; one of a row or a column that does not exist weighs nothing."""
         exponentials, score = self.exponentials, self.score
         row, column = place_of(self.first.tile.layout, KEYS)
         places = {exponentials.row.var: row, exponentials.column.var: column}
-        value = replace(exponentials.score, places, {exponentials.scores.reduction.result: score})
+        value = replace(value, places, {exponentials.scores.reduction.result: score})
         bounds = (exponentials.row.extent, row, ROWS), (exponentials.column.extent, column, KEYS)
         limits = tuple(extent - 1 - at for extent, at, size in bounds if divide_exact(extent, size) is None)
         body = (set_to(score, value),)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sigmagraph.codegen.cuda.contraction import COLUMN, ROW, Factors, Tiling
+from sigmagraph.codegen.cuda.decided import holding, settled
 from sigmagraph.codegen.cuda.from_registers import (
     LOG2E,
     PIECE,
@@ -152,18 +153,28 @@ class Pieces:
         return local(name, self.piece // 2)
 
     def _values(self, number: int, step: Step) -> Block:
-        """The values of a step; 0 in columns that do not exist, whatever products come to there."""
+        """The values of a step; with fewer instructions where comparisons hold for all of a piece."""
         run = self.run
         reads = {load: own(self._array(self.arrays.reads[number][name])) for load, name in step.reads}
-        targets = [own(self._array(name)) for name in self.arrays.targets[number]]
         result = step.contraction.reduction.result if step.contraction else ""
-        sums = own(self._array(_sums(number)))
         parts = _Parts(run.row.var, run.column.var, result, reads, self.of_rows)
         lets, values = parts.sorted(step)
+        axes = run.row.var, run.column.var
+        plain = self._elements(number, parts, lets, values)
+        conditions = holding([*(item.value for item in lets), *values], *axes, self.piece)
+        if not conditions:
+            return plain
+        lets = [Let(item.name, settled(item.value, *axes)) for item in lets]
+        return (If(conditions, self._elements(number, parts, lets, [settled(v, *axes) for v in values]), plain),)
+
+    def _elements(self, number: int, parts: _Parts, lets: Sequence[Let], values: Sequence[Expr]) -> Block:
+        """The values of a step for all elements; 0 in columns that do not exist, whatever products come to there."""
+        run = self.run
         row, column = place_of(self.layout, self.piece)
         place: dict[str, Size] = {run.row.var: row, run.column.var: column}
-        names: dict[str, Expr] = {result: sums} if result else {}
-        instance = instantiate(lets, place, "", names)
+        known: dict[str, Expr] = {parts.result: own(self._array(_sums(number)))} if parts.result else {}
+        instance = instantiate(lets, place, "", known)
+        targets = [own(self._array(name)) for name in self.arrays.targets[number]]
         results = [Var(f"%value.{n}", F32) for n in range(len(values))]
         body: Block = (
             *instance.lets,

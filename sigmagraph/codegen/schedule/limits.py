@@ -68,19 +68,19 @@ def _stored_columns(chain: Chain, member: Compute) -> Iterator[tuple[Store, Axis
 def _edges(member: Compute, row: Axis, column: Axis) -> Iterator[Size]:
     """The columns at which comparisons of the column with the row change, where these grow with the row."""
     for expr in (e for whole in member.expressions() for e in walk(whole) if isinstance(e, Apply)):
-        difference = _difference(expr)
-        step = None if difference is None else slope(difference, column.var)
-        if difference is None or step not in (1, -1):
+        found = difference(expr)
+        step = None if found is None else slope(found, column.var)
+        if found is None or step not in (1, -1):
             continue
         # Where the difference is negative from some column on, or at least 0 from some column on.
-        rest = substitute(difference, {column.var: 0})
+        rest = substitute(found, {column.var: 0})
         edge = rest + 1 if step == -1 else -1 * rest
         rise = slope(edge, row.var)
         if isinstance(rise, int) and rise > 0 and {n for n in names(edge) if n.startswith("%")} == {row.var}:
             yield edge
 
 
-def _difference(expr: Apply) -> Size | None:
+def difference(expr: Apply) -> Size | None:
     """What is at least 0 where a comparison of indices holds."""
     match expr:
         case Apply("le", (Index(a), Index(b))) | Apply("ge", (Index(b), Index(a))):
@@ -198,12 +198,12 @@ class _Beyond:
                 return None
 
     def _comparison(self, expr: Apply) -> Const | None:
-        difference = _difference(expr)
-        if difference is None:
+        found = difference(expr)
+        if found is None:
             return None
-        if self.facts.nonnegative(difference):
+        if self.facts.nonnegative(found):
             return Const(True, expr.dtype)
-        return Const(False, expr.dtype) if self.facts.nonnegative(-1 - difference) else None
+        return Const(False, expr.dtype) if self.facts.nonnegative(-1 - found) else None
 
     def _apply(self, expr: Apply) -> Const | None:
         values = [self.value(a) for a in expr.args]
