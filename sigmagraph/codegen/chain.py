@@ -23,14 +23,17 @@ LEAST_ROWS = 16  # with fewer, what is read alike for all rows would be read too
 TASKS = 8  # at least, so that threads have something to do
 
 
-def chained(specs: Mapping[int, KernelSpec], wanted: Collection[Value]) -> dict[int, KernelSpec]:
+def chained(
+    specs: Mapping[int, KernelSpec], wanted: Collection[Value], room: int | None = ROOM
+) -> dict[int, KernelSpec]:
     """The launches that are left; a chain stands in the place of its last member.
 
     Args:
         specs: launches by number, in an order in which they can run.
         wanted: values that have to lie in memory, whichever launches read them.
+        room: bytes handed on that a block of rows may have; None if they do not lie in a cache of their own anyhow.
     """
-    return _Joiner(specs, wanted).run()
+    return _Joiner(specs, wanted, room).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Terms:
 
     Attributes:
         tasks: the fewest blocks of rows that give all threads something to do.
-        room: bytes handed on that a block of rows may have; None if they lie in memory anyhow.
+        room: bytes handed on that a block of rows may have; None if they do not lie in a cache of their own anyhow.
         cached: how often what all blocks of rows read may be read for once that it would come from memory.
         alone: whether each chain has to spare as much as all else that it reads and writes.
     """
@@ -148,8 +151,9 @@ class _Link:
 
 
 class _Joiner:
-    def __init__(self, specs: Mapping[int, KernelSpec], wanted: Collection[Value]) -> None:
+    def __init__(self, specs: Mapping[int, KernelSpec], wanted: Collection[Value], room: int | None) -> None:
         self.launches = Launches(specs)
+        self.room = room
         self.computes = self.launches.computes
         self.wanted = wanted
         found = (self._link(value) for value in self.launches.writers)
@@ -226,7 +230,7 @@ class _Joiner:
         """The chain along certain rows, if it pays."""
         specs = self.launches.specs
         members = [Member(self.computes[n], specs[n].values, specs[n].work) for n in _members(links)]
-        return chain_of(members, {link.value: link.buffer for link in links}, rows, Terms(TASKS, ROOM))
+        return chain_of(members, {link.value: link.buffer for link in links}, rows, Terms(TASKS, self.room))
 
 
 def _members(links: Sequence[_Link]) -> list[int]:

@@ -161,9 +161,11 @@ class _Partitioner:
         specs = {n: t for n, t in enumerate(tasks) if isinstance(t, KernelSpec)}
         controls = [t for t in tasks if isinstance(t, Control)]
         wanted = {o.value for o in graph.outputs}.union(*(t.reads for t in controls))
-        left = chained(specs, wanted)
-        if self.again is not None:
-            left = remade(left, wanted, self.again, [(t.reads, t.writes) for t in controls])
+        if self.again is None:
+            left = chained(specs, wanted)
+        else:
+            flows = [(t.reads, t.writes) for t in controls]
+            left = remade(chained(specs, wanted, room=None), wanted, self.again, flows)
         return [left.get(n, t) for n, t in enumerate(tasks) if n in left or n not in specs]
 
     def _shared(self, spec: KernelSpec, inputs: Sequence[Value]) -> Task:

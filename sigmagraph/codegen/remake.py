@@ -23,7 +23,7 @@ from sigmagraph.codegen.clones import storing, turned
 from sigmagraph.codegen.launches import Launches, bytes_of, likely, loads_in, meets_at_rows
 from sigmagraph.codegen.lower import KernelSpec
 from sigmagraph.codegen.worth import time_of, traffic
-from sigmagraph.dims import Dim, Size, names, product
+from sigmagraph.dims import Dim, Size, names, product, total
 from sigmagraph.ir.graph.value import Value
 from sigmagraph.ir.kernel.compute import Compute, inner_expressions
 from sigmagraph.ir.kernel.kernel import Buffer, Role
@@ -60,15 +60,27 @@ class _Chained:
 
     Attributes:
         ends: the launches at its end.
-        members: all of its launches.
-        turned: whether the axes of any of these come in another order.
+        orders: that of the axes of each of its launches.
         spec: what becomes of them.
     """
 
     ends: tuple[int, ...]
-    members: frozenset[int]
-    turned: bool
+    orders: Mapping[int, tuple[int, ...]]
     spec: KernelSpec
+
+    @property
+    def members(self) -> frozenset[int]:
+        """All of its launches."""
+        return frozenset(self.orders)
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether the axes of any of its launches come in another order."""
+        return any([*order] != sorted(order) for order in self.orders.values())
+
+    def shares_with(self, other: _Chained, made: set[int]) -> bool:
+        """Whether something that is made again is the same in another chain."""
+        return any(self.orders[n] == other.orders[n] for n in made & self.members & other.members)
 
 
 class _Remaker:
@@ -81,6 +93,7 @@ class _Remaker:
         self.computes = self.launches.computes
         self.wanted = wanted
         self.again = again
+        self._known: dict[tuple[int, Value], tuple[str, ...] | None] = {}
         self.terms = Terms(again.tasks, None, again.cached, alone=False)
 
     def run(self) -> dict[int, KernelSpec]:
@@ -136,25 +149,27 @@ class _Remaker:
         return 1 + len(self._readers(value))
 
     def _unfit(self, made: set[int]) -> set[int]:
-        """Those that read more than they make, or of whose values others do not read an element for each index."""
-        return {n for n in made if self._reads_more(n, made)} | {
-            n for n in made for v, _ in self._outputs(n) if not all(self._fits(r, v, made) for r in self._readers(v))
-        }
+        """Those that read more than they make, or of whose values others do not read an element for each index.
+
+        Where one sums over what another one makes, for each element again, that which makes less.
+        """
+        pairs = [(n, v, reader) for n in sorted(made) for v, _ in self._outputs(n) for reader in self._readers(v)]
+        out = {n for n, v, reader in pairs if reader not in self.computes or self._read(reader, v) is None}
+        out |= {n for n in made if self._reads_more(n, made)}
+        if out:
+            return out
+        sums = [(n, reader) for n, v, reader in pairs if reader in made and self._sums_over(reader, v)]
+        return {min(pair, key=lambda n: likely(total(bytes_of(b) for _, b in self._outputs(n)))) for pair in sums}
 
     def _reads_more(self, number: int, made: set[int]) -> bool:
+        """Whether a launch reads more than it makes, but for what is made again with it."""
         handed_on = {self.launches.param(number, v).name for v in self._handed_on(number, made)}
         params = [b for b in self.computes[number].params if b.name not in handed_on]
-        sizes = [(likely(bytes_of(b)), b.role is Role.OUT) for b in params]
-        return sum(size for size, is_made in sizes if is_made) < sum(size for size, is_made in sizes if not is_made)
+        read, written = ([b for b in params if (b.role is Role.OUT) is is_made] for is_made in (False, True))
+        return likely(total(map(bytes_of, read))) > likely(total(map(bytes_of, written)))
 
     def _readers(self, value: Value) -> Sequence[int]:
         return self.launches.readers[value]
-
-    def _fits(self, reader: int, value: Value, made: set[int]) -> bool:
-        """Whether a value may be made again for a reader."""
-        if reader not in self.computes or self._read(reader, value) is None:
-            return False
-        return reader not in made or not self._sums_over(reader, value)
 
     def _sums_over(self, number: int, value: Value) -> bool:
         """Whether a launch reads a value inside of a sum."""
@@ -164,6 +179,11 @@ class _Remaker:
 
     def _read(self, number: int, value: Value) -> tuple[str, ...] | None:
         """The axes, each with all of its indices, at which a launch reads a value; None where it reads otherwise."""
+        if (number, value) not in self._known:
+            self._known[number, value] = self._read_anew(number, value)
+        return self._known[number, value]
+
+    def _read_anew(self, number: int, value: Value) -> tuple[str, ...] | None:
         compute, buffer = self.computes[number], self.launches.param(number, value)
         extents = {a.var: a.extent for a in (*compute.axes, *compute.inner_axes())}
         loads = {e for e in loads_in(compute.expressions()) if e.buffer == buffer.name}
@@ -192,8 +212,8 @@ class _Remaker:
                 if not any(meets_at_rows(m.compute, rows[-1]) for m in members.values()):
                     kept = {v: b for n in members if n in made for v, b in members[n].made.items()}
                     spec = chain_of([*members.values()], kept, rows, self.terms)
-                    changed = any([*c.order] != sorted(c.order) for c in clones.values())
-                    return None if spec is None else _Chained(ends, frozenset(members), changed, spec)
+                    orders = {n: clone.order for n, clone in clones.items()}
+                    return None if spec is None else _Chained(ends, orders, spec)
         return None
 
     def _clones(self, ends: Sequence[int], made: set[int], rows: Sequence[int]) -> dict[int, _Clone] | None:
@@ -219,8 +239,8 @@ class _Remaker:
         source = self.launches.writers[value]
         stored = _stored_axes(self.computes[source], self.launches.param(source, value))
         first = [compute.axes[row].var for row in rows]
-        if read is None or stored is None or not {*first} <= {*read}:
-            return None
+        if read is None or stored is None or not {*first} < {*read}:
+            return None  # there would be no rows, or none of more than an element
         order = [stored[read.index(var)] for var in first]
         return (*order, *(axis for axis in sorted(stored) if axis not in order))
 
@@ -243,7 +263,7 @@ class _Remaker:
         out: list[_Chained] = []
         for number, single in enumerate(found):
             for at, other in enumerate(out):
-                if made & single.members & other.members:
+                if single.shares_with(other, made):
                     both = self._chain((*other.ends, *single.ends), made)
                     rest = [*out[:at], *out[at + 1 :], *found[number + 1 :]]
                     if both is not None and self._can_run(self._result(made, [*rest, both])):
@@ -275,7 +295,7 @@ class _Remaker:
     def _pays(self, made: set[int], found: Sequence[_Chained]) -> bool:
         chains = [c for c in found if made & c.members]
         before = {n: self.computes[n] for c in chains for n in c.members}
-        if not any(c.turned for c in chains) and all(self._times(v) == 2 for n in made for v, _ in self._outputs(n)):
+        if not any(c.is_turned for c in chains) and all(self._times(v) == 2 for n in made for v, _ in self._outputs(n)):
             return False  # nothing is made again: whether launches are joined for less is not decided here
         spared = sum(map(traffic, before.values())) - sum(traffic(c.spec.work) for c in chains)
         taken = 0.0

@@ -74,6 +74,7 @@ def test_steps_compile_and_stay_in_their_registers(arch: str, precision: str) ->
     together = Together(arch)
     for name in NETWORKS:
         together.add(step_of(name)[0], replace(OPTIONS, precision=precision))
-    # Of sm_75 two take 64 registers, where four blocks fit: attention, and a bundle that has no spills but a stack.
-    known = {"attention_matmul_select_to": 24, "optimiser_reduce_sum_sub": 32} if arch == "sm_75" else {}
+    # Without tensor cores attention takes 64 or 80 registers, where more blocks fit; of sm_75 a bundle has a stack, too.
+    known = {"attention_matmul_select_to": 24} if precision or arch == "sm_75" else {}
+    known |= {"optimiser_reduce_sum_sub": 32} if arch == "sm_75" else {}
     assert_in_registers(compile_text(together.text(), arch).resources, known)

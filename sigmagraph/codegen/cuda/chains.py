@@ -61,7 +61,7 @@ MANY, FEW = 4 * PROCESSORS, 2 * PROCESSORS
 CACHED = 1 << 25  # bytes
 # What a device does in the time in which a byte of memory comes. On tensor cores, which reach half of it or so, an H200
 # has 990 (16 bits) or 495 (tf32) TFLOPS, elsewhere 67, and 4.8 TB/s; an A100 312, 156, 20 and 2.0.
-SHORT, ROUNDED, ELSEWHERE = 128, 64, 12
+SHORT, ROUNDED, ELSEWHERE = 128, 64, 16
 # Bytes that the cache for all gives meanwhile: three. Of those that are read again for every 64 rows, half would be in
 # any case, for tiles of 128.
 NEAR = 6
