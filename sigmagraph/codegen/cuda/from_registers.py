@@ -17,7 +17,7 @@ from sigmagraph.codegen.cuda.tensor_cores import COLUMNS, SUMS, Instruction
 from sigmagraph.codegen.cuda.tensor_cores import ROWS as OF_WARP
 from sigmagraph.codegen.cuda.tiles import THREAD, WARP, Layout, Tile, by_warps
 from sigmagraph.codegen.templates.factors import Contraction
-from sigmagraph.dims import Dim, Size, ceildiv, divide_exact, product
+from sigmagraph.dims import Dim, Size, divide_exact, product
 from sigmagraph.dtypes import F32, DType
 from sigmagraph.ir.kernel.expr import Const, Load, apply, cast
 from sigmagraph.ir.kernel.kernel import Alloc, Block, Buffer, Call, LoopKind, Role, Space, Stmt, Store, View
@@ -44,8 +44,9 @@ def tile_of(instruction: Instruction, columns: int, depth: int = 0) -> Tile:
         columns: how many there are.
         depth: summed indices that a step has at least; 0 if it has as many as are best.
     """
-    steps = ceildiv(depth, instruction.depth) if depth else 2
-    assert isinstance(steps, int)
+    steps = 2  # a power of two, so that equally many threads bring each row
+    while steps * instruction.depth < depth:
+        steps *= 2
     return by_warps(instruction, WARPS, 1, 1, columns // COLUMNS, steps * instruction.depth, 1.0)
 
 

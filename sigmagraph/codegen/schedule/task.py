@@ -105,7 +105,9 @@ def limited(member: Compute, limit: Limit | None, number: int, rows: Rows) -> Co
         end = substitute(limit.edge, {rows.axes[-1].var: rows.start + rows.size - 1})
         return _cut(member, var, facts.simplify(minimum(extent, facts.simplify(maximum(1, end)))))
     start = rows.size * (substitute(limit.edge, {rows.axes[-1].var: rows.start}) // rows.size)
-    start = facts.simplify(minimum(extent - 1, facts.simplify(maximum(0, start))))
+    start = facts.simplify(maximum(0, start))
+    if not facts.nonnegative(extent - 1 - start):
+        return member  # there may be fewer columns than rows, and a block that has none
     place: dict[str, Size] = {var: start + Dim(var)}
 
     def visit(expr: Expr) -> Expr:
