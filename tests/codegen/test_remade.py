@@ -69,11 +69,23 @@ def attention_gradients(
     return capture([q, k, v, g, *masks], dict(zip("qkv", sg.gradients(loss, [q, k, v]), strict=True)))[0]
 
 
+def shared_keys() -> Graph:
+    """Four heads of queries, two of keys, and a mask for all."""
+    q, g = (sg.placeholder(name, (2, 4, 19, 5)) for name in "qg")
+    k, v = (sg.placeholder(name, (2, 2, 34, 5)) for name in "kv")
+    mask = sg.placeholder("mask", (19, 34), "bool")
+    loss = (sg.attention(q, k, v, mask) * g).sum()
+    return capture([q, k, v, g, mask], dict(zip("qkv", sg.gradients(loss, [q, k, v]), strict=True)))[0]
+
+
 def operands(graph: Graph, **dims: int) -> Arrays:
     rng = np.random.default_rng(7)
-    types = {graph.node(v).name: graph.type(v) for v in graph.inputs}
-    shapes = {name: [evaluate(size, dims) for size in type.shape] for name, type in types.items()}
-    return {name: rng.standard_normal(shape).astype(types[name].dtype.numpy) for name, shape in shapes.items()}
+    out = {}
+    for value in graph.inputs:
+        type = graph.type(value)
+        array = rng.standard_normal([evaluate(size, dims) for size in type.shape])
+        out[graph.node(value).name] = array < 0.5 if str(type.dtype) == "bool" else array.astype(type.dtype.numpy)
+    return out
 
 
 def cut(graph: Graph, again: Again | None = AGAIN) -> Partition:
@@ -340,6 +352,7 @@ CASES: dict[str, tuple[Graph, dict[str, int]]] = {
     "a rest": (attention_gradients((2, 21, 5), causal=True), {}),
     "more keys": (attention_gradients((2, 19, 5), keys=34, causal=True), {}),
     "fewer keys": (attention_gradients((3, 2, 34, 5), keys=19, mask=(34, 19)), {}),
+    "shared keys": (shared_keys(), {}),
     "any size": (attention_gradients((N, T, 5), keys=S, causal=True), {"n": 2, "t": 20, "s": 33}),
     "one key": (attention_gradients((N, T, 5), keys=S), {"n": 2, "t": 20, "s": 1}),
     "f64": (attention_gradients((2, 20, 5), dtype="float64", causal=True), {}),
@@ -347,7 +360,7 @@ CASES: dict[str, tuple[Graph, dict[str, int]]] = {
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("name", some(tuple(CASES), ["a rest", "more keys", "any size"]))
+@pytest.mark.parametrize("name", some(tuple(CASES), ["a rest", "more keys", "shared keys", "any size"]))
 @pytest.mark.parametrize("stage", [naive_kernel, scheduled(BASELINE)], ids=["loops", "scheduled"])
 def test_kernels_agree_with_the_interpreter(name: str, stage: Stage) -> None:
     graph, dims = CASES[name]
