@@ -322,6 +322,32 @@ def test_nothing_has_to_be_guarded(arch: str, precision: str) -> None:
             assert plan_of(backward(shape, causal=causal), arch, precision).guarded == 0
 
 
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_heads_of_any_width_are_carried_out(dtype: str) -> None:
+    """Rows of a step have as many vectors as threads can share evenly."""
+    for width in (3, 20, 36, 60, 100):
+        made = plan_of(backward((B, T, width), dtype, causal=True))
+        assert made.guarded == 0
+        assert sum(p.role is Role.TEMP for kernel in made.scheduled for p in kernel.params) <= 1
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("width", [20, 160])
+def test_fewer_keys_than_queries(width: int) -> None:
+    """Blocks of keys may see no query, or none of the first ones."""
+    q, g = (sg.placeholder(name, (B, T, width)) for name in "qg")
+    k, v = (sg.placeholder(name, (B, sg.Dim("s"), width)) for name in "kv")
+    loss = (sg.attention(q, k, v, causal=True) * g).sum()
+    graph = capture([q, k, v, g], dict(zip("qkv", sg.gradients(loss, [q, k, v]), strict=True)))[0]
+    assert plan_of(graph).guarded == 0
+    for queries, keys in ((70, 130), (130, 70)):
+        arrays = arrays_for(graph, b=1, t=queries, s=keys)
+        want = gradients_of({name: array.astype(np.float64) for name, array in arrays.items()}, causal=True)
+        got = run_on_shim(graph, arrays, OPTIONS)
+        assert_near(got, {n: a.astype(np.float32) for n, a in want.items()}, 2 * UNITS["float32"])
+
+
 def test_gradients_take_memory_for_what_goes_in_and_out() -> None:
     heads, time, width = 64, 1024, 64
     made = plan_of(backward((heads, time, width), causal=True))
