@@ -18,6 +18,7 @@ from sigmagraph.codegen.chain import Member, Terms, chain_of
 from sigmagraph.codegen.cuda import chains
 from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.cuda.compile import compile_text
+from sigmagraph.codegen.cuda.occupancy import occupancy
 from sigmagraph.codegen.launches import Launches
 from sigmagraph.codegen.lower import KernelSpec
 from sigmagraph.codegen.templates import contraction
@@ -28,7 +29,7 @@ from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.graph.opdef import NDArray
 from sigmagraph.ir.graph.value import Value
-from sigmagraph.ir.kernel.kernel import Role
+from sigmagraph.ir.kernel.kernel import Alloc, Role, Space, statements
 from sigmagraph.options import HIGHEST, CompileOptions, Target
 from sigmagraph.tensor.capture import capture
 
@@ -353,6 +354,15 @@ def test_gradients_take_memory_for_what_goes_in_and_out() -> None:
     made = plan_of(backward((heads, time, width), causal=True))
     scaled, of_rows, products = heads * time * width, 4 * heads * time, chains.MANY * 64 * width
     assert made.plan.arena_bytes(1) <= (scaled + of_rows + products) * 4 + 1024
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_two_blocks_have_shared_memory_at_a_time(dtype: str) -> None:
+    for width in (64, 128):
+        for kernel in plan_of(backward((256, 1024, width), dtype)).legal:
+            allocs = [s.buffer for s in statements(kernel.body) if isinstance(s, Alloc)]
+            shared = [evaluate(b.size, {}) * b.dtype.itemsize for b in allocs if b.space is Space.SHARED]
+            assert occupancy(ARCH, 128, 168, sum(shared)).blocks >= 2
 
 
 @pytest.mark.skipif(not COMPILER, reason="there is no compiler for GPUs")

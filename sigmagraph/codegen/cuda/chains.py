@@ -201,9 +201,9 @@ class _Parts:
         return tuple(map(Alloc, self._rooms.values()))
 
     def _rooms_for(self, buffers: Sequence[Buffer]) -> dict[str, str]:
-        """In which room each buffer of a part lies."""
+        """In which room each buffer of a part lies: the largest of each part share one, and so on."""
         out: dict[str, str] = {}
-        for buffer in buffers:
+        for buffer in sorted(buffers, key=lambda b: -evaluate(b.size, {})):
             taken = sum(self._rooms[room].dtype is buffer.dtype for room in out.values())
             room = f"%shared.{buffer.dtype}.{taken}"
             known = self._rooms.setdefault(room, replace(buffer, name=room))
