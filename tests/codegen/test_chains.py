@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -277,8 +277,35 @@ def test_columns_behind_the_last_row_are_left_out() -> None:
     chain = the_chain(attention((4, 1024, 64), causal=True))
     limit = column_limit(chain)
     assert limit is not None
-    assert limit.end == Dim(chain.rows[-1].var) + 1
+    assert limit.edge == Dim(chain.rows[-1].var) + 1
+    assert limit.behind
     assert sorted(limit.columns) == [1, 2, 3]
+
+
+def test_columns_that_only_such_members_read_are_left_out_as_well() -> None:
+    """The first product knows nothing of the comparison."""
+    chain = the_chain(gated_by_columns(lambda row, column: row >= column))
+    assert [len(member.axes) for member in chain.members] == [2, 2, 2]
+    limit = column_limit(chain)
+    assert limit is not None
+    assert sorted(limit.columns) == [0, 1, 2]
+
+
+def test_columns_before_the_first_row_are_left_out_where_that_is_asked_for() -> None:
+    chain = the_chain(gated_by_columns(lambda row, column: row <= column))
+    assert column_limit(chain) is None
+    limit = column_limit(chain, before=True)
+    assert limit is not None
+    assert (limit.edge, limit.behind) == (Dim(chain.rows[-1].var), False)
+    assert sorted(limit.columns) == [0, 1, 2]
+
+
+def gated_by_columns(seen: Callable[[sg.Tensor, sg.Tensor], sg.Tensor]) -> Graph:
+    """A product of two products, of which some columns are hidden in the second one."""
+    q, k, v, w, z = (sg.placeholder(name, (2048, 16)) for name in "qkvwz")
+    row, column = sg.arange(2048).reshape(2048, 1), sg.arange(2048)
+    hidden = sg.where(seen(row, column), w @ v.T, sg.full((2048, 2048), 0.0))
+    return graph_of((q @ k.T) * hidden @ z, q, k, v, w, z)
 
 
 @pytest.mark.parametrize("mask", [None, "bool", "float32"])

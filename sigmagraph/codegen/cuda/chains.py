@@ -6,27 +6,32 @@ at a time, not as many as there are rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from sigmagraph.codegen.backend import Again
 from sigmagraph.codegen.cuda.callees import called
 from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.contraction import Factors, Tiling, ahead_on, factors_for
 from sigmagraph.codegen.cuda.elementwise import elements_by_threads
+from sigmagraph.codegen.cuda.from_registers import ROWS, width
 from sigmagraph.codegen.cuda.lanes import used_names
 from sigmagraph.codegen.cuda.numbers import digits_of
-from sigmagraph.codegen.cuda.online import ROWS, Online, width
+from sigmagraph.codegen.cuda.online import Online
+from sigmagraph.codegen.cuda.pieces import Pieces, piece_of
 from sigmagraph.codegen.cuda.rows import rows_by_warps
-from sigmagraph.codegen.cuda.softmax import softmax_between
+from sigmagraph.codegen.cuda.runs import Member, apart, find_run, reads
+from sigmagraph.codegen.cuda.softmax import softmax_between, totals_of
 from sigmagraph.codegen.cuda.threads import THREADS
 from sigmagraph.codegen.cuda.tiles import PROCESSORS, THREAD, tile_of_rows
+from sigmagraph.codegen.cuda.totals import Summing
 from sigmagraph.codegen.schedule.flat import flat, is_empty
 from sigmagraph.codegen.schedule.limits import column_limit
 from sigmagraph.codegen.schedule.task import Rows, limited, places_of
 from sigmagraph.codegen.templates.contraction import as_contraction
 from sigmagraph.codegen.templates.factors import Contraction
+from sigmagraph.codegen.templates.pieces import flatten
 from sigmagraph.codegen.transform.rename import copy_block
 from sigmagraph.dims import Dim, Size, ceildiv, evaluate, nominal, product, total
 from sigmagraph.dtypes import BF16, F16, F32, F64
@@ -64,14 +69,6 @@ AHEAD = 1  # step that is under way while one is multiplied: with memory for mor
 HOME, TURN, TASK = "%home", "%turn", "%task"  # which block it is, how often it has begun, and which rows it has now
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """A member for the rows of a task, in flat form; as a contraction, if it is one."""
-
-    compute: Compute
-    contraction: Contraction | None
-
-
 def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
     """The scheduled kernel of a chain; None where there are too few blocks of rows for half of the processors."""
     rows = Rows(chain.rows, ROWS)
@@ -80,7 +77,7 @@ def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
         return None
     places = places_of(chain)
     kept = {b.name: replace(rows.scratch(b), name=places[b.name], space=Space.GLOBAL) for b in chain.kept}
-    parts = _Parts(_members(chain, rows, kept), chip)
+    parts = _Parts(_members(chain, rows, kept), {b.name for b in kept.values()}, chip)
     body = parts.thread()
     used = used_names(body)  # what stays in registers needs no memory
     memory = [b for b in dict.fromkeys(kept.values()) if b.name in used]
@@ -117,14 +114,16 @@ def _homes(tasks: Size, each: Size) -> int:
     return min(most, tasks) if isinstance(tasks, int) else most
 
 
-def _members(chain: Chain, rows: Rows, kept: Mapping[str, Buffer]) -> list[_Member]:
-    limit = column_limit(chain)
-    out: list[_Member] = []
+def _members(chain: Chain, rows: Rows, kept: Mapping[str, Buffer]) -> list[Member]:
+    limit = column_limit(chain, before=True)
+    out: list[Member] = []
     for number, member in enumerate(chain.members):
         whole = rows.restrict(replace(member, assume=chain.assume, foreign=chain.foreign), kept)
-        compute = flat(limited(whole, limit, number, rows))
+        whole = limited(whole, limit, number, rows)
+        compute = flat(whole)
         if not is_empty(compute):
-            out.append(_Member(compute, as_contraction(compute) if compute.sweeps else None))
+            contraction = as_contraction(compute) if compute.sweeps else None
+            out.append(Member(compute, contraction, None if compute.sweeps else flatten(whole)))
     return out
 
 
@@ -149,6 +148,9 @@ class _Part(Protocol):
         ...
 
 
+_Some: TypeAlias = "tuple[int, Sequence[_Part]]"  # parts, and how many members they carry out
+
+
 @dataclass(frozen=True, slots=True)
 class _Plain:
     """A member without products."""
@@ -171,8 +173,8 @@ class _Parts:
         threads: how many there are.
     """
 
-    def __init__(self, members: Sequence[_Member], chip: Chip) -> None:
-        self.members = members
+    def __init__(self, members: Sequence[Member], kept: Collection[str], chip: Chip) -> None:
+        self.members, self.kept = members, kept
         self.ahead = min(AHEAD, ahead_on(chip))
         contractions = [m.contraction for m in members if m.contraction]
         factors = [factors_for(c, chip) for c in contractions]
@@ -199,9 +201,9 @@ class _Parts:
         return tuple(map(Alloc, self._rooms.values()))
 
     def _rooms_for(self, buffers: Sequence[Buffer]) -> dict[str, str]:
-        """In which room each buffer of a part lies."""
+        """In which room each buffer of a part lies: the largest of each part share one, and so on."""
         out: dict[str, str] = {}
-        for buffer in buffers:
+        for buffer in sorted(buffers, key=lambda b: -evaluate(b.size, {})):
             taken = sum(self._rooms[room].dtype is buffer.dtype for room in out.values())
             room = f"%shared.{buffer.dtype}.{taken}"
             known = self._rooms.setdefault(room, replace(buffer, name=room))
@@ -213,28 +215,67 @@ class _Parts:
     def _parts(self) -> Iterator[_Part]:
         at = 0
         while at < len(self.members):
-            online = self._online(self.members[at : at + 3])
-            if online:
-                yield online
-                at += 3
-                continue
-            member = self.members[at]
-            if member.contraction:
-                factors = self.factors[id(member.contraction)]
-                yield Tiling(member.contraction, factors, tile_of_rows(factors.instruction), self._ahead(factors))
-            else:
-                yield _Plain(member.compute, self.threads)
-            at += 1
+            count, parts = self._online(at) or self._summing(at) or self._pieces(at) or self._one(at)
+            yield from parts
+            at += count
 
-    def _online(self, members: Sequence[_Member]) -> Online | None:
+    def _one(self, at: int) -> _Some:
+        """A member by itself."""
+        member = self.members[at]
+        if not member.contraction:
+            return 1, (_Plain(member.compute, self.threads),)
+        factors = self._factors(member.contraction)
+        tile = tile_of_rows(factors.instruction)
+        return 1, (Tiling(member.contraction, factors, tile, self._ahead(factors)),)
+
+    def _online(self, at: int) -> _Some | None:
         """Three members that are a softmax between two products, if they are, and tensor cores carry these out."""
+        members = self.members[at : at + 3]
         if len(members) < 3 or not (members[0].contraction and members[2].contraction):
             return None
         first, last = members[0].contraction, members[2].contraction
-        factors = self.factors[id(first)], self.factors[id(last)]
+        factors = self._factors(first), self._factors(last)
         softmax = softmax_between(first, members[1].compute, last) if all(f.instruction for f in factors) else None
-        ahead = min(map(self._ahead, factors))
-        return Online(softmax, *factors, ahead) if softmax and width(softmax) else None
+        if softmax is None or not width(last.right.extent) or self._is_read(at + 3, members[:2]):
+            return None
+        return 3, (Online(softmax, *factors, min(map(self._ahead, factors))),)
+
+    def _summing(self, at: int) -> _Some | None:
+        """Two members that sum exponentials of scores, if they do, and tensor cores make these."""
+        members = self.members[at : at + 2]
+        scores = members[0].contraction
+        if len(members) < 2 or not scores or not self._factors(scores).instruction:
+            return None
+        totals = totals_of(scores, members[1].compute)
+        if totals is None or self._is_read(at + 2, members[:1]):
+            return None
+        return 2, (Summing(totals, self._factors(scores), self._ahead(self._factors(scores))),)
+
+    def _is_read(self, at: int, members: Sequence[Member]) -> bool:
+        """Whether what members store is read from some member on."""
+        stored = {store.buffer for member in members for store in member.compute.all_stores()}
+        return any(reads(member.compute, stored) for member in self.members[at:])
+
+    def _pieces(self, at: int) -> _Some | None:
+        """The members of a run, if tensor cores carry out their products, and threads have room for their share.
+
+        If they have none for all sums, each final has its turn.
+        """
+        run = find_run(self.members[at:], self.kept)
+        if run is None:
+            return None
+        made = [step.contraction for step in run.steps if step.contraction]
+        contractions = [*made, *(final.contraction for final in run.finals)]
+        if not all(self._factors(c).instruction for c in contractions):
+            return None
+        for runs in ((run,), apart(run)):
+            found = [(one, piece) for one in runs if (piece := piece_of(one))]
+            if len(found) == len(runs):
+                return run.count, tuple(Pieces(one, self._factors, self._ahead, piece) for one, piece in found)
+        return None
+
+    def _factors(self, contraction: Contraction) -> Factors:
+        return self.factors[id(contraction)]
 
     def _ahead(self, factors: Factors) -> int:
         """How many steps ahead factors are fetched: none if all warps would have to round them, each by itself."""

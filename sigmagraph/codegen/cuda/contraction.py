@@ -123,9 +123,21 @@ class Tiling:
         tile: in which tiles.
         ahead: how many steps before it is needed a step may be fetched; 0 where there is no such instruction.
         count: into how many parts the summed indices are cut.
+        stays: whether all steps of the first factor are brought once for all tiles of its rows, if it is known how
+            many these are.
+        whole: whether the second factor of a tile is brought at once, as one step.
     """
 
-    def __init__(self, contraction: Contraction, factors: Factors, tile: Tile, ahead: int, count: int = 1) -> None:
+    def __init__(
+        self,
+        contraction: Contraction,
+        factors: Factors,
+        tile: Tile,
+        ahead: int,
+        count: int = 1,
+        stays: bool = False,
+        whole: bool = False,
+    ) -> None:
         self.contraction, self.tile, self.count = contraction, tile, count
         axes = contraction.reduction.axes
         total = product(a.extent for a in axes)
@@ -137,14 +149,16 @@ class Tiling:
         self.sums = Buffer("%sums", self.dtype, (tile.layout.sums,), Role.TEMP, Space.LOCAL)
         walked = Steps(axes, total, tile.depth, even)
 
-        def slab(name: str, factor: Factor, value: Expr, rows: int, block: str) -> Slab:
-            return Slab(name, factor, value, factors.rounding, rows, Dim(block), walked, self.others, tile, ahead)
+        def slab(name: str, factor: Factor, value: Expr, rows: int, block: str, all: int = 0) -> Slab:
+            return Slab(name, factor, value, factors.rounding, rows, Dim(block), walked, self.others, tile, ahead, all)
 
-        self.left = slab("left", contraction.left, factors.left, tile.rows, ROW)
-        self.right = slab("right", contraction.right, factors.right, tile.columns, COLUMN)
+        known = self.steps if stays and isinstance(self.steps, int) else 0
+        self.left = slab("left", contraction.left, factors.left, tile.rows, ROW, known)
+        self.right = slab("right", contraction.right, factors.right, tile.columns, COLUMN, int(whole))
         first = 0 if count == 1 else tile.depth * self.steps * Dim(PART)
-        slabs, published = (self.left, self.right), tile.group is not None
-        self.pipeline = Pipeline(slabs, STEP, self.steps, first, tile.depth, ahead, published)
+        there = (self.left,) if known else ()
+        slabs = (self.right,) if known else (self.left, self.right)
+        self.pipeline = Pipeline(slabs, STEP, self.steps, first, tile.depth, ahead, tile.group is not None, there)
 
     def nest(self, high: int = 1) -> For:
         """The loops over blocks, and all that is inside.
@@ -184,6 +198,15 @@ class Tiling:
         """The memory through which threads speak."""
         return Alloc(self.left.shared), Alloc(self.right.shared)
 
+    def rows(self) -> Block:
+        """Bring the first factor of a block of rows, if it stays for all tiles of these."""
+        pipeline = self.pipeline
+        if not pipeline.there:
+            return ()
+        unawaited = self.left.fetched and not self.right.fetched
+        brought = replace(pipeline, slabs=pipeline.there, there=()).bring_all()
+        return (*brought, fetch.wait(0)) if unawaited else brought
+
     def thread(self) -> Block:
         """What a thread does for a tile."""
         outputs = Outputs(self.contraction, self.tile, self.sums, (Dim(ROW), Dim(COLUMN)), self.others)
@@ -197,11 +220,19 @@ class Tiling:
 
     def products(self) -> Block:
         """The sums of a tile, in registers."""
+        return (*self.zeros(), *self.begin(), *self.added())
+
+    def zeros(self) -> Block:
+        """The sums before anything is added."""
         zero = Const(0.0 if self.dtype.is_float else 0, self.dtype)
-        return (
-            Alloc(self.sums),
-            For("%f", self.tile.layout.sums, LoopKind.UNROLLED, (Store(self.sums.name, (Dim("%f"),), zero),)),
-            *self.pipeline.begin(),
-            self.pipeline.loop(LoopKind.SERIAL, self._multiply(), self._wait()),
-            *finish(self.tile, self.sums),
-        )
+        fill = Store(self.sums.name, (Dim("%f"),), zero)
+        return Alloc(self.sums), For("%f", self.tile.layout.sums, LoopKind.UNROLLED, (fill,))
+
+    def begin(self) -> Block:
+        """Bring the first steps of a tile."""
+        return self.pipeline.begin()
+
+    def added(self, start: Block = ()) -> Block:
+        """All products of a tile, added; with what is begun when all threads have come to the last step."""
+        loop = self.pipeline.loop(LoopKind.SERIAL, self._multiply(), self._wait(), start)
+        return (loop, *finish(self.tile, self.sums))

@@ -29,6 +29,7 @@ class Pipeline:
         depth: summed indices of a step.
         ahead: how many steps before it is needed a step is fetched.
         published: whether who multiplies sees only what threads have published.
+        there: slabs of which all steps are there already.
     """
 
     slabs: Sequence[Slab]
@@ -38,6 +39,7 @@ class Pipeline:
     depth: int
     ahead: int
     published: bool = False
+    there: Sequence[Slab] = ()
 
     def begin(self) -> Block:
         """Bring the first steps."""
@@ -49,13 +51,14 @@ class Pipeline:
             out += [Alloc(slab.held), *slab.bring(self.first), *slab.write(0)]
         return tuple(out)
 
-    def loop(self, kind: LoopKind, products: Block, end: Block = ()) -> For:
+    def loop(self, kind: LoopKind, products: Block, end: Block = (), start: Block = ()) -> For:
         """The loop over steps.
 
         Args:
             kind: of the loop.
             products: multiply a step, for which ``slab.now`` is where it lies.
             end: waits for products, if something else can be done before.
+            start: what is begun when all threads have come to the last step.
         """
         step = Dim(self.var)
         out: list[Stmt] = []
@@ -64,16 +67,25 @@ class Pipeline:
         if self.published:
             out.append(publish())
         out.append(Barrier())
-        if self._fetched:
+        out += _where(step + 1 - self.count, start)
+        if self._fetched and self.count != 1:
             later = step + self.ahead
             out += [*_where(self.count - 1 - later, self._fetch(later)), commit()]
         following = self.first + self.depth * (step + 1)
         left = self.count - 2 - step
         out += _where(left, tuple(s for slab in self._read for s in slab.bring(following)))
-        out += [slab.named(step) for slab in self.slabs]
+        out += [slab.named(step) for slab in (*self.there, *self.slabs)]
         out += products
         out += _where(left, tuple(s for slab in self._read for s in slab.write(step + 1)))
         return For(self.var, self.count, kind, (*out, *end))
+
+    def bring_all(self) -> Block:
+        """Bring all steps, which those who read them have to wait for."""
+        step = Dim(self.var)
+        body: list[Stmt] = [*self._fetch(step)]
+        for slab in self._read:
+            body += [Alloc(slab.held), *slab.bring(self.first + self.depth * step), *slab.write(step)]
+        return (For(self.var, self.count, LoopKind.SERIAL, tuple(body)), *((commit(),) if self._fetched else ()))
 
     @property
     def _fetched(self) -> list[Slab]:

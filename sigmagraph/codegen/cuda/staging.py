@@ -56,6 +56,7 @@ class Slab:
         others: what other axes are.
         tile: how it is multiplied.
         ahead: how many steps before it is needed a step may be fetched; 0 where there is no such instruction.
+        stays: for how many steps there is room if all of them are brought at once; 0 if they are brought one by one.
 
     Attributes:
         gathered: whether a thread reads what lies below each other, and threads side by side what lies side by side.
@@ -79,6 +80,7 @@ class Slab:
         others: Mapping[str, Size],
         tile: Tile,
         ahead: int,
+        stays: int = 0,
     ) -> None:
         self.name, self.factor, self.value = name, factor, value
         self.rows, self.block, self.steps = rows, block, steps
@@ -101,7 +103,7 @@ class Slab:
         # Nobody waits for what has been read before it is written down: it is rounded then.
         self.rounding, self._rounded = (rounding, "") if found else ("", rounding)
         # A step is brought while others are read: the one that is multiplied, and those that are under way.
-        self.stages = (ahead if found else 1) + 1 + tile.lasting
+        self.stages = stays or (ahead if found else 1) + 1 + tile.lasting
         self.shared = Buffer(f"%{name}", self.dtype, (self.stages * self.form.size,), Role.TEMP, Space.SHARED)
         self.held = Buffer(f"%{name}.held", self.dtype, (each,), Role.TEMP, Space.LOCAL)
 

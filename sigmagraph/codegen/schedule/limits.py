@@ -3,7 +3,7 @@
 Where what is handed on is ``select(row >= column, value, constant)``, columns behind the last row of a block hold the
 constant in all rows of the block. If whoever reads them comes to constants too, and adds zeros or takes the maximum
 with -inf, then these columns need not be there. What is computed beside the constant counts as finite: a zero times
-what lies there is zero.
+what lies there is zero. The same holds for columns before the first row of a block, if it is those that are left out.
 """
 
 from __future__ import annotations
@@ -25,25 +25,34 @@ from sigmagraph.ir.kernel.scalar import SCALARS, convert
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Columns from ``end`` on, an expression of the row that does not fall with it, change nothing in the row.
+    """Columns from an edge on, or before it, change nothing in a row.
 
     Attributes:
-        end: the first column that is left out.
+        edge: the first column that is left out, or the first that is not; it grows with the row.
+        behind: whether those from the edge on are left out, not those before it.
         columns: the axes that walk along the columns, for each member of the chain that has one.
     """
 
-    end: Size
+    edge: Size
+    behind: bool
     columns: Mapping[int, str]
 
 
-def column_limit(chain: Chain) -> Limit | None:
-    """The limit of a chain's columns, if there is one."""
+def column_limit(chain: Chain, before: bool = False) -> Limit | None:
+    """The limit of a chain's columns, if there is one.
+
+    Args:
+        chain: whose.
+        before: whether those before an edge can be left out, too.
+    """
+    sides = (True, False) if before else (True,)
     for number, member in enumerate(chain.members):
         for store, column in _stored_columns(chain, member):
-            for end in _ends(member, chain.rows[-1], column):
-                found = _Walk(chain, end).run(number, store, column)
-                if found is not None:
-                    return found
+            for edge in _edges(member, chain.rows[-1], column):
+                for behind in sides:
+                    found = _Walk(chain, edge, behind).run(number, store, column)
+                    if found is not None:
+                        return found
     return None
 
 
@@ -56,22 +65,22 @@ def _stored_columns(chain: Chain, member: Compute) -> Iterator[tuple[Store, Axis
             yield store, own[-1]
 
 
-def _ends(member: Compute, row: Axis, column: Axis) -> Iterator[Size]:
-    """The columns from which on comparisons of the column with the row are decided, where these grow with the row."""
+def _edges(member: Compute, row: Axis, column: Axis) -> Iterator[Size]:
+    """The columns at which comparisons of the column with the row change, where these grow with the row."""
     for expr in (e for whole in member.expressions() for e in walk(whole) if isinstance(e, Apply)):
-        difference = _difference(expr)
-        step = None if difference is None else slope(difference, column.var)
-        if difference is None or step not in (1, -1):
+        found = difference(expr)
+        step = None if found is None else slope(found, column.var)
+        if found is None or step not in (1, -1):
             continue
         # Where the difference is negative from some column on, or at least 0 from some column on.
-        rest = substitute(difference, {column.var: 0})
-        end = rest + 1 if step == -1 else -1 * rest
-        rise = slope(end, row.var)
-        if isinstance(rise, int) and rise > 0 and {n for n in names(end) if n.startswith("%")} == {row.var}:
-            yield end
+        rest = substitute(found, {column.var: 0})
+        edge = rest + 1 if step == -1 else -1 * rest
+        rise = slope(edge, row.var)
+        if isinstance(rise, int) and rise > 0 and {n for n in names(edge) if n.startswith("%")} == {row.var}:
+            yield edge
 
 
-def _difference(expr: Apply) -> Size | None:
+def difference(expr: Apply) -> Size | None:
     """What is at least 0 where a comparison of indices holds."""
     match expr:
         case Apply("le", (Index(a), Index(b))) | Apply("ge", (Index(b), Index(a))):
@@ -84,7 +93,7 @@ def _difference(expr: Apply) -> Size | None:
 
 @dataclass(slots=True)
 class _Walk:
-    """Follows the constants behind ``end`` from member to member.
+    """Follows the constants on one side of an edge from member to member.
 
     Attributes:
         beyond: what the columns of a buffer hold there.
@@ -92,7 +101,8 @@ class _Walk:
     """
 
     chain: Chain
-    end: Size
+    edge: Size
+    behind: bool
     beyond: dict[str, Const] = field(default_factory=dict)
     columns: dict[int, str] = field(default_factory=dict)
 
@@ -107,7 +117,26 @@ class _Walk:
             read = [e for e in read if e.buffer in self.beyond]
             if read and not self._reads(number, reader, read):
                 return None
-        return Limit(self.end, self.columns)
+        self._spare()
+        return Limit(self.edge, self.behind, self.columns)
+
+    def _spare(self) -> None:
+        """Columns of what only such members read need not be there either."""
+        loads = [
+            (number, load)
+            for number, member in enumerate(self.chain.members)
+            for whole in member.expressions()
+            for load in walk(whole)
+            if isinstance(load, Load)
+        ]
+        for number, member in reversed(list(enumerate(self.chain.members))):
+            handed_on = list(_stored_columns(self.chain, member))
+            read = [(reader, load) for store, _ in handed_on for reader, load in loads if load.buffer == store.buffer]
+            unread = all(
+                reader in self.columns and load.index[-1] == Dim(self.columns[reader]) for reader, load in read
+            )
+            if number not in self.columns and read and unread and len(handed_on) == len(list(member.all_stores())):
+                self.columns[number] = handed_on[0][1].var
 
     def _reads(self, number: int, member: Compute, loads: list[Load]) -> bool:
         """Whether a member that reads such columns does without them."""
@@ -142,13 +171,14 @@ class _Walk:
 
 
 class _Beyond:
-    """Evaluates expressions of a member where the column is at least the limit."""
+    """Evaluates expressions of a member where the column is on that side of the edge."""
 
     def __init__(self, walk: _Walk, member: Compute, column: Axis) -> None:
         self.walk, self.column = walk, column
         self.lets: dict[str, Expr] = {x.name: x.value for x in _all_lets(member)}
         axes = (*member.axes, *member.inner_axes())
-        self.facts = Facts({a.var: (0, a.extent - 1) for a in axes}, (Dim(column.var) - walk.end,))
+        known = Dim(column.var) - walk.edge if walk.behind else walk.edge - 1 - Dim(column.var)
+        self.facts = Facts({a.var: (0, a.extent - 1) for a in axes}, (known,))
 
     def value(self, expr: Expr) -> Const | None:
         """The constant that an expression comes to; None where it is not known to be one."""
@@ -168,12 +198,12 @@ class _Beyond:
                 return None
 
     def _comparison(self, expr: Apply) -> Const | None:
-        difference = _difference(expr)
-        if difference is None:
+        found = difference(expr)
+        if found is None:
             return None
-        if self.facts.nonnegative(difference):
+        if self.facts.nonnegative(found):
             return Const(True, expr.dtype)
-        return Const(False, expr.dtype) if self.facts.nonnegative(-1 - difference) else None
+        return Const(False, expr.dtype) if self.facts.nonnegative(-1 - found) else None
 
     def _apply(self, expr: Apply) -> Const | None:
         values = [self.value(a) for a in expr.args]

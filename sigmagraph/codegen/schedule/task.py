@@ -92,16 +92,39 @@ class Rows:
 
 
 def limited(member: Compute, limit: Limit | None, number: int, rows: Rows) -> Compute:
-    """A member without the columns that change nothing in any row of a task."""
+    """A member without the columns that change nothing in any row of a task.
+
+    One column is left, so that rows without any are rows of that one's like.
+    """
     var = None if limit is None else limit.columns.get(number)
     if limit is None or var is None:
         return member
-    last = substitute(limit.end, {rows.axes[-1].var: rows.start + rows.size - 1})
     facts = Facts({axis.var: (0, axis.extent - 1) for axis in rows.outer})
-    end = facts.simplify(maximum(1, last))  # one column is left, so that rows without any are rows of that one's like
+    (extent,) = {a.extent for a in (*member.axes, *member.inner_axes()) if a.var == var}
+    if limit.behind:
+        end = substitute(limit.edge, {rows.axes[-1].var: rows.start + rows.size - 1})
+        return _cut(member, var, facts.simplify(minimum(extent, facts.simplify(maximum(1, end)))))
+    start = rows.size * (substitute(limit.edge, {rows.axes[-1].var: rows.start}) // rows.size)
+    start = facts.simplify(maximum(0, start))
+    if not facts.nonnegative(extent - 1 - start):
+        return member  # there may be fewer columns than rows, and a block that has none
+    place: dict[str, Size] = {var: start + Dim(var)}
+
+    def visit(expr: Expr) -> Expr:
+        return replace_in(expr, place) if isinstance(expr, (Load, Index)) else rebuild(expr, visit)
+
+    def store(s: Store) -> Store:
+        index, guard = (tuple(substitute(size, place) for size in sizes) for sizes in (s.index, s.guard))
+        return Store(s.buffer, index, visit(s.value), guard)
+
+    return _cut(member.map(visit, store), var, extent - start)
+
+
+def _cut(member: Compute, var: str, extent: Size) -> Compute:
+    """A member with another extent of an axis."""
 
     def cut(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-        return tuple(Axis(a.var, minimum(a.extent, end)) if a.var == var else a for a in axes)
+        return tuple(Axis(a.var, extent) if a.var == var else a for a in axes)
 
     sweeps = tuple(replace(sweep, axes=cut(sweep.axes)) for sweep in member.sweeps)
     return replace(member, axes=cut(member.axes), sweeps=sweeps)
