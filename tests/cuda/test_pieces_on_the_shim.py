@@ -315,8 +315,8 @@ def _with_memory(rows: int, columns: int) -> Graph:
 # ---- what is shown of kernels
 
 
-@pytest.mark.parametrize("precision", [HIGHEST, ""], ids=["highest", "tensor cores"])
-@pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_90a"])
+@pytest.mark.parametrize("precision", [pytest.param(HIGHEST, marks=pytest.mark.extended), ""], ids=["highest", "cores"])
+@pytest.mark.parametrize("arch", [pytest.param("sm_75", marks=pytest.mark.extended), "sm_80", "sm_90a"])
 def test_nothing_has_to_be_guarded(arch: str, precision: str) -> None:
     for shape in ((64, 1024, 64), (256, 500, 40), (B, 1030, 64), (B, T, 64)):
         for causal in (False, True):
@@ -366,7 +366,7 @@ def test_two_blocks_have_shared_memory_at_a_time(dtype: str) -> None:
 
 
 @pytest.mark.skipif(not COMPILER, reason="there is no compiler for GPUs")
-@pytest.mark.parametrize("width", [32, 64, 128])
+@pytest.mark.parametrize("width", [pytest.param(32, marks=pytest.mark.extended), 64, 128])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 def test_what_threads_keep_fits_their_registers(arch: str, dtype: str, width: int) -> None:
