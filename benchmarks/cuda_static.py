@@ -34,6 +34,7 @@ from sigmagraph.codegen.cuda.compile import Compiled, compile_text, compiler_nam
 from sigmagraph.codegen.cuda.cubin import Resources
 from sigmagraph.codegen.cuda.occupancy import Occupancy, occupancy
 from sigmagraph.codegen.cuda.program import Generation
+from sigmagraph.codegen.cuda.relief import spilled
 from sigmagraph.codegen.cuda.sass import Sass, Widths, find_disassembler, read_sass
 from sigmagraph.codegen.loops import naive_kernel
 from sigmagraph.dims import Size, evaluate, names
@@ -166,7 +167,7 @@ def _on(graph: Graph, feed: Mapping[str, Any], arch: str, options: CompileOption
         with Generation(arch, compile) as generation:
             plan = write_program(graph, options, backend, generation).main
             grids = unpack(generation.finish().object).plans[plan.name].grids
-    ((text, result),) = made
+    text, result = min(made, key=lambda each: spilled(each[1].resources))  # which is the one that was taken
     dims = bind_dims(plan.inputs, [np.asarray(feed[port.name]) for port in plan.inputs])
     counts = read_sass(result.cubin) if find_disassembler() else count_ptx(result.ptx)
     resources, codes = {r.symbol: r for r in result.resources}, {s.symbol: s for s in counts}

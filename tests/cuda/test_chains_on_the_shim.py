@@ -15,11 +15,12 @@ from sigmagraph.codegen import chain as chain_module
 from sigmagraph.codegen.cuda import chains
 from sigmagraph.codegen.cuda.backend import CudaBackend
 from sigmagraph.codegen.templates import contraction
-from sigmagraph.dims import evaluate
+from sigmagraph.dims import Size, evaluate
 from sigmagraph.driver import planned
 from sigmagraph.ir.graph.graph import Graph
 from sigmagraph.ir.graph.interpreter import interpret
 from sigmagraph.ir.kernel.compute import Chain
+from sigmagraph.ir.kernel.kernel import For, LoopKind, statements
 from sigmagraph.ir.kernel.printer import print_kernel
 from sigmagraph.ir.kernel.scalar import SCALARS
 from sigmagraph.options import HIGHEST, CompileOptions, Target
@@ -269,7 +270,26 @@ def test_scores_take_memory_for_the_blocks_that_run_and_no_more() -> None:
         assert len(made.plan.steps) == 1
         assert made.guarded == 0
         sizes.append(made.plan.arena_bytes(1))
-    assert sizes[0] == sizes[1] <= chains.MANY * 64 * 4 * 64 + 1024
+    assert sizes == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("batch", "precision", "blocks"),
+    [
+        (40, "", 640),  # a block for each 64 rows
+        (40, HIGHEST, chains.FEW),  # these hand on scores
+        (sg.Dim("B"), "", 16 * sg.Dim("B")),
+        (sg.Dim("B"), HIGHEST, chains.FEW),
+    ],
+)
+def test_devices_deal_rows_out_where_blocks_need_no_memory(batch: Size, precision: str, blocks: Size) -> None:
+    target = Target("cuda", cpu=ARCH)
+    options = CompileOptions(cache=False, target=target, precision=precision)
+    (kernel,) = planned(attention((batch, 1024, 64)), options, CudaBackend(target, precision)).legal
+    found = {s.extent for s in statements(kernel.body) if isinstance(s, For) and s.kind is LoopKind.BLOCK_X}
+    assert found == {blocks}
+    loops = [s for s in statements(kernel.body) if isinstance(s, For) and s.var.startswith(chains.TURN)]
+    assert bool(loops) == (precision == HIGHEST)
 
 
 @pytest.mark.parametrize("precision", ["highest", ""], ids=["highest", "tensor cores"])

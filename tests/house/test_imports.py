@@ -15,7 +15,12 @@ import pytest
 # Who may import a library that is not for everybody: packages or modules, each with all that is under it.
 CONFINED = {
     "llvmlite": ("sigmagraph.codegen.llvm",),
-    "networkx": ("sigmagraph.ir.graph", "sigmagraph.passes", "sigmagraph.codegen.partition"),
+    "networkx": (
+        "sigmagraph.ir.graph",
+        "sigmagraph.passes",
+        "sigmagraph.codegen.partition",
+        "sigmagraph.codegen.remake",
+    ),
     "PIL": ("sigmagraph.data", "sigmagraph.training"),
     "matplotlib": ("sigmagraph.training",),
     "platformdirs": ("sigmagraph.loader", "sigmagraph.data", "sigmagraph.training"),

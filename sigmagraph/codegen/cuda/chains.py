@@ -1,7 +1,7 @@
 """Chains by blocks of threads: each has some rows at a time, and carries out every member for them before it goes on.
 
-What members hand on lies in memory of the block, which it uses again and again: there are as many blocks as devices run
-at a time, not as many as there are rows.
+What members hand on stays in registers, or lies in memory of the block, which it uses again and again: then there are
+as many blocks as devices run at a time, not as many as there are rows.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sigmagraph.codegen.cuda.lanes import used_names
 from sigmagraph.codegen.cuda.numbers import digits_of
 from sigmagraph.codegen.cuda.online import Online
 from sigmagraph.codegen.cuda.pieces import Pieces, piece_of
+from sigmagraph.codegen.cuda.prepared import prepared
 from sigmagraph.codegen.cuda.rows import rows_by_warps
 from sigmagraph.codegen.cuda.runs import Member, apart, find_run, reads
 from sigmagraph.codegen.cuda.softmax import softmax_between, totals_of
@@ -71,6 +72,7 @@ HOME, TURN, TASK = "%home", "%turn", "%task"  # which block it is, how often it 
 
 def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
     """The scheduled kernel of a chain; None where there are too few blocks of rows for half of the processors."""
+    chain = prepared(chain)
     rows = Rows(chain.rows, ROWS)
     tasks = product(axis.extent for axis in rows.outer)
     if isinstance(tasks, int) and tasks < PROCESSORS // 2:
@@ -81,7 +83,9 @@ def chain_kernel(chain: Chain, chip: Chip) -> Kernel | None:
     body = parts.thread()
     used = used_names(body)  # what stays in registers needs no memory
     memory = [b for b in dict.fromkeys(kept.values()) if b.name in used]
-    homes = _homes(tasks, total(b.size * b.dtype.itemsize for b in memory))
+    # Without such memory devices deal tasks out by themselves, to whichever multiprocessor is done with another one: of
+    # blocks that have as many tasks as others, and are more than run at a time, some would be left to the end.
+    homes = _homes(tasks, total(b.size * b.dtype.itemsize for b in memory)) if memory else tasks
     body = _at_home(body, {b.name: b.size * Dim(HOME) for b in memory})
     body = copy_block(body, digits_of(Dim(TASK), rows.outer), str)
     threads = For(THREAD, parts.threads, LoopKind.THREAD_X, _turns(body, tasks, homes))
@@ -127,7 +131,7 @@ def _members(chain: Chain, rows: Rows, kept: Mapping[str, Buffer]) -> list[Membe
     return out
 
 
-def _turns(body: Block, tasks: Size, homes: int) -> Block:
+def _turns(body: Block, tasks: Size, homes: Size) -> Block:
     """What a block does for all tasks that it has."""
     if tasks == homes:
         return copy_block(body, {TASK: Dim(HOME)}, str)

@@ -10,6 +10,7 @@ from sigmagraph.codegen.cuda.body import Body
 from sigmagraph.codegen.cuda.lanes import used_names
 from sigmagraph.codegen.cuda.names import function_name
 from sigmagraph.codegen.cuda.nests import Nest
+from sigmagraph.codegen.cuda.occupancy import REGISTERS
 from sigmagraph.codegen.cuda.types import PRIMARY, memory_type
 from sigmagraph.dims import Size, product
 from sigmagraph.errors import CompileError
@@ -30,7 +31,6 @@ from sigmagraph.ir.kernel.kernel import (
 from sigmagraph.ir.launch import Grid
 
 _WIDTH = 120
-_REGISTERS = 1 << 16  # of a multiprocessor
 _BESIDES = 24  # that a thread has for addresses and the like
 _WIDE = 256  # threads of blocks of which two take all registers, if a thread has a half of those that it may have
 _ENOUGH = 1024  # threads at a time for which memory is fast, if each has some loads on the way
@@ -136,7 +136,7 @@ def _kept(nest: Nest) -> list[int]:
 
 def _for_two(kept: Sequence[int], threads: int) -> bool:
     """Whether a thread keeps many sums, but not too much in all for two blocks at a time."""
-    half = _REGISTERS // (2 * threads)
+    half = REGISTERS // (2 * threads)
     return threads == _WIDE and max(kept, default=0) >= half // 2 and sum(kept) <= half - _BESIDES
 
 

@@ -15,7 +15,7 @@ from sigmagraph.errors import TargetError
 
 _WARP = 32
 _THREADS = 1024  # of a block
-_REGISTERS = 1 << 16  # of a multiprocessor, and of a block
+REGISTERS = 1 << 16  # of a multiprocessor, and of a block
 _THREAD_REGISTERS = 256
 _REGISTER_UNIT = 256  # registers are given to warps in units of so many
 _PARTITIONS = 4  # of a multiprocessor; each has its part of the registers
@@ -128,9 +128,9 @@ def _by_registers(warps: int, registers: int) -> int:
         return _ANY
     taken = _up(registers * _WARP, _REGISTER_UNIT)  # by a warp
     # A launch is checked as if every partition had equally many warps of the block.
-    if registers > _THREAD_REGISTERS or taken * _up(warps, _PARTITIONS) > _REGISTERS:
+    if registers > _THREAD_REGISTERS or taken * _up(warps, _PARTITIONS) > REGISTERS:
         return 0
-    return _REGISTERS // _PARTITIONS // taken * _PARTITIONS // warps
+    return REGISTERS // _PARTITIONS // taken * _PARTITIONS // warps
 
 
 def _by_shared(shared: int, limits: Limits) -> int:

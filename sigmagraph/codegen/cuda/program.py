@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import Self
@@ -13,6 +13,7 @@ from sigmagraph.codegen.cuda.chip import Chip
 from sigmagraph.codegen.cuda.compile import Compiled
 from sigmagraph.codegen.cuda.emit import emit_callee
 from sigmagraph.codegen.cuda.launcher import Launcher
+from sigmagraph.codegen.cuda.relief import Compile, compile_with_room
 from sigmagraph.codegen.cuda.report import resources_text
 from sigmagraph.codegen.cuda.sass import HINT, Sass, find_disassembler, read_sass
 from sigmagraph.codegen.cuda.warpgroup import of_warpgroups
@@ -22,8 +23,6 @@ from sigmagraph.ir.launch import BRANCH, CHECK, COPY, DeviceCode, Launches, pack
 from sigmagraph.ir.plan import Launch, Plan
 
 _PRELUDE = ("common.cuh", "device.cuh", "warpgroup.cuh", "control.cuh")
-
-Compile = Callable[[str], Compiled]
 
 
 class Generation:
@@ -95,8 +94,7 @@ class Generation:
 
     def finish(self) -> Code:
         """Compile the text."""
-        text = self.text()
-        compiled = self._compile(text)
+        text, compiled = compile_with_room(self.text(), self._compile)
         code = pack(DeviceCode(self._arch, self._plans, compiled.cubin))
         return Code(code, self._listings(text, compiled) if self._listing else {})
 
