@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -13,8 +13,9 @@ from cuda_shim import HostDriver, HostImage, HostMemory, build
 
 from sigmagraph.codegen.backend import Backend, Code
 from sigmagraph.codegen.cuda.backend import CudaBackend
-from sigmagraph.codegen.cuda.compile import Compiled, Resources, compiler_name
+from sigmagraph.codegen.cuda.compile import Compiled, Resources, compile_text, compiler_name
 from sigmagraph.codegen.cuda.program import Generation
+from sigmagraph.codegen.cuda.relief import SET_ASIDE, compile_with_room
 from sigmagraph.dims import evaluate
 from sigmagraph.driver import build as build_program
 from sigmagraph.errors import CompileError
@@ -46,19 +47,20 @@ COMPILER = _compiler()  # of CUDA C on this machine; empty where there is none
 
 
 MOST = 255  # registers that a thread can have
-SET_ASIDE = 8  # bytes
 
 
-def assert_in_registers(resources: Iterable[Resources], known: Mapping[str, int] = MappingProxyType({})) -> None:
+def assert_in_registers(text: str, arch: str, known: Mapping[str, int] = MappingProxyType({})) -> Sequence[Resources]:
     """Assert that kernels keep in registers what is their threads': nothing is spilled, and nothing lies on the stack.
 
     But for a word or two, which ptxas sets aside by itself, though registers are left, where more blocks fit then; and for
-    what is known of kernels whose symbols have some part: bytes.
+    what is known of kernels whose symbols have some part: bytes. What all take comes back.
     """
+    resources = compile_with_room(text, lambda text: compile_text(text, arch))[1].resources
     found = {r.symbol: (r.registers, r.spill_stores, r.stack) for r in resources}
     most = {symbol: max((b for part, b in known.items() if part in symbol), default=SET_ASIDE) for symbol in found}
     beyond = {symbol: f for symbol, f in found.items() if max(f[1:]) > most[symbol] or f[0] == MOST}
     assert beyond == {}, beyond
+    return resources
 
 
 class ShimBackend(CudaBackend):

@@ -9,7 +9,6 @@ from cuda_programs import COMPILER, Together, assert_in_registers
 from op_cases import LARGEST, OTHERS, Case, about, parts
 from sparse import some
 
-from sigmagraph.codegen.cuda.compile import compile_text
 from sigmagraph.dtypes import F32, I64
 from sigmagraph.options import CompileOptions
 
@@ -23,9 +22,8 @@ def compiles(cases: Sequence[Case], arch: str) -> None:
     for case in cases:
         with about(case):
             together.add(case.single(F32, I64)[0], OPTIONS)
-    compiled = compile_text(together.text(), arch)
-    assert_in_registers(compiled.resources)
-    assert {r.symbol for r in compiled.resources} >= {grid.symbol for grid in together.grids()}
+    resources = assert_in_registers(together.text(), arch)
+    assert {r.symbol for r in resources} >= {grid.symbol for grid in together.grids()}
 
 
 @pytest.mark.parametrize("arch", some(ARCHS, ("sm_80",)))

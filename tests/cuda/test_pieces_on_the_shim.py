@@ -17,7 +17,6 @@ from sigmagraph.codegen import partition
 from sigmagraph.codegen.chain import Member, Terms, chain_of
 from sigmagraph.codegen.cuda import chains
 from sigmagraph.codegen.cuda.backend import CudaBackend
-from sigmagraph.codegen.cuda.compile import compile_text
 from sigmagraph.codegen.cuda.occupancy import occupancy
 from sigmagraph.codegen.launches import Launches
 from sigmagraph.codegen.lower import KernelSpec
@@ -373,8 +372,7 @@ def test_what_threads_keep_fits_their_registers(arch: str, dtype: str, width: in
     together = Together(arch)
     together.add(backward((256, 1024, width), dtype, causal=True), OPTIONS)
     assert "means" in together.text()
-    # Heads of 128 in tf32: ptxas takes registers for three blocks of threads on sm_90a, and spills three words for it.
-    assert_in_registers(compile_text(together.text(), arch).resources, {"k10_matmul": 12} if width == 128 else {})
+    assert_in_registers(together.text(), arch)
 
 
 @pytest.mark.usefixtures("eager")
