@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import typer
 
+from sigmagraph.dims import names
 from sigmagraph.errors import FileFormatError, InputError
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
@@ -45,11 +48,17 @@ def build(
         list[str] | None,
         typer.Option(help="A pattern of those of a run that are arguments.", show_default="*learning_rate"),
     ] = None,
+    hint: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DIM=SIZE", help="A size that is usual, for which code is made.", show_default=False),
+    ] = None,
 ) -> None:
     """Build a library, or C for GPUs, a C header, a manifest and a state file, which need nothing else."""
     from sigmagraph.exporter import export_portable
 
     portable = _of_run(model, state) if model.is_dir() else _of_graph(model, state)
+    if hint:
+        portable = _hinted(portable, dict(map(_hint, hint)))
     called = name or "".join(c if c.isalnum() and c.isascii() else "_" for c in model.resolve().stem)
     made = export_portable(
         output,
@@ -68,6 +77,32 @@ def build(
     if made.why:
         typer.echo(f"no library: {made.why}", err=True)
     typer.echo("passed its own test here" if made.tested else "cannot be tested here")
+
+
+def _hint(text: str) -> tuple[str, int]:
+    """A dim and its size."""
+    name, _, size = text.partition("=")
+    if not name or not size.isdecimal() or int(size) < 1:
+        raise InputError("this is no size of a dim", expected="--hint DIM=SIZE, such as --hint batch=8", got=text)
+    return name, int(size)
+
+
+def _hinted(portable: Any, hints: dict[str, int]) -> Any:
+    """The same programs, made for sizes that are usual."""
+    known = {n for source in portable.programs.values() for size in _input_sizes(source.graph) for n in names(size)}
+    if unknown := sorted(hints.keys() - known):
+        raise InputError(f"no program has the dim '{unknown[0]}'", expected=", ".join(sorted(known)), got=unknown[0])
+    programs = {
+        name: replace(
+            source, options=replace(source.options, hints=tuple({**dict(source.options.hints), **hints}.items()))
+        )
+        for name, source in portable.programs.items()
+    }
+    return replace(portable, programs=programs)
+
+
+def _input_sizes(graph: Any) -> Iterator[Any]:
+    return (size for value in graph.inputs for size in graph.type(value).shape)
 
 
 def _of_run(folder: Path, state: Path | None) -> Any:

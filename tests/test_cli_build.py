@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,3 +118,24 @@ def test_damaged_programs_are_refused(network: sg.Network, tmp_path: Path) -> No
     listed.unlink()
     with pytest.raises(InputError, match="cannot be read"):
         read_training(folder, latest)
+
+
+def test_sizes_that_are_usual_reach_the_programs(
+    network: sg.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(network, tmp_path / "run")
+    found = []
+
+    def export_portable(_folder: Path, portable: Any, **_: Any) -> Any:
+        found.append({name: dict(source.options.hints) for name, source in portable.programs.items()})
+        raise InputError("enough is known")
+
+    monkeypatch.setattr("sigmagraph.exporter.export_portable", export_portable)
+    refused(monkeypatch, capsys, tmp_path / "run")
+    refused(monkeypatch, capsys, tmp_path / "run", "--hint", "batch=64")
+    plain, hinted = found
+    assert plain == {"predict": {}, "evaluate": {}, "train_step": {"batch": 5}}  # what the trainer's batches have
+    assert hinted == {name: {"batch": 64} for name in plain}
+    for wrong in ("batch", "batch=0", "batch=many", "=3"):
+        assert f"got: {wrong}" in refused(monkeypatch, capsys, tmp_path / "run", "--hint", wrong)
+    assert "no program has the dim 'rows'" in refused(monkeypatch, capsys, tmp_path / "run", "--hint", "rows=3")
