@@ -14,6 +14,7 @@ import sigmagraph as sg
 from sigmagraph.codegen import chain as chain_module
 from sigmagraph.codegen.cuda import chains
 from sigmagraph.codegen.cuda.backend import CudaBackend
+from sigmagraph.codegen.cuda.tiles import PROCESSORS
 from sigmagraph.codegen.templates import contraction
 from sigmagraph.dims import Size, evaluate
 from sigmagraph.driver import planned
@@ -290,6 +291,15 @@ def test_devices_deal_rows_out_where_blocks_need_no_memory(batch: Size, precisio
     assert found == {blocks}
     loops = [s for s in statements(kernel.body) if isinstance(s, For) and s.var.startswith(chains.TURN)]
     assert bool(loops) == (precision == HIGHEST)
+
+
+@pytest.mark.parametrize(("batch", "blocks"), [(1, PROCESSORS), (10, 160), (50, chains.FEW)])
+def test_blocks_that_need_memory_are_those_of_usual_sizes(batch: int, blocks: int) -> None:
+    """A block for each multiprocessor at least, as there may be more rows."""
+    options = CompileOptions(target=Target("cuda", cpu=ARCH), precision=HIGHEST, hints=(("B", batch),))
+    graph = attention((sg.Dim("B"), 1024, 64))
+    (kernel,) = planned(graph, options, CudaBackend(options.target, HIGHEST)).legal
+    assert {s.extent for s in statements(kernel.body) if isinstance(s, For) and s.kind is LoopKind.BLOCK_X} == {blocks}
 
 
 @pytest.mark.parametrize("precision", ["highest", ""], ids=["highest", "tensor cores"])

@@ -113,9 +113,12 @@ def made_again(chip: Chip) -> Again:
 
 
 def _homes(tasks: Size, each: Size) -> int:
-    """How many blocks there are for so many tasks, of which each hands on so many bytes."""
+    """How many blocks there are for so many tasks, of which each hands on so many bytes.
+
+    Of a number that is not known there are those of usual sizes, but a block for each multiprocessor at least.
+    """
     most = MANY if nominal(MANY * each) <= CACHED else FEW
-    return min(most, tasks) if isinstance(tasks, int) else most
+    return min(most, tasks if isinstance(tasks, int) else max(PROCESSORS, nominal(tasks)))
 
 
 def _members(chain: Chain, rows: Rows, kept: Mapping[str, Buffer]) -> list[Member]:
