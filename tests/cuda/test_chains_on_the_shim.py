@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import cuda_shim
 import numpy as np
 import pytest
-from cuda_programs import ARCH, on_shim, run_on_shim
+from cuda_programs import ARCH, Together, on_shim, run_on_shim
 from sparse import some
 
 import sigmagraph as sg
@@ -291,6 +292,16 @@ def test_devices_deal_rows_out_where_blocks_need_no_memory(batch: Size, precisio
     assert found == {blocks}
     loops = [s for s in statements(kernel.body) if isinstance(s, For) and s.var.startswith(chains.TURN)]
     assert bool(loops) == (precision == HIGHEST)
+
+
+def test_products_take_turns_though_their_rows_are_computed() -> None:
+    """Queries are scaled when they are brought; keys and values are fetched, one while the other one is multiplied."""
+    together = Together()
+    number = together.add(attention((64, 1024, 64), dtype="bfloat16"), CompileOptions(cache=False))
+    text = together.text_of(number)
+    assert " kept" not in text
+    assert "sg_index step" not in text
+    assert len(re.findall(r"sg_await_fetches_0\(\);", text)) == 2
 
 
 @pytest.mark.parametrize(("batch", "blocks"), [(1, PROCESSORS), (10, 160), (50, chains.FEW)])

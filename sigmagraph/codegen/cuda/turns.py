@@ -46,10 +46,12 @@ def product_of_rows(
 
 
 def take_turns(made: Iterable[Tiling], finals: Iterable[FromRegisters]) -> bool:
-    """Whether products that bring at once what they need may take turns: all of it is fetched, and has room."""
-    slabs = [*(slab for tiling in made for slab in (tiling.left, tiling.right)), *(final.slab for final in finals)]
-    room = sum(slab.shared.dtype.itemsize * slab.form.size for slab in slabs)
-    return all(slab.fetched and slab.stages == 1 for slab in slabs) and room <= ROOM
+    """Whether products that bring at once what they need may take turns: it is fetched, but for rows, and has room."""
+    products = list(made)
+    rows = [tiling.left for tiling in products]
+    moving = [*(tiling.right for tiling in products), *(final.slab for final in finals)]
+    room = sum(slab.shared.dtype.itemsize * slab.form.size for slab in (*rows, *moving))
+    return all(slab.fetched for slab in moving) and all(slab.stages == 1 for slab in (*rows, *moving)) and room <= ROOM
 
 
 def _summed(contraction: Contraction) -> Size:
