@@ -7,10 +7,11 @@ and a barrier.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
+from sigmagraph.codegen.cuda.runs import reads
 from sigmagraph.codegen.cuda.softmax import inlined
+from sigmagraph.codegen.launches import loads_in
 from sigmagraph.dims import Dim, Size
 from sigmagraph.ir.kernel.compute import Chain, Compute
 from sigmagraph.ir.kernel.expr import Apply, Expr, Load, rebuild, walk
@@ -18,16 +19,14 @@ from sigmagraph.ir.kernel.expr import replace as replace_in
 from sigmagraph.ir.kernel.kernel import Role
 from sigmagraph.ir.kernel.scalar import SCALARS
 
-CHEAP = (
-    8  # cost of an element that may be computed as often as it is brought, which is more than once for some products
-)
-LOADS = 2
+CHEAP = 8  # cost of an element that may be computed whenever it is brought, which some products do more than once
+LOADS = 2  # elements that it may be made of
 
 
 def prepared(chain: Chain) -> Chain:
     """The chain without members that make little of single elements, which products alone sum over."""
     for number, member in enumerate(chain.members):
-        readers = [other for other in chain.members if _reads(other, member)]
+        readers = [other for other in chain.members if reads(other, {store.buffer for store in member.all_stores()})]
         if not readers or not _is_cheap(chain, member) or not all(_sums(other, member) for other in readers):
             continue
         members = (*chain.members[:number], *chain.members[number + 1 :])
@@ -43,24 +42,22 @@ def prepared(chain: Chain) -> Chain:
 
 
 def _is_cheap(chain: Chain, member: Compute) -> bool:
-    """Whether a member makes one value for each of its indices, in memory that only the chain has, of little."""
+    """Whether a member makes one value for each of its indices, in memory that only the chain has, of little.
+
+    What is made of other members' values is not of that kind: it stays in registers with these.
+    """
     if member.sweeps or len(member.stores) != 1:
         return False
-    (store,) = member.stores
+    (store,), value, kept = member.stores, _value(member), {b.name for b in chain.kept}
     plain = store.index == tuple(Dim(axis.var) for axis in member.axes) and not store.guard
-    parts = list(walk(_value(member)))
-    cost = sum(SCALARS[part.op].cost for part in parts if isinstance(part, Apply))
-    loads = {part for part in parts if isinstance(part, Load)}
-    return plain and store.buffer in {b.name for b in chain.kept} and cost <= CHEAP and len(loads) <= LOADS
+    cost = sum(SCALARS[part.op].cost for part in walk(value) if isinstance(part, Apply))
+    loads = {*loads_in([value])}
+    handed_in = kept.isdisjoint(load.buffer for load in loads)
+    return plain and store.buffer in kept and handed_in and cost <= CHEAP and len(loads) <= LOADS
 
 
 def _value(member: Compute) -> Expr:
     return inlined(member.stores[0].value, {item.name: item.value for item in member.lets})
-
-
-def _reads(other: Compute, member: Compute) -> bool:
-    written = {store.buffer for store in member.stores}
-    return any(b.role is Role.IN and b.name in written for b in other.params)
 
 
 def _sums(other: Compute, member: Compute) -> bool:
@@ -69,11 +66,7 @@ def _sums(other: Compute, member: Compute) -> bool:
     if reduction is None or reduction.op != "add":
         return False
     behind = [*(item.value for item in other.lets), *(store.value for store in other.stores)]
-    return not _loads(behind, name)
-
-
-def _loads(expressions: Sequence[Expr], name: str) -> bool:
-    return any(isinstance(part, Load) and part.buffer == name for whole in expressions for part in walk(whole))
+    return all(load.buffer != name for load in loads_in(behind))
 
 
 def _written_into(other: Compute, member: Compute) -> Compute:

@@ -13,6 +13,7 @@ from dataclasses import replace as replace_in
 
 from sigmagraph.codegen.cuda.from_registers import width
 from sigmagraph.codegen.cuda.softmax import WIDENED, inlined, widened
+from sigmagraph.codegen.launches import loads_in
 from sigmagraph.codegen.templates.factors import Contraction
 from sigmagraph.dims import Dim, Size, names
 from sigmagraph.dtypes import F32
@@ -99,7 +100,7 @@ def find_run(members: Sequence[Member], kept: Collection[str]) -> Run | None:
 
 def reads(compute: Compute, buffers: Collection[str]) -> bool:
     """Whether a compute reads one of these buffers."""
-    return any(e.buffer in buffers for e in _loads(compute.expressions()))
+    return any(e.buffer in buffers for e in loads_in(compute.expressions()))
 
 
 def apart(run: Run) -> tuple[Run, ...]:
@@ -218,13 +219,13 @@ class _Finder:
 
     def _reads(self, expressions: Iterable[Expr]) -> tuple[tuple[Load, str], ...] | None:
         """The values of former steps that expressions read; None if they do so in another place than their own."""
-        loads = tuple(dict.fromkeys(e for e in _loads(expressions) if e.buffer in self.known))
+        loads = tuple(dict.fromkeys(e for e in loads_in(expressions) if e.buffer in self.known))
         found = tuple(self.known[load.buffer] for load in loads)
         return found if all(load == known for load, (known, _) in zip(loads, found, strict=True)) else None
 
     def _speaks(self, expressions: Iterable[Expr]) -> bool:
         """Whether expressions read what has been handed on, which does not lie in memory."""
-        return any(e.buffer in self.known for e in _loads(expressions))
+        return any(e.buffer in self.known for e in loads_in(expressions))
 
     @property
     def written(self) -> set[str]:
@@ -260,7 +261,3 @@ def _uncast(expr: Expr) -> str:
     while isinstance(expr, Cast):
         expr = expr.value
     return expr.buffer if isinstance(expr, Load) else ""
-
-
-def _loads(expressions: Iterable[Expr]) -> list[Load]:
-    return [e for whole in expressions for e in walk(whole) if isinstance(e, Load)]
